@@ -1,0 +1,164 @@
+"""The user's vector field in the loop's terms: rows of numbers, one a lane, and parameters set apart."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from .sharding import vary
+
+
+class Params(NamedTuple):
+    """All arrays that a field reads beside time and state: those with a gradient, and the others."""
+
+    inexact: list[Any]
+    other: list[Any]
+
+    def replace(self, inexact: list[Any]) -> Params:
+        """The same parameters with other values where there is a gradient."""
+        return Params(inexact, self.other)
+
+
+class Field(NamedTuple):
+    """A vector field on rows.
+
+    Attributes:
+        lane: the field of one lane, `lane(t, y, params) -> slope` with a scalar time and one row.
+        axes: which leaves of the parameters have a lane axis of their own (0) or are shared (None).
+        lanes: how many lanes there are.
+    """
+
+    lane: Callable[[Float[Array, ""], Float[Array, " size"], Params], Float[Array, " size"]]
+    axes: Params
+    lanes: int
+
+    def __call__(
+        self, t: Float[Array, " lanes"], y: Float[Array, "lanes size"], params: Params
+    ) -> Float[Array, "lanes size"]:
+        """The slope in every lane."""
+        if self.lanes == 1:
+            return self.lane(t[0], y[0], self.first(params))[None]
+        return jax.vmap(self.lane, in_axes=(0, 0, self.axes))(t, y, params)
+
+    def first(self, params: Params) -> Params:
+        """The parameters of the first lane."""
+        def pick(leaves: list[Any], axes: list[int | None]) -> list[Any]:
+            return [leaf if axis is None else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
+
+        return Params(pick(params.inexact, self.axes.inexact), pick(params.other, self.axes.other))
+
+
+def three_arguments(f: Callable) -> Callable:
+    """The field as `f(t, y, args)`, also when it was written as `f(t, y)`."""
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return f
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes_more = any(p.kind == p.VAR_POSITIONAL for p in parameters)
+    if len(positional) == 2 and not takes_more:
+        return lambda t, y, args: f(t, y)
+    return f
+
+
+class Rows(NamedTuple):
+    """A state as rows: `rows` holds one row a lane, `unravel` turns one row back into the user's structure."""
+
+    rows: Float[Array, "lanes size"]
+    unravel: Callable[[Float[Array, " size"]], Any]
+
+
+def as_rows(y0: Any, batched: bool) -> Rows:
+    """Ravel a pytree of arrays, with a leading lane axis on every leaf if `batched`."""
+    if not batched:
+        row, unravel = ravel_pytree(y0)
+        return Rows(row[None], unravel)
+    _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], y0))
+    return Rows(jax.vmap(lambda y: ravel_pytree(y)[0])(y0), unravel)
+
+
+def build_field(
+    f: Callable,
+    rows: Rows,
+    t0: Float[Array, " lanes"],
+    args: tuple[Any, Any],
+    sign: Any,
+    axes: frozenset[str],
+) -> tuple[Field, Params]:
+    """Set apart what the user's field reads, and give it back as a field on rows.
+
+    Args:
+        f: `f(t, y, args)`; arrays that it closes over become parameters, with gradients.
+        rows: the initial state.
+        t0: the initial times (of the reversed clock where time runs backwards).
+        args: the user's args, and for each leaf 0 (one a lane) or None (shared).
+        sign: +1 or -1, the direction of time; a number, or one a lane.
+        axes: mesh axes along which anything here varies (see `sharding`).
+    """
+    values, lane_axes = args
+    arrays, static_args = eqx.partition(values, eqx.is_array)
+    leaves, treedef = jax.tree.flatten(arrays)
+    leaf_axes = [0 if axis == 0 else None for axis in lane_axes]
+    example = jax.tree.unflatten(treedef, [leaf if axis is None else leaf[0] for leaf, axis in zip(leaves, leaf_axes, strict=True)])
+    function_arrays, function_static = eqx.partition(f, eqx.is_array)
+    f = eqx.combine(vary(function_arrays, axes), function_static)
+
+    def flat(t, row, arrays):
+        slope = f(t, rows.unravel(row), eqx.combine(arrays, static_args))
+        return _ravel_slope(slope, rows.unravel(row), row)
+
+    converted = eqx.filter_closure_convert(flat, t0[0], rows.rows[0], example)
+    closed, static = eqx.partition(converted, eqx.is_array)
+    consts, closed_tree = jax.tree.flatten(closed)
+    pieces = consts + leaves + ([] if isinstance(sign, float) else [sign])
+    piece_axes = [None] * len(consts) + leaf_axes + ([] if isinstance(sign, float) else [0])
+    params, param_axes, merge = _split(pieces, piece_axes)
+    first_leaf, end_leaf = len(consts), len(consts) + len(leaves)
+
+    def lane(t, row, params):
+        pieces = merge(params)
+        function = eqx.combine(jax.tree.unflatten(closed_tree, pieces[:first_leaf]), static)
+        arrays = jax.tree.unflatten(treedef, pieces[first_leaf:end_leaf])
+        direction = sign if isinstance(sign, float) else pieces[-1].astype(row.dtype)
+        slope = function(t if isinstance(sign, float) and sign == 1.0 else direction * t, row, arrays)
+        return slope if isinstance(sign, float) and sign == 1.0 else direction * slope
+
+    return Field(lane, param_axes, rows.rows.shape[0]), vary(params, axes)
+
+
+def _split(pieces: list[Any], axes: list[int | None]):
+    """Sort arrays into those with a gradient and those without; `merge` undoes it."""
+    inexact = [index for index, piece in enumerate(pieces) if jnp.issubdtype(piece.dtype, jnp.inexact)]
+    other = [index for index in range(len(pieces)) if index not in set(inexact)]
+
+    def pick(values):
+        return Params([values[index] for index in inexact], [values[index] for index in other])
+
+    def merge(params: Params) -> list[Any]:
+        merged = [None] * len(pieces)
+        for index, value in zip(inexact + other, params.inexact + params.other, strict=True):
+            merged[index] = value
+        return merged
+
+    return pick(pieces), pick(axes), merge
+
+
+def _ravel_slope(slope: Any, y: Any, row: Float[Array, " size"]) -> Float[Array, " size"]:
+    """The slope as a row; ValueError if it is not shaped like the state."""
+    wanted, got = jax.tree.structure(y), jax.tree.structure(slope)
+    if wanted != got:
+        raise ValueError(f"the vector field must return the structure of y: expected {wanted}, got {got}.")
+    for want, have in zip(jax.tree.leaves(y), jax.tree.leaves(slope), strict=True):
+        if jnp.shape(want) != jnp.shape(have):
+            raise ValueError(
+                f"the vector field must return the shape of y: expected {jnp.shape(want)}, got {jnp.shape(have)}."
+            )
+    slope = jax.tree.map(lambda have, want: jnp.asarray(have, jnp.asarray(want).dtype), slope, y)
+    return ravel_pytree(slope)[0].astype(row.dtype)

@@ -1,0 +1,192 @@
+"""The stepping loop. All lanes advance together, each with its own clock, step size and status.
+
+A coupled batch is one lane; independent trajectories are many. The loop does not know what becomes of
+its steps: `observe` fills save times and keeps the record that an adjoint replays.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from . import observe
+from .control import Controller, Tolerance, first_step
+from .sharding import vary, varying_axes
+from .status import Status
+from .step import Field, Step, error_estimates, runge_kutta_step
+from .tableaus import Tableau
+
+
+class Rules(NamedTuple):
+    """How to step: static for a whole solve, and hashable by identity."""
+
+    tableau: Tableau
+    controller: Controller
+    measured: int | None
+    max_steps: int
+
+
+class Task(NamedTuple):
+    """What to solve, in the loop's own terms: time runs forward, a state is one row a lane."""
+
+    y0: Float[Array, "lanes size"]
+    t0: Float[Array, " lanes"]
+    t1: Float[Array, " lanes"]
+    ts: Float[Array, "lanes times"]
+    rtol: Float[Array, " lanes"]
+    atol: Float[Array, " lanes"]
+    dt0: Float[Array, " lanes"] | None
+    grid: Float[Array, "lanes points"] | None
+
+
+class Counts(NamedTuple):
+    """Steps of each lane so far; `filled` counts those that needed the stages of dense output."""
+
+    accepted: Int[Array, " lanes"]
+    rejected: Int[Array, " lanes"]
+    filled: Int[Array, " lanes"]
+
+
+class State(NamedTuple):
+    """What the loop carries."""
+
+    t: Float[Array, " lanes"]
+    h: Float[Array, " lanes"]
+    y: Float[Array, "lanes size"]
+    f: Float[Array, "lanes size"]
+    previous: Float[Array, "lanes 2"]
+    status: Int[Array, " lanes"]
+    component: Int[Array, " lanes"]
+    counts: Counts
+    saved: observe.Saved
+    record: observe.Record | None
+
+
+def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, " lanes"]:
+    """The field evaluations (NFE) a lane has cost: exact, from its steps."""
+    first = 1 + (task.grid is None and task.dt0 is None)
+    steps = counts.accepted + counts.rejected
+    return first + steps * rules.tableau.evaluations + counts.filled * len(rules.tableau.extra)
+
+
+def integrate(rules: Rules, field: Field, params: Any, task: Task, record: bool) -> State:
+    """Step from t0 to t1 in every lane, or until the lane fails. `record` keeps what an adjoint needs."""
+    state = _begin(rules, field, params, task, record)
+
+    def running(state: State) -> Bool[Array, ""]:
+        return jnp.any(state.status == Status.RUNNING)
+
+    def body(state: State) -> State:
+        return _advance(rules, field, params, task, state)
+
+    return jax.lax.while_loop(running, body, state)
+
+
+def _begin(rules: Rules, field: Field, params: Any, task: Task, record: bool) -> State:
+    y0, t0 = task.y0, task.t0
+    f0 = field(t0, y0, params)
+    if task.grid is not None:
+        h = task.grid[:, 1] - task.grid[:, 0]
+    elif task.dt0 is not None:
+        h = task.dt0
+    else:
+        tolerance = Tolerance(task.rtol, task.atol, rules.measured)
+        h = first_step(rules.tableau, field, params, (t0, y0, f0), tolerance)
+    bad = ~jnp.isfinite(f0) | ~jnp.isfinite(y0)
+    status = jnp.where(task.t1 > t0, Status.RUNNING, Status.SUCCESS)
+    status = jnp.where(jnp.any(bad, axis=1), Status.NON_FINITE, status).astype(jnp.int32)
+    none = jnp.zeros_like(status)
+    state = State(
+        t=t0,
+        h=jax.lax.stop_gradient(h),
+        y=y0,
+        f=f0,
+        previous=jnp.ones((y0.shape[0], 2), y0.dtype),
+        status=status,
+        component=jnp.argmax(bad, axis=1).astype(jnp.int32) if y0.shape[1] else none,
+        counts=Counts(none, none, none),
+        saved=observe.begin(task.ts, t0, y0),
+        record=observe.Record.empty(rules.max_steps, y0) if record else None,
+    )
+    return vary(state, varying_axes((task, f0)))
+
+
+def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) -> State:
+    """One attempt at a step in every running lane."""
+    running = state.status == Status.RUNNING
+    remaining = task.t1 - state.t
+    last = state.h >= remaining * (1 - 1e-6)
+    h = jnp.where(running, jnp.where(last, remaining, state.h), 0)
+    end = jnp.where(last, task.t1, state.t + h)
+    fill = running & observe.wants_output(task.ts, state.saved.count, end)
+    step = runge_kutta_step(
+        rules.tableau, field, params, (state.t, state.y, state.f), h, jnp.any(fill)
+    )
+    accepted, ratio, bad = _judge(rules, task, state, step, h)
+    accepted &= running
+    record = state.record
+    if record is not None:
+        index = jnp.where(accepted, state.counts.accepted, rules.max_steps)
+        record = record.write(index, observe.Record(state.t, h, state.y, state.f, state.saved.count))
+    saved = observe.save(rules.tableau, task.ts, state.saved, (state.t, state.y), (h, end, step, accepted))
+    counts = Counts(
+        state.counts.accepted + accepted,
+        state.counts.rejected + (running & ~accepted),
+        state.counts.filled + fill,
+    )
+    moved = accepted[:, None]
+    following = State(
+        t=jnp.where(accepted, end, state.t),
+        h=state.h,
+        y=jnp.where(moved, step.y, state.y),
+        f=jnp.where(moved, step.last(rules.tableau), state.f),
+        previous=jnp.where(moved, jnp.stack([ratio, state.previous[:, 0]], axis=1), state.previous),
+        status=state.status,
+        component=jnp.where(running & jnp.any(bad, axis=1), jnp.argmax(bad, axis=1), state.component).astype(jnp.int32),
+        counts=counts,
+        saved=saved,
+        record=record,
+    )
+    h = _next_size(rules, task, state, following, (h, ratio, running))
+    status = _next_status(rules, task, following, (h, running, accepted, jnp.any(bad, axis=1)))
+    return following._replace(h=h, status=status)
+
+
+def _judge(rules: Rules, task: Task, state: State, step: Step, h: Float[Array, " lanes"]):
+    """Whether the step may stand, its error ratio, and which components went non-finite."""
+    slope = step.last(rules.tableau)
+    bad = jax.lax.stop_gradient(~jnp.isfinite(step.y) | ~jnp.isfinite(slope))
+    finite = ~jnp.any(bad, axis=1)
+    if task.grid is not None:
+        return finite, jnp.zeros_like(h), bad
+    tolerance = Tolerance(task.rtol, task.atol, rules.measured)
+    ratio = tolerance.ratio(error_estimates(rules.tableau, step, h), state.y, step.y)
+    ratio = jax.lax.stop_gradient(jnp.where(finite, ratio, jnp.nan))
+    return finite & (ratio <= 1), ratio, bad
+
+
+def _next_size(rules: Rules, task: Task, state: State, following: State, attempt) -> Float[Array, " lanes"]:
+    """The next step size: from the grid, or from the controller."""
+    h, ratio, running = attempt
+    if task.grid is not None:
+        points = task.grid.shape[1]
+        index = jnp.minimum(following.counts.accepted, points - 2)[:, None]
+        ends = jnp.take_along_axis(task.grid, index + 1, axis=1)[:, 0]
+        return ends - following.t
+    factor = rules.controller.factor(rules.tableau, ratio, state.previous)
+    return jax.lax.stop_gradient(jnp.where(running, h * factor, state.h))
+
+
+def _next_status(rules: Rules, task: Task, following: State, attempt) -> Int[Array, " lanes"]:
+    """Whether a lane goes on, is done, or has failed, and why."""
+    h, running, accepted, bad = attempt
+    spacing = jnp.maximum(jnp.abs(following.t), jnp.abs(task.t1 - task.t0) * 1e-6) * jnp.finfo(h.dtype).eps
+    stuck = ~accepted & ((h <= 2 * spacing) | (task.grid is not None))
+    attempts = following.counts.accepted + following.counts.rejected
+    status = jnp.where(attempts >= rules.max_steps, Status.MAX_STEPS, Status.RUNNING)
+    status = jnp.where(stuck, jnp.where(bad, Status.NON_FINITE, Status.STEP_UNDERFLOW), status)
+    status = jnp.where(accepted & (following.t >= task.t1), Status.SUCCESS, status)
+    return jnp.where(running, status, following.status).astype(jnp.int32)

@@ -1,0 +1,95 @@
+"""What is kept of an accepted step: values at the save times, and the record for the adjoint."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from .step import Step, output_weights
+from .tableaus import Tableau
+
+
+class Saved(NamedTuple):
+    """Values at the save times so far, and how many times each lane has passed."""
+
+    ys: Float[Array, "lanes times size"]
+    count: Int[Array, " lanes"]
+
+
+class Record(NamedTuple):
+    """Every accepted step of every lane, in order: where it began, how long it was, what was saved before it."""
+
+    t: Float[Array, "steps lanes"]
+    h: Float[Array, "steps lanes"]
+    y: Float[Array, "steps lanes size"]
+    f: Float[Array, "steps lanes size"]
+    count: Int[Array, "steps lanes"]
+
+    @classmethod
+    def empty(cls, steps: int, y: Float[Array, "lanes size"]) -> Record:
+        """A record with room for so many steps."""
+        lanes, size = y.shape
+        times, states = jnp.zeros((steps, lanes), y.dtype), jnp.zeros((steps, lanes, size), y.dtype)
+        return cls(times, times, states, states, jnp.zeros((steps, lanes), jnp.int32))
+
+    def write(self, index: Int[Array, " lanes"], entry: Record) -> Record:
+        """Write one row: lane by lane at its own index; an index beyond the end writes nothing."""
+        lane = jnp.arange(index.shape[0])
+        return Record(*(old.at[index, lane].set(new, mode="drop") for old, new in zip(self, entry, strict=True)))
+
+    def read(self, index: Int[Array, " lanes"]) -> Record:
+        """Read one row: lane by lane at its own index."""
+        lane = jnp.arange(index.shape[0])
+        return Record(*(column[index, lane] for column in self))
+
+
+def begin(ts: Float[Array, "lanes times"], t0: Float[Array, " lanes"], y0: Float[Array, "lanes size"]) -> Saved:
+    """Save times at (or before) the start hold the initial state, the others NaN until they are reached."""
+    reached = ts <= t0[:, None]
+    ys = jnp.where(reached[:, :, None], y0[:, None, :], jnp.nan)
+    return Saved(ys, jnp.sum(reached, axis=1, dtype=jnp.int32))
+
+
+def wants_output(
+    ts: Float[Array, "lanes times"], count: Int[Array, " lanes"], end: Float[Array, " lanes"]
+) -> Bool[Array, " lanes"]:
+    """Whether the next save time lies strictly before the end of the step."""
+    return (count < ts.shape[1]) & (time_at(ts, count) < end)
+
+
+def time_at(ts: Float[Array, "lanes times"], count: Int[Array, " lanes"]) -> Float[Array, " lanes"]:
+    """The save time with this index in each lane (the last one when there is none left)."""
+    return jnp.take_along_axis(ts, jnp.minimum(count, ts.shape[1] - 1)[:, None], axis=1)[:, 0]
+
+
+def save(
+    tableau: Tableau,
+    ts: Float[Array, "lanes times"],
+    saved: Saved,
+    start: tuple[Float[Array, " lanes"], Float[Array, "lanes size"]],
+    step: tuple[Float[Array, " lanes"], Float[Array, " lanes"], Step, Bool[Array, " lanes"]],
+) -> Saved:
+    """Fill in the save times that a step passed, from its continuous extension.
+
+    Args:
+        start: time and state before the step.
+        step: its size, the time after it, its stages, and in which lanes it was accepted.
+    """
+    (t, y), (h, end, taken, accepted) = start, step
+    size = jnp.where(accepted, h, 1)
+    lane = jnp.arange(t.shape[0])
+
+    def pending(saved: Saved) -> Bool[Array, " lanes"]:
+        return accepted & (saved.count < ts.shape[1]) & (time_at(ts, saved.count) <= end)
+
+    def fill(saved: Saved) -> Saved:
+        now = pending(saved)
+        weights, _ = output_weights(tableau, (time_at(ts, saved.count) - t) / size)
+        value = y + h[:, None] * jnp.einsum("ls,sln->ln", weights, taken.slopes)
+        index = jnp.where(now, saved.count, ts.shape[1])
+        return Saved(saved.ys.at[lane, index].set(value, mode="drop"), saved.count + now)
+
+    return jax.lax.while_loop(lambda saved: jnp.any(pending(saved)), fill, saved)

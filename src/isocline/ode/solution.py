@@ -1,0 +1,140 @@
+"""What a solve gives back, and what it says when something went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
+from .status import Status
+
+
+class SolveError(RuntimeError):
+    """A solve that failed; `.solution` holds what was computed up to there."""
+
+    def __init__(self, message: str, solution: Solution):
+        super().__init__(message)
+        self.solution = solution
+
+
+class Stats(eqx.Module):
+    """What a solve cost, one number for each trajectory (a scalar when there is one).
+
+    Attributes:
+        nfe: evaluations of the vector field, exact.
+        accepted, rejected: steps.
+        nfe_backward: evaluations (each with one VJP) that the replay adjoint takes for a gradient.
+    """
+
+    nfe: Int[Array, "*batch"]
+    accepted: Int[Array, "*batch"]
+    rejected: Int[Array, "*batch"]
+    nfe_backward: Int[Array, "*batch"]
+
+
+class Ending(eqx.Module):
+    """Where a trajectory stopped: time, the step it would have tried, largest |y|, and the component at fault."""
+
+    t: Float[Array, "*batch"]
+    h: Float[Array, "*batch"]
+    size: Float[Array, "*batch"]
+    component: Int[Array, "*batch"]
+
+
+class Solution(eqx.Module):
+    """The values of a trajectory, or of a batch of them, at the save times.
+
+    Attributes:
+        ts: the save times, `(times,)` or `(batch, times)`.
+        ys: the state there: the structure of y0, each leaf with a `times` axis first (coupled) or
+            after the batch axis (independent). Times that were not reached hold NaN, or the last
+            state with `on_failure="mask"`.
+        status: a `Status` for each trajectory.
+        stats: evaluations and steps.
+        ending: where each trajectory stopped.
+        method, adjoint: what was used.
+    """
+
+    ts: Float[Array, "*batch times"]
+    ys: PyTree[Array]
+    status: Int[Array, "*batch"]
+    stats: Stats
+    ending: Ending
+    method: str = eqx.field(static=True)
+    adjoint: str = eqx.field(static=True)
+
+    @property
+    def success(self) -> Any:
+        """Whether each trajectory reached its last time."""
+        return self.status == Status.SUCCESS
+
+    def explain(self) -> str:
+        """How the solve went, in words: the cause of a failure, where it happened, and what to try."""
+        if isinstance(self.status, jax.core.Tracer):
+            return "The solve is still being traced: call explain() on the Solution that the jitted function returns."
+        status = np.atleast_1d(np.asarray(self.status))
+        nfe = np.atleast_1d(np.asarray(self.stats.nfe))
+        failed = np.flatnonzero(status.ravel() != Status.SUCCESS)
+        many = status.size > 1
+        if not failed.size:
+            accepted, rejected = int(np.sum(self.stats.accepted)), int(np.sum(self.stats.rejected))
+            who = f"All {status.size} trajectories" if many else "The trajectory"
+            return (
+                f"{who} reached the last time: {accepted} accepted and {rejected} rejected steps of "
+                f"{self.method}, {int(nfe.sum())} field evaluations."
+            )
+        lines = [f"{failed.size} of {status.size} trajectories failed."] if many else []
+        lines += [self._explain_one(int(index), many) for index in failed[:5]]
+        lines += [f"... and {failed.size - 5} more."] if failed.size > 5 else []
+        return "\n".join(lines)
+
+    def _explain_one(self, index: int, many: bool) -> str:
+        def at(array: Any) -> Any:
+            return np.asarray(array).ravel()[index]
+
+        facts = {
+            "t": float(at(self.ending.t)),
+            "h": abs(float(at(self.ending.h))),
+            "size": float(at(self.ending.size)),
+            "component": int(at(self.ending.component)),
+            "steps": int(at(self.stats.accepted) + at(self.stats.rejected)),
+            "accepted": int(at(self.stats.accepted)),
+            "rejected": int(at(self.stats.rejected)),
+            "nfe": int(at(self.stats.nfe)),
+        }
+        who = f"Trajectory {index}" if many else "The solve"
+        return f"{who} {_cause(Status(int(at(self.status))), facts)}"
+
+
+def _cause(status: Status, facts: dict[str, Any]) -> str:
+    """Cause, place and the two likeliest remedies."""
+    where = "at t={t:.9g} (step {h:.3g}, largest |y| {size:.3g}, {steps} steps, {nfe} evaluations)".format(**facts)
+    if status == Status.SUCCESS:
+        return "reached the last time."
+    if status == Status.MAX_STEPS:
+        if facts["rejected"] > 0.3 * facts["accepted"] or facts["h"] < 1e-3 * max(abs(facts["t"]), 1e-3):
+            return (
+                f"used up its step limit {where}. The steps are short for the span, as in a stiff problem: "
+                "loosen rtol and atol, or use a stiff method; raise max_steps only if neither helps."
+            )
+        return f"used up its step limit {where}: raise max_steps, or loosen rtol and atol."
+    if status == Status.STEP_UNDERFLOW:
+        if facts["size"] > 1e6:
+            return (
+                f"blew up {where}: the step shrank to nothing while the state grew. Check the sign of the field, "
+                "or end the time span before the singularity."
+            )
+        return (
+            f"could not go on {where}: the step shrank below the precision of the time. The field may jump there, "
+            "or the tolerance is below what this dtype resolves: loosen rtol and atol, or pass float64 arrays."
+        )
+    if status == Status.NON_FINITE:
+        return (
+            f"met a NaN or an infinity in component {facts['component']} of the field {where}, also with the "
+            "shortest step. Check the field for a division by zero, a log or a root of a negative number there; "
+            "or keep the state in its domain by a change of variables."
+        )
+    return f"ended with status {status.name} {where}."

@@ -1,0 +1,16 @@
+"""How a trajectory ended."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """One a trajectory: RUNNING only inside the loop, SUCCESS, or the reason of the failure."""
+
+    RUNNING = 0
+    SUCCESS = 1
+    MAX_STEPS = 2
+    STEP_UNDERFLOW = 3
+    NON_FINITE = 4
+    BACKWARD_FAILED = 5

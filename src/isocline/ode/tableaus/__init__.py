@@ -1,0 +1,21 @@
+"""The methods, one row each. To add one, write its `Tableau` and name it here."""
+
+from __future__ import annotations
+
+from ._low_order import bosh3, euler, heun, midpoint, ralston, rk4
+from ._order_eight import dopri8
+from ._order_five import dopri5, tsit5
+from ._tableau import Tableau as Tableau
+
+METHODS: dict[str, Tableau] = {
+    tableau.name: tableau for tableau in (euler, midpoint, heun, ralston, bosh3, rk4, dopri5, tsit5, dopri8)
+}
+
+
+def find(method: str | Tableau) -> Tableau:
+    """The tableau of a name, or the tableau itself; ValueError lists the names there are."""
+    if isinstance(method, Tableau):
+        return method
+    if method not in METHODS:
+        raise ValueError(f"method={method!r} is not known; choose one of: {', '.join(METHODS)}.")
+    return METHODS[method]

@@ -1,0 +1,136 @@
+"""Butcher tableaus as data: what a Runge-Kutta method is, and nothing of how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+Number = int | str | Fraction
+Row = Sequence[Number]
+
+
+def exact(row: Row) -> tuple[Fraction, ...]:
+    """The entries of a row (integers, `"a/b"`, decimals as strings) as exact fractions."""
+    return tuple(Fraction(entry) for entry in row)
+
+
+def dense_array(rows: Sequence[Sequence[Fraction]], columns: int) -> Float[np.ndarray, "rows columns"]:
+    """Ragged rows of fractions as one float64 array, padded with zeros on the right."""
+    array = np.zeros((len(rows), columns))
+    for index, row in enumerate(rows):
+        array[index, : len(row)] = [float(entry) for entry in row]
+    return array
+
+
+@dataclass(frozen=True)
+class Tableau:
+    """An explicit Runge-Kutta method with an embedded error estimate and a continuous extension.
+
+    Every method is brought to one form: the last stage of a step is the field at the new point,
+    which is the first stage of the next step ("first same as last"). Methods that do not have
+    this property by birth get that stage appended with weight zero; it costs nothing, because the
+    next step would have evaluated it anyway, and it is what cubic Hermite output needs.
+
+    Attributes:
+        name: the name that users give.
+        order: order of the solution that is propagated.
+        lower: rows of the strictly lower triangle of A, one for each stage after the first.
+        weights: the weights b of the solution, one for each stage of `lower` and the first.
+        error: weights of the error estimate (b minus the embedded b), or None: fixed steps only.
+        error_low: weights of a second, lower estimate (the 8(5,3) pair combines two), or None.
+        output: polynomial coefficients of the continuous extension, one row a stage, column k
+            for theta**(k+1); None for cubic Hermite.
+        extra: rows of A for stages that only the continuous extension needs; they are evaluated
+            in steps that contain a save time, and in no other.
+        source: where the coefficients were published.
+    """
+
+    name: str
+    order: int
+    lower: tuple[Row, ...]
+    weights: Row
+    error: Row | None = None
+    error_low: Row | None = None
+    output: tuple[Row, ...] | None = None
+    extra: tuple[Row, ...] = ()
+    source: str = ""
+
+    @property
+    def first_same_as_last(self) -> bool:
+        """Whether the published method already ends with the field at the new point."""
+        rows = [exact(row) for row in self.lower]
+        weights = exact(self.weights)
+        return bool(rows) and len(rows[-1]) == len(weights) - 1 and rows[-1] == weights[:-1] and not weights[-1]
+
+    @cached_property
+    def rows(self) -> tuple[tuple[Fraction, ...], ...]:
+        """Rows of A for the stages 2..S of the common form; the last one holds the weights b."""
+        rows = tuple(exact(row) for row in self.lower)
+        return rows if self.first_same_as_last else (*rows, exact(self.weights))
+
+    @property
+    def stages(self) -> int:
+        """Stages S in the common form, the shared first one included; a step costs S - 1 evaluations."""
+        return len(self.rows) + 1
+
+    @property
+    def evaluations(self) -> int:
+        """Field evaluations a step costs."""
+        return self.stages - 1
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether there is an embedded error estimate to choose steps by."""
+        return self.error is not None
+
+    @cached_property
+    def matrix(self) -> Float[np.ndarray, "all_stages all_stages"]:
+        """A in the common form, the extra stages of the continuous extension included."""
+        rows = [(), *self.rows, *(exact(row) for row in self.extra)]
+        return dense_array(rows, len(rows))
+
+    @cached_property
+    def nodes(self) -> Float[np.ndarray, " all_stages"]:
+        """The abscissae c: row sums of A, formed exactly."""
+        rows = [(), *self.rows, *(exact(row) for row in self.extra)]
+        return np.array([float(sum(row, Fraction(0))) for row in rows])
+
+    @cached_property
+    def b(self) -> Float[np.ndarray, " stages"]:
+        """The weights of the solution in the common form (the last is zero)."""
+        return dense_array([self.rows[-1]], self.stages)[0]
+
+    @cached_property
+    def b_error(self) -> Float[np.ndarray, " stages"]:
+        """Weights of the error estimate in the common form."""
+        return dense_array([exact(self.error or ())], self.stages)[0]
+
+    @cached_property
+    def b_error_low(self) -> Float[np.ndarray, " stages"] | None:
+        """Weights of the second error estimate in the common form, if the method has one."""
+        return None if self.error_low is None else dense_array([exact(self.error_low)], self.stages)[0]
+
+    @cached_property
+    def polynomials(self) -> Float[np.ndarray, "all_stages degree"]:
+        """The continuous extension y(theta) = y + h * sum_s k_s * sum_k P[s, k] theta**(k+1)."""
+        if self.output is None:
+            return hermite(self.b)
+        rows = [exact(row) for row in self.output]
+        return dense_array(rows, max(len(row) for row in rows))
+
+
+def hermite(weights: Float[np.ndarray, " stages"]) -> Float[np.ndarray, "stages 3"]:
+    """Cubic Hermite output through both ends of a step, as polynomials a stage.
+
+    Shu's form y + (3x^2 - 2x^3)(y1 - y) + (x - 2x^2 + x^3) h f + (x^3 - x^2) h f1, where
+    y1 - y = h sum b_s k_s, f is the first stage and f1 the last.
+    """
+    polynomials = np.outer(weights, [0.0, 3.0, -2.0])
+    polynomials[0] += [1.0, -2.0, 1.0]
+    polynomials[-1] += [0.0, -1.0, 1.0]
+    return polynomials
