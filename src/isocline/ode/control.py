@@ -92,7 +92,7 @@ class Tolerance:
         part = slice(0, self.measured)
         size = jnp.maximum(jnp.abs(y[:, part]), jnp.abs(y1[:, part]))
         rtol, atol = (jnp.reshape(jnp.asarray(value, y.dtype), (-1, 1)) for value in (self.rtol, self.atol))
-        return error[:, part] / (atol + rtol * size)
+        return error[:, part] / jnp.maximum(atol + rtol * size, jnp.finfo(y.dtype).tiny)
 
 
 def first_step(

@@ -63,9 +63,16 @@ def three_arguments(f: Callable) -> Callable:
         return f
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     takes_more = any(p.kind == p.VAR_POSITIONAL for p in parameters)
-    if len(positional) == 2 and not takes_more:
-        return lambda t, y, args: f(t, y)
-    return f
+    return _TwoArguments(f) if len(positional) == 2 and not takes_more else f
+
+
+class _TwoArguments(eqx.Module):
+    """`f(t, y)` as `f(t, y, args)`: a module, so that arrays in f stay visible and the compiled solve is found again."""
+
+    f: Callable
+
+    def __call__(self, t: Any, y: Any, args: Any) -> Any:
+        return self.f(t, y)
 
 
 class Rows(NamedTuple):

@@ -94,10 +94,11 @@ def _begin(rules: Rules, field: Field, params: Any, task: Task, record: bool) ->
         h = task.dt0
     else:
         tolerance = Tolerance(task.rtol, task.atol, rules.measured)
-        h = first_step(rules.tableau, field, params, (t0, y0, f0), tolerance)
+        h = jnp.maximum(first_step(rules.tableau, field, params, (t0, y0, f0), tolerance), _shortest(task, t0))
     bad = ~jnp.isfinite(f0) | ~jnp.isfinite(y0)
+    timeless = ~jnp.all(jnp.isfinite(task.ts), axis=1) | ~jnp.isfinite(t0)
     status = jnp.where(task.t1 > t0, Status.RUNNING, Status.SUCCESS)
-    status = jnp.where(jnp.any(bad, axis=1), Status.NON_FINITE, status).astype(jnp.int32)
+    status = jnp.where(jnp.any(bad, axis=1) | timeless, Status.NON_FINITE, status).astype(jnp.int32)
     none = jnp.zeros_like(status)
     state = State(
         t=t0,
@@ -106,7 +107,7 @@ def _begin(rules: Rules, field: Field, params: Any, task: Task, record: bool) ->
         f=f0,
         previous=jnp.ones((y0.shape[0], 2), y0.dtype),
         status=status,
-        component=jnp.argmax(bad, axis=1).astype(jnp.int32) if y0.shape[1] else none,
+        component=_first(bad),
         counts=Counts(none, none, none),
         saved=observe.begin(task.ts, t0, y0),
         record=observe.Record.empty(rules.max_steps, y0) if record else None,
@@ -118,9 +119,13 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
     """One attempt at a step in every running lane."""
     running = state.status == Status.RUNNING
     remaining = task.t1 - state.t
-    last = state.h >= remaining * (1 - 1e-6)
-    h = jnp.where(running, jnp.where(last, remaining, state.h), 0)
-    end = jnp.where(last, task.t1, state.t + h)
+    if task.grid is None:
+        last = state.h >= remaining * (1 - 1e-6)
+    else:
+        last = state.counts.accepted >= task.grid.shape[1] - 2
+    # The step is what the clock advances by: in float32 and far from t=0 these differ.
+    end = jnp.where(last, task.t1, state.t + state.h)
+    h = jnp.where(running, end - state.t, 0)
     fill = running & observe.wants_output(task.ts, state.saved.count, end)
     step = runge_kutta_step(
         rules.tableau, field, params, (state.t, state.y, state.f), h, jnp.any(fill)
@@ -145,7 +150,7 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
         f=jnp.where(moved, step.last(rules.tableau), state.f),
         previous=jnp.where(moved, jnp.stack([ratio, state.previous[:, 0]], axis=1), state.previous),
         status=state.status,
-        component=jnp.where(running & jnp.any(bad, axis=1), jnp.argmax(bad, axis=1), state.component).astype(jnp.int32),
+        component=jnp.where(running & jnp.any(bad, axis=1), _first(bad), state.component),
         counts=counts,
         saved=saved,
         record=record,
@@ -153,6 +158,17 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
     h = _next_size(rules, task, state, following, (h, ratio, running))
     status = _next_status(rules, task, following, (h, running, accepted, jnp.any(bad, axis=1)))
     return following._replace(h=h, status=status)
+
+
+def _shortest(task: Task, t: Float[Array, " lanes"]) -> Float[Array, " lanes"]:
+    """The shortest step worth a try: two spacings of the numbers around t."""
+    scale = jnp.maximum(jnp.abs(t), jnp.abs(task.t1 - task.t0) * 1e-6)
+    return jax.lax.stop_gradient(2 * jnp.finfo(t.dtype).eps * scale)
+
+
+def _first(bad: Bool[Array, "lanes size"]) -> Int[Array, " lanes"]:
+    """The index of the first component at fault in each lane (0 if there is none)."""
+    return jnp.argmax(bad, axis=1).astype(jnp.int32) if bad.shape[1] else jnp.zeros(bad.shape[0], jnp.int32)
 
 
 def _judge(rules: Rules, task: Task, state: State, step: Step, h: Float[Array, " lanes"]):
@@ -177,14 +193,14 @@ def _next_size(rules: Rules, task: Task, state: State, following: State, attempt
         ends = jnp.take_along_axis(task.grid, index + 1, axis=1)[:, 0]
         return ends - following.t
     factor = rules.controller.factor(rules.tableau, ratio, state.previous)
-    return jax.lax.stop_gradient(jnp.where(running, h * factor, state.h))
+    following_h = jnp.maximum(h * factor, _shortest(task, following.t))
+    return jax.lax.stop_gradient(jnp.where(running, following_h, state.h))
 
 
 def _next_status(rules: Rules, task: Task, following: State, attempt) -> Int[Array, " lanes"]:
     """Whether a lane goes on, is done, or has failed, and why."""
     h, running, accepted, bad = attempt
-    spacing = jnp.maximum(jnp.abs(following.t), jnp.abs(task.t1 - task.t0) * 1e-6) * jnp.finfo(h.dtype).eps
-    stuck = ~accepted & ((h <= 2 * spacing) | (task.grid is not None))
+    stuck = ~accepted & ((h <= _shortest(task, following.t)) | (task.grid is not None))
     attempts = following.counts.accepted + following.counts.rejected
     status = jnp.where(attempts >= rules.max_steps, Status.MAX_STEPS, Status.RUNNING)
     status = jnp.where(stuck, jnp.where(bad, Status.NON_FINITE, Status.STEP_UNDERFLOW), status)

@@ -87,15 +87,18 @@ def solve(
     adjoint = "replay" if _choice("adjoint", adjoint, ("auto", *ADJOINTS)) == "auto" else adjoint
     controller = CONTROLLERS[_choice("controller", controller, tuple(CONTROLLERS))] if isinstance(controller, str) else controller
     y0, dtype = _state(y0)
+    _check_batch(y0, batched, {"ts": (ts, 1), "grid": (grid, 1), "t0": (t0, 0), "dt0": (dt0, 0), "rtol": (rtol, 0), "atol": (atol, 0)})
     times = _times(ts, t0, dtype)
     grid = _grid(tableau, steps, grid, times, dtype)
-    if max_steps < 1 or (steps is not None and steps > max_steps):
-        raise ValueError(f"max_steps={max_steps} must be at least 1 and at least steps.")
+    if max_steps < 1 or (grid is not None and grid.shape[-1] - 1 > max_steps):
+        raise ValueError(f"max_steps={max_steps} must be at least 1 and at least the number of fixed steps.")
     call = _Call(tableau, controller, adjoint, batched, max_steps, on_failure == "mask", times.sign)
+    args = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, args)
     axes = _args_axes(args, args_axes)
     tolerances = jnp.asarray(rtol, dtype), jnp.asarray(atol, dtype)
     _check_tolerances(tolerances)
     dt0 = None if dt0 is None else jnp.abs(jnp.asarray(dt0, dtype))
+    _check_first_step(dt0)
     solution = _solve(call, three_arguments(f), y0, (times.ts, times.t0, times.direction, grid, dt0), tolerances, (args, axes))
     if on_failure == "raise" and not isinstance(solution.status, jax.core.Tracer):
         if not bool(jnp.all(solution.success)):
@@ -143,22 +146,28 @@ def _state(y0: Any) -> tuple[Any, Any]:
 
 
 def _concrete(value: Any) -> np.ndarray | None:
-    return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
+    """The value as a NumPy array, or None while it is being traced."""
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+    return None if traced else np.asarray(value)
 
 
 def _times(ts: Any, t0: Any, dtype: Any) -> _Times:
     """Check what can be checked before tracing, and find the direction of time."""
     if jnp.ndim(ts) not in (1, 2) or jnp.shape(ts)[-1] == 0:
         raise ValueError(f"ts must have shape (times,) or (batch, times) with at least one time; got {jnp.shape(ts)}.")
-    start = ts[..., 0] if t0 is None and not isinstance(ts, (list, tuple)) else np.asarray(ts)[..., 0] if t0 is None else t0
-    known_ts, known_t0 = _concrete(ts), _concrete(start)
+    known_ts = _concrete(ts)
+    ts = jnp.asarray(ts, dtype) if known_ts is None else ts
+    start = t0 if t0 is not None else ts[..., 0] if known_ts is None else known_ts[..., 0]
+    known_t0 = _concrete(start)
     ts, start = jnp.asarray(ts, dtype), jnp.asarray(start, dtype)
     if known_ts is None or known_t0 is None:
         direction = jnp.where(ts[..., -1] >= start, 1, -1).astype(jnp.int32)
         return _Times(ts, start, None, direction)
     if not (np.isfinite(known_ts).all() and np.isfinite(known_t0).all()):
         raise ValueError("ts and t0 must be finite numbers.")
-    path = np.concatenate([np.broadcast_to(known_t0[..., None], (*known_ts.shape[:-1], 1)), known_ts], axis=-1)
+    batch = np.broadcast_shapes(known_t0.shape, known_ts.shape[:-1])
+    pieces = known_t0[..., None], known_ts
+    path = np.concatenate([np.broadcast_to(piece, (*batch, piece.shape[-1])) for piece in pieces], axis=-1)
     change = np.diff(path.astype(np.float64), axis=-1)
     if (change >= 0).all():
         return _Times(ts, start, 1.0, None)
@@ -167,8 +176,9 @@ def _times(ts: Any, t0: Any, dtype: Any) -> _Times:
     rows = np.atleast_2d(change)
     if all((row >= 0).all() or (row <= 0).all() for row in rows):
         return _Times(ts, start, None, jnp.where(ts[..., -1] >= start, 1, -1).astype(jnp.int32))
-    index = int(np.argmax(np.sign(rows).max(axis=0) * np.sign(rows).min(axis=0) < 0)) if len(rows) > 1 else _turn(rows[0])
-    raise ValueError(f"t0 and ts must rise or fall together; they turn at ts[{index}].")
+    lane = next(index for index, row in enumerate(rows) if (row > 0).any() and (row < 0).any())
+    where = f"ts[{lane}, {_turn(rows[lane])}]" if len(rows) > 1 else f"ts[{_turn(rows[0])}]"
+    raise ValueError(f"t0 and ts must rise or fall together; they turn at {where}.")
 
 
 def _turn(change: np.ndarray) -> int:
@@ -190,10 +200,42 @@ def _grid(tableau: Tableau, steps: int | None, grid: Any, times: _Times, dtype: 
     if grid is not None:
         if jnp.ndim(grid) < 1 or jnp.shape(grid)[-1] < 2:
             raise ValueError("grid needs at least two points.")
+        _check_grid(_concrete(grid), _concrete(times.t0), _concrete(times.ts))
         return jnp.asarray(grid, dtype)
     if not tableau.adaptive:
         raise ValueError(f"method={tableau.name!r} has no error estimate to choose steps by: give steps= or grid=.")
     return None
+
+
+def _check_grid(grid: np.ndarray | None, t0: np.ndarray | None, ts: np.ndarray | None) -> None:
+    if grid is None or t0 is None or ts is None:
+        return
+    change = np.diff(grid, axis=-1) * np.where(ts[..., -1:] >= t0[..., None], 1, -1)
+    if not (change >= 0).all():
+        raise ValueError("grid must rise or fall with ts, and hold finite numbers only.")
+    scale = 1e-5 * np.max(np.abs(ts), initial=np.max(np.abs(t0)))
+    if (np.abs(grid[..., 0] - t0) > scale).any() or (np.abs(grid[..., -1] - ts[..., -1]) > scale).any():
+        raise ValueError("grid must begin at t0 (or the first of ts) and end at the last of ts.")
+
+
+def _check_first_step(dt0: Array | None) -> None:
+    known = None if dt0 is None else _concrete(dt0)
+    if known is not None and not (np.isfinite(known).all() and (known > 0).all()):
+        raise ValueError(f"dt0 must be finite and not zero; got {known}.")
+
+
+def _check_batch(y0: Any, batched: bool, values: dict[str, tuple[Any, int]]) -> None:
+    """Whether y0 and what may have a lane axis agree on the number of trajectories."""
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(y0)]
+    if batched and not (all(shapes) and len({shape[0] for shape in shapes}) == 1 and shapes[0][0] > 0):
+        raise ValueError(f"y0 must have one axis of trajectories, first in every leaf, for batch='independent'; got {shapes}.")
+    for name, (value, tail) in values.items():
+        if value is None or jnp.ndim(value) <= tail:
+            continue
+        if not batched:
+            raise ValueError(f"{name} has shape {jnp.shape(value)}: one a trajectory needs batch='independent'.")
+        if jnp.ndim(value) != tail + 1 or jnp.shape(value)[0] != shapes[0][0]:
+            raise ValueError(f"{name} has shape {jnp.shape(value)}, but y0 holds {shapes[0][0]} trajectories.")
 
 
 def _check_tolerances(tolerances: tuple[Array, Array]) -> None:
@@ -209,10 +251,15 @@ def _check_tolerances(tolerances: tuple[Array, Array]) -> None:
 def _args_axes(args: Any, axes: Any) -> tuple[int | None, ...]:
     """One entry for each array leaf of args: 0 if it has an axis of trajectories."""
     arrays = eqx.filter(args, eqx.is_array)
+    # -1 stands for None, which JAX would take for an empty branch of the tree.
     spread = jax.tree.map(
-        lambda axis, tree: jax.tree.map(lambda _: axis, tree), axes, arrays, is_leaf=lambda leaf: leaf is None
+        lambda axis, tree: jax.tree.map(lambda _: -1 if axis is None else axis, tree),
+        axes, arrays, is_leaf=lambda leaf: leaf is None,
     )
-    return tuple(jax.tree.leaves(spread, is_leaf=lambda leaf: leaf is None))[: len(jax.tree.leaves(arrays))] or ()
+    known = {-1: None, 0: 0}
+    if not set(jax.tree.leaves(spread)) <= set(known):
+        raise ValueError(f"args_axes={axes!r} must hold 0 or None only.")
+    return tuple(known[axis] for axis in jax.tree.leaves(spread))
 
 
 @eqx.filter_jit

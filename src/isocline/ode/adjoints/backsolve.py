@@ -33,8 +33,9 @@ def backsolve(rules: Rules, field: Field, params: Params, task: Task) -> State:
 
     def run_backward(kept, cotangent: State):
         params, task, ys, status = kept
-        good = (status == Status.SUCCESS)[:, None, None]
-        return _adjoint(rules, field, (params, task, jnp.where(good, ys, 0)), jnp.where(good, cotangent.saved.ys, 0))
+        good = status == Status.SUCCESS
+        wide = good[:, None, None]
+        return _adjoint(rules, field, (params, task, jnp.where(wide, ys, 0), good), jnp.where(wide, cotangent.saved.ys, 0))
 
     run.defvjp(run_forward, run_backward)
     return run(params, task)
@@ -53,12 +54,13 @@ def _augmented(field: Field, size: int):
 
 
 def _adjoint(rules: Rules, field: Field, kept, ys_bar: Float[Array, "lanes times size"]):
-    params, task, ys = kept
+    params, task, ys, good = kept
     lanes, size = task.y0.shape
     flat, unravel = ravel_pytree(field.first(params).inexact)
     augmented = _augmented(field, size)
     rules = rules._replace(measured=2 * size)
-    edges = jnp.concatenate([task.t0[:, None], task.ts], axis=1)
+    # A lane that failed has gradient zero: its spans are empty, and what it computed is dropped below.
+    edges = jnp.concatenate([task.t0[:, None], jnp.where(good[:, None], task.ts, task.t0[:, None])], axis=1)
 
     def segment(carry, index):
         adjoint, quadrature, failed = carry
@@ -69,19 +71,21 @@ def _adjoint(rules: Rules, field: Field, kept, ys_bar: Float[Array, "lanes times
         state = integrate(rules, augmented, params, back, record=False)
         slope = field(t1, ys[:, index], params)
         carry = state.y[:, size : 2 * size], state.y[:, 2 * size :], failed | (state.status != Status.SUCCESS)
-        return carry, jnp.sum(slope * ys_bar[:, index], axis=1)
+        return carry, jnp.where(good, jnp.sum(slope * ys_bar[:, index], axis=1), 0)
 
     carry = jnp.zeros_like(task.y0), jnp.zeros((lanes, flat.shape[0]), task.y0.dtype), jnp.zeros(lanes, bool)
     carry = vary(carry, varying_axes((params, task, ys_bar)))
     (y_bar, quadrature, failed), ts_bar = jax.lax.scan(segment, carry, jnp.arange(task.ts.shape[1]), reverse=True)
     # A backward solve that failed has no gradient to give: NaN says so, where a number would lie.
-    y_bar = jnp.where(failed[:, None], jnp.nan, y_bar)
-    lane_bar = jax.vmap(unravel)(jnp.where(failed[:, None], jnp.nan, quadrature))
+    y_bar, quadrature = (
+        jnp.where(good[:, None], jnp.where(failed[:, None], jnp.nan, bar), 0) for bar in (y_bar, quadrature)
+    )
+    lane_bar = jax.vmap(unravel)(quadrature.astype(flat.dtype))
     params_bar = [
         jnp.sum(leaf, axis=0) if axis is None else leaf
         for leaf, axis in zip(lane_bar, field.axes.inexact, strict=True)
     ]
-    t0_bar = -jnp.sum(y_bar * field(task.t0, task.y0, params), axis=1)
+    t0_bar = jnp.where(good, -jnp.sum(y_bar * field(task.t0, task.y0, params), axis=1), 0)
     task_bar = jax.tree.map(jnp.zeros_like, task)._replace(y0=y_bar, t0=t0_bar, ts=ts_bar.T)
     return Params(params_bar, None), task_bar
 

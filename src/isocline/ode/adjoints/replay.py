@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..field import Field, Params
 from ..loop import Rules, State, Task, integrate
@@ -47,12 +47,24 @@ def replay(rules: Rules, field: Field, params: Params, task: Task) -> State:
         params, task, record, counts, status, count = kept
         good = status == Status.SUCCESS
         ys_bar = jnp.where(good[:, None, None], cotangent.saved.ys, 0)
-        start = _begin(params, task, counts.accepted, count)
-        end = _undo_all(rules, field, (params, task, record), ys_bar, start)
-        return _finish(field, (params, task), ys_bar, end)
+        safe = _stand_in(field, params, task, good)
+        start = _begin(*safe, jnp.where(good, counts.accepted, 0), count)
+        end = _undo_all(rules, field, (*safe, record), ys_bar, start)
+        bars = _finish(field, safe, ys_bar, end)
+        return jax.tree.map(lambda bar: jnp.where(jnp.any(good), bar, 0), bars)
 
     run.defvjp(run_forward, run_backward)
     return run(params, task)
+
+
+def _stand_in(field: Field, params: Params, task: Task, good: Bool[Array, " lanes"]) -> tuple[Params, Task]:
+    """Failed lanes made copies of a healthy one: where their own Jacobian is NaN, 0 * NaN would reach shared parameters."""
+    if field.lanes == 1:
+        return params, task
+    lane = jnp.where(good, jnp.arange(field.lanes), jnp.argmax(good))
+    leaves = [leaf if axis is None else leaf[lane] for leaf, axis in zip(params.inexact, field.axes.inexact, strict=True)]
+    other = [leaf if axis is None else leaf[lane] for leaf, axis in zip(params.other, field.axes.other, strict=True)]
+    return Params(leaves, other), task._replace(y0=task.y0[lane], t0=task.t0[lane])
 
 
 def _begin(params: Params, task: Task, steps: Int[Array, " lanes"], count: Int[Array, " lanes"]) -> Pullback:
@@ -77,6 +89,8 @@ def _undo_step(
     params, task, record = kept
     active = back.steps > 0
     entry = record.read(jnp.maximum(back.steps - 1, 0))
+    # Lanes without a step left wait at their start, where the field is known to be finite.
+    entry = entry._replace(t=jnp.where(active, entry.t, task.t0), y=jnp.where(active[:, None], entry.y, task.y0))
     size = jnp.where(active, entry.h, 0)
     fill = jnp.any(active & (entry.count < back.count))
 
@@ -103,7 +117,7 @@ def _undo_saves(rules: Rules, task: Task, kept, ys_bar: Float[Array, "lanes time
     entry, active, step = kept
     back, slopes_bar = start
     lane = jnp.arange(entry.t.shape[0])
-    size = jnp.where(active, entry.h, 1)
+    size = jnp.where(active & (entry.h > 0), entry.h, 1)
 
     def pending(carry):
         return active & (carry[3] > entry.count)
@@ -130,8 +144,10 @@ def _finish(field: Field, kept, ys_bar: Float[Array, "lanes times size"], end: P
     f0, pull = jax.vjp(lambda y, inexact: field(task.t0, y, params.replace(inexact)), task.y0, params.inexact)
     y_bar, params_bar = pull(end.f)
     untouched = jnp.arange(task.ts.shape[1]) < end.count[:, None]
-    y_bar += end.y + jnp.sum(jnp.where(untouched[:, :, None], ys_bar, 0), axis=1)
+    direct = jnp.where(untouched[:, :, None], ys_bar, 0)
+    y_bar += end.y + jnp.sum(direct, axis=1)
     # Moving t0 alone moves the whole trajectory by -f(t0, y0): the continuous formula, right to the tolerance.
-    t0_bar = -jnp.sum((y_bar - jnp.sum(jnp.where(untouched[:, :, None], ys_bar, 0), axis=1)) * f0, axis=1)
-    task_bar = jax.tree.map(jnp.zeros_like, task)._replace(y0=y_bar, t0=t0_bar, ts=end.ts)
+    t0_bar = -jnp.sum(y_bar * f0, axis=1)
+    ts_bar = end.ts + jnp.einsum("ltn,ln->lt", direct, f0)
+    task_bar = jax.tree.map(jnp.zeros_like, task)._replace(y0=y_bar, t0=t0_bar, ts=ts_bar)
     return Params(jax.tree.map(jnp.add, end.params, params_bar), None), task_bar

@@ -1,0 +1,26 @@
+"""Irregular time series: long tables from files and frames, and data sets to try things on."""
+
+from __future__ import annotations
+
+from isocline.data.builtin import load, names
+from isocline.data.reading import read_table
+from isocline.data.seasons import candidate_periods
+from isocline.data.spirals import Spirals, spirals
+from isocline.data.table import Columns, Series, SeriesTable, TimeAxis
+from isocline.data.times import parse_horizon, read_times, regular_times
+
+__all__ = [
+    "Columns",
+    "Series",
+    "SeriesTable",
+    "Spirals",
+    "TimeAxis",
+    "candidate_periods",
+    "load",
+    "names",
+    "parse_horizon",
+    "read_table",
+    "read_times",
+    "regular_times",
+    "spirals",
+]

@@ -1,0 +1,47 @@
+"""Small data sets that come with Isocline; `files/SOURCE.md` says where they are from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from types import MappingProxyType
+
+from isocline.data.columns import did_you_mean
+from isocline.data.reading import read_table
+from isocline.data.table import SeriesTable
+from isocline.errors import InputError
+
+_OPTIONS: Mapping[str, dict] = MappingProxyType(
+    {
+        "sst": {"time": "time", "series": "series", "target": ("sst",)},
+        "seattle_weather": {
+            "time": "date",
+            "target": ("precipitation", "temp_max", "temp_min", "wind"),
+        },
+    }
+)
+
+
+def names() -> tuple[str, ...]:
+    """Names that `load` knows."""
+    return tuple(_OPTIONS)
+
+
+def load(name: str) -> SeriesTable:
+    """A data set that comes with Isocline.
+
+    Args:
+        name: `"sst"`: monthly sea-surface temperature of Nino 1+2 (1950-2010) and of boxes of the
+            tropical oceans (2006-2010), deg C, with months missing. `"seattle_weather"`: daily
+            precipitation (mm), highest and lowest temperature (deg C) and wind (m/s), 2012-2015.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    if name not in _OPTIONS:
+        raise InputError(
+            f"There is no built-in data set '{name}'.{did_you_mean(name, _OPTIONS)} There are: "
+            f"{', '.join(_OPTIONS)}."
+        )
+    with as_file(files("isocline.data") / "files" / f"{name}.csv") as path:
+        return read_table(path, **_OPTIONS[name])

@@ -1,0 +1,184 @@
+"""Which columns of a long table are time, series and targets: asked for, or guessed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import narwhals.stable.v2 as nw
+
+from isocline.data.cells import Source, is_date, is_number, texts_of
+from isocline.data.table import Columns
+from isocline.errors import InputError
+
+# fmt: off
+TIME_NAMES = frozenset([
+    "time", "date", "ds", "timestamp", "t", "month", "datetime", "day", "week", "year", "hour",
+    "when", "time_stamp", "date_time",
+])
+SERIES_NAMES = frozenset([
+    "series", "series_id", "id", "unique_id", "station", "station_id", "name", "item", "item_id",
+    "region", "location", "site", "country", "state", "city", "sensor", "sensor_id", "device",
+    "subject", "subject_id", "patient", "patient_id", "group", "record", "record_id", "key", "box",
+    "buoy",
+])
+# fmt: on
+_LOOK_AT = 1000
+
+Kind = Literal["datetime", "number", "text", "empty"]
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """` Did you mean 'x'?` where a choice is close to the word, else nothing."""
+    names = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return f" Did you mean '{names[close[0]]}'?" if close else ""
+
+
+def choose_columns(
+    frame: nw.DataFrame,
+    source: Source,
+    *,
+    time: str | None = None,
+    series: str | None = None,
+    target: str | Sequence[str] | None = None,
+) -> tuple[Columns, tuple[str, ...]]:
+    """The columns to use, and notes on what was guessed and what was left out.
+
+    Raises:
+        InputError: an asked-for column does not exist or has two uses, or a guess is in doubt.
+    """
+    targets = (target,) if isinstance(target, str) else tuple(target or ())
+    for name in filter(None, (time, series, *targets)):
+        require_column(name, frame.columns, source)
+    guess = _Guess(frame, source, {name: kind_of(frame[name]) for name in frame.columns})
+    notes = []
+    if time is None:
+        time = guess.time({series, *targets})
+        notes.append(f"time column: '{time}' (guessed)")
+    if series is None and (series := guess.series(time, set(targets))) is not None:
+        notes.append(f"series column: '{series}' (guessed)")
+    if not targets:
+        targets, left_out = guess.targets({time, series})
+        notes.append(f"target columns: {_listed(targets)} (guessed)")
+        notes.extend(f"column '{name}' is {why}: left out" for name, why in left_out.items())
+    _require_distinct(time, series, targets)
+    return Columns(time, series, targets), tuple(notes)
+
+
+def kind_of(column: nw.Series) -> Kind:
+    """What most cells of a column are; the first thousand that are not missing decide."""
+    if column.dtype == nw.Datetime or column.dtype == nw.Date:
+        return "datetime"
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        return "number"
+    texts = [text for text in texts_of(column) if text][:_LOOK_AT]
+    if not texts:
+        return "empty"
+    if 2 * sum(map(is_number, texts)) > len(texts):
+        return "number"
+    return "datetime" if 2 * sum(map(is_date, texts)) > len(texts) else "text"
+
+
+@dataclass(frozen=True)
+class _Guess:
+    frame: nw.DataFrame
+    source: Source
+    kinds: dict[str, Kind]
+
+    def _of_kind(self, kinds: set[Kind], taken: set[str | None]) -> list[str]:
+        return [name for name, kind in self.kinds.items() if kind in kinds and name not in taken]
+
+    def time(self, taken: set[str | None]) -> str:
+        """The only column of dates; else the only one that is called like a time."""
+        dates = self._of_kind({"datetime"}, taken)
+        called = [name for name in dates if name.lower() in TIME_NAMES]
+        numbers = self._of_kind({"number"}, taken)
+        numbers = [name for name in numbers if name.lower() in TIME_NAMES]
+        # A text that is called like a time is one that can not be read: parsing says where.
+        texts = [name for name in self._of_kind({"text"}, taken) if name.lower() in TIME_NAMES]
+        candidates = (called if len(called) == 1 else dates) or numbers or texts
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            raise InputError(
+                f"{self.source.label} has several columns that may be the time: "
+                f"{_listed(candidates)}. Name the right one by --time (in Python: time=)."
+            )
+        raise InputError(
+            f"{self.source.label} has no column that looks like a time; its columns are "
+            f"{_listed(self.frame.columns)}. Name the time column by --time (in Python: time=; an "
+            f"index becomes a column by reset_index())."
+        )
+
+    def series(self, time: str, targets: set[str]) -> str | None:
+        """The column that is called like a series; else the only text that tells rows apart."""
+        taken: set[str | None] = {time, *targets}
+        known = [
+            name
+            for name in self._of_kind({"text", "number"}, taken)
+            if name.lower() in SERIES_NAMES and self._repeats(name)
+        ]
+        if len(known) > 1:
+            raise InputError(
+                f"{self.source.label} has several columns that may name the series: "
+                f"{_listed(known)}. Name the right one by --series (in Python: series=)."
+            )
+        texts = self._of_kind({"text"}, taken)
+        if not known and len(texts) == 1 and self._tells_apart(texts[0], time):
+            return texts[0]
+        return known[0] if known else None
+
+    def _repeats(self, name: str) -> bool:
+        # A counter of rows is no series, whatever it is called.
+        column = self.frame[name]
+        return len(column) == 1 or column.n_unique() < len(column)
+
+    def _tells_apart(self, name: str, time: str) -> bool:
+        # A text such as the kind of weather is no series: times are unique without it.
+        unique = self.frame.select(time, name).unique()
+        return self.frame[time].n_unique() < len(self.frame) == len(unique)
+
+    def targets(self, taken: set[str | None]) -> tuple[tuple[str, ...], dict[str, str]]:
+        """All other columns of numbers, and why each of the rest is left out."""
+        numbers = self._of_kind({"number"}, taken)
+        targets = tuple(name for name in numbers if name.lower() not in SERIES_NAMES)
+        rest = [name for name in self.kinds if name not in {*taken, *targets}]
+        reasons = {
+            "text": "text",
+            "datetime": "a second time",
+            "empty": "empty",
+            "number": "a label by its name",
+        }
+        if not targets:
+            raise InputError(
+                f"{self.source.label} has no column of numbers to forecast; its columns are "
+                f"{_listed(self.frame.columns)}. Name the target columns by --target (in Python: "
+                f"target=)."
+            )
+        return targets, {name: reasons[self.kinds[name]] for name in rest}
+
+
+def require_column(name: str, columns: Sequence[str], source: Source) -> None:
+    """Refuses a column that is not there, and suggests the one that was meant."""
+    if name not in columns:
+        raise InputError(
+            f"{source.label} has no column '{name}'.{did_you_mean(name, columns)} Its columns are "
+            f"{_listed(columns)}."
+        )
+
+
+def _require_distinct(time: str, series: str | None, targets: Sequence[str]) -> None:
+    names = [name for name in (time, series, *targets) if name is not None]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"Column '{twice[0]}' is asked for twice: --time, --series and --target must each name "
+            f"columns of their own."
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

@@ -1,0 +1,117 @@
+"""A long data frame becomes a `SeriesTable`: one way for files and for frames in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from jaxtyping import Float
+
+from isocline.data.cells import Source, parse_numbers, parse_times
+from isocline.data.columns import choose_columns
+from isocline.data.rows import Rows, to_series
+from isocline.data.table import SeriesTable
+from isocline.errors import InputError
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame
+
+IN_MEMORY = Source("the data frame", spreadsheet=False)
+
+
+def read_frame(
+    frame: IntoDataFrame,
+    source: Source = IN_MEMORY,
+    *,
+    time: str | None = None,
+    series: str | None = None,
+    target: str | Sequence[str] | None = None,
+    sort: bool = False,
+    duplicates: str = "error",
+) -> SeriesTable:
+    """The table in a long data frame; see `SeriesTable.from_frame`.
+
+    Raises:
+        InputError: the frame is no frame or is empty, or any fault of its cells.
+    """
+    cells, source = filled_rows(_as_frame(frame), source)
+    columns, notes = choose_columns(cells, source, time=time, series=series, target=target)
+    axis, times = parse_times(cells[columns.time], source)
+    names, codes = series_of(cells, columns.series, source)
+    rows = Rows(
+        names=names,
+        codes=codes,
+        times=times,
+        values=_values_of(cells, columns.targets, source),
+        indices=np.arange(len(times)),
+        time_column=columns.time,
+        source=source,
+    )
+    split = to_series(rows, sort=sort, duplicates=duplicates)
+    return SeriesTable(split, columns.targets, axis, columns, notes)
+
+
+def _as_frame(frame: IntoDataFrame) -> nw.DataFrame:
+    names = list(getattr(frame, "columns", ()))
+    odd = [name for name in names if isinstance(name, int | tuple) or names.count(name) > 1]
+    if odd:
+        raise InputError(
+            f"The data frame has the column name {odd[0]!r}. Every column needs a name of its own, "
+            f"and names must be text."
+        )
+    try:
+        return nw.from_native(frame, eager_only=True)
+    except TypeError:
+        raise InputError(
+            f"A {type(frame).__name__} is not a data frame. Give a long data frame of pandas, "
+            f"polars or pyarrow, with a time column and number columns."
+        ) from None
+
+
+def filled_rows(frame: nw.DataFrame, source: Source) -> tuple[nw.DataFrame, Source]:
+    """The frame without its blank rows (spreadsheets leave some), and their places."""
+    filled = ~frame.select(blank=nw.all_horizontal(nw.all().is_null(), ignore_nulls=False))["blank"]
+    if not filled.any():
+        raise InputError(
+            f"{source.label} has no rows below its header. Give a long table with one row for "
+            f"every time (and series)."
+        )
+    places = np.flatnonzero(filled.to_numpy())
+    if len(places) == len(frame):
+        return frame, source
+    return frame.filter(filled), replace(source, rows=places)
+
+
+def _values_of(
+    cells: nw.DataFrame, targets: Sequence[str], source: Source
+) -> Float[np.ndarray, "rows channels"]:
+    values = np.stack([parse_numbers(cells[name], source) for name in targets], axis=1)
+    silent = np.flatnonzero(np.isnan(values).all(axis=0))
+    if len(silent):
+        raise InputError(
+            f"Column '{targets[silent[0]]}' of {source.label} has no observed value, from "
+            f"{source.row(0)} to {source.row(len(values) - 1)}. Leave it out by naming the other "
+            f"columns with --target (in Python: target=)."
+        )
+    return values
+
+
+def series_of(
+    cells: nw.DataFrame, column: str | None, source: Source
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names in order of first appearance, and for each row the position of its name."""
+    if column is None:
+        return ("",), np.zeros(len(cells), np.int64)
+    # Only an empty cell is missing here: "NA" is a fair name (Namibia's, for one).
+    null = cells[column].is_null().to_list()
+    names = ["" if gone else str(name).strip() for gone, name in zip(null, cells[column].to_list())]
+    if "" in names:
+        raise InputError(
+            f"The name of the series is missing {source.at(column, names.index(''))}. Every row "
+            f"needs one: fill the cell, or delete the row."
+        )
+    order = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    return tuple(order), np.array([order[name] for name in names], np.int64)

@@ -1,0 +1,193 @@
+"""Long tables from files: CSV, TSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from isocline.data.cells import Source
+from isocline.data.frames import read_frame
+from isocline.data.table import SeriesTable
+from isocline.errors import InputError
+
+if TYPE_CHECKING:
+    import polars
+
+_ACCEPTED = "a long table as CSV or TSV (UTF-8 text) or Parquet"
+_PARQUET = b"PAR1"
+_SIGNATURES = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook (.xlsx)",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls)",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"%PDF": "a PDF document",
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a zstandard archive",
+    b"\x89HDF": "an HDF5 or NetCDF-4 file",
+    b"CDF\x01": "a NetCDF file",
+    b"CDF\x02": "a NetCDF file",
+    b"SQLite format 3": "an SQLite database",
+    b"ARROW1": "an Arrow / Feather file",
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+}
+
+
+def read_table(
+    path: str | Path,
+    *,
+    time: str | None = None,
+    series: str | None = None,
+    target: str | Sequence[str] | None = None,
+    sort: bool = False,
+    duplicates: str = "error",
+) -> SeriesTable:
+    """The table in a CSV, TSV or Parquet file; see `SeriesTable.from_frame` for the options.
+
+    Raises:
+        InputError: names the file, the column and the row as a spreadsheet counts (the header is
+            row 1), and says how to mend it.
+    """
+    path = Path(path)
+    return read_frame(
+        read_cells(path),
+        Source(path.name),
+        time=time,
+        series=series,
+        target=target,
+        sort=sort,
+        duplicates=duplicates,
+    )
+
+
+def read_cells(path: Path) -> polars.DataFrame:
+    """The cells of a file: all of them text, except in Parquet, where columns have types.
+
+    Raises:
+        InputError: no such file, not a file, of the wrong kind, or not rectangular.
+    """
+    content = _content(path)
+    if content.startswith(_PARQUET):
+        return _read_parquet(content, path.name)
+    _refuse_other_kinds(content, path)
+    return _read_text(_decoded(content, path.name), path)
+
+
+def _polars() -> ModuleType:
+    try:
+        import polars
+    except ImportError:
+        raise InputError(
+            "Reading files needs polars, which is not installed. Run: "
+            "pip install 'isocline[tables]'"
+        ) from None
+    return polars
+
+
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Name the file in it: {_ACCEPTED}.")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        near = f" in {path.parent.resolve()}" if not path.is_absolute() else ""
+        raise InputError(f"There is no file {path}{near}. Check the name and the folder.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if not content.strip():
+        raise InputError(f"{path.name} is empty. Give {_ACCEPTED}, with a header as row 1.")
+    return content
+
+
+def _refuse_other_kinds(content: bytes, path: Path) -> None:
+    kinds = (kind for start, kind in _SIGNATURES.items() if content.startswith(start))
+    kind = next(kinds, "a binary file" if b"\x00" in content[:4096] else None)
+    if kind is None and path.suffix.lower() in {".parquet", ".pq"}:
+        kind = "text, and not like the Parquet file of its name"
+    if kind is not None:
+        raise InputError(
+            f"{path.name} looks like {kind}. Isocline reads {_ACCEPTED}: export or convert it "
+            f"first."
+        )
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{name} is not UTF-8 text: row {row} has the byte 0x{content[error.start]:02x}. Save "
+            f"it as UTF-8 (in a spreadsheet: 'CSV UTF-8')."
+        ) from None
+
+
+def _read_parquet(content: bytes, name: str) -> polars.DataFrame:
+    polars = _polars()
+    try:
+        return polars.read_parquet(io.BytesIO(content))
+    except polars.exceptions.PolarsError as error:
+        raise InputError(
+            f"{name} is a damaged Parquet file ({error}). Write or download it again."
+        ) from None
+
+
+def _read_text(text: str, path: Path) -> polars.DataFrame:
+    polars = _polars()
+    first = text.split("\n", 1)[0]
+    if not first.strip():
+        raise InputError(f"Row 1 of {path.name} is blank. Put the names of the columns there.")
+    separator = _separator(first, path)
+    header = _checked_header(text, separator, path.name)
+    # All cells stay text here: with types guessed, one bad cell would turn a column into text.
+    frame = polars.read_csv(
+        text.encode(),
+        separator=separator,
+        infer_schema=False,
+        new_columns=[name or f"column {place + 1}" for place, name in enumerate(header)],
+    )
+    # A spreadsheet's or pandas' unnamed index is never a series or a target by guess.
+    return frame.select([name for name, given in zip(frame.columns, header) if given])
+
+
+def _separator(header: str, path: Path) -> str:
+    if path.suffix.lower() in {".tsv", ".tab"} or ("\t" in header and "," not in header):
+        return "\t"
+    if ";" in header and "," not in header:
+        raise InputError(
+            f"The columns of {path.name} are separated by semicolons. Save it with commas between "
+            f"columns and points as decimal marks."
+        )
+    return ","
+
+
+def _checked_header(text: str, separator: str, name: str) -> list[str]:
+    """The names in row 1, once every row is known to have as many cells."""
+    rows = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+    try:
+        header = [cell.strip() for cell in next(rows)]
+        for number, row in enumerate(rows, start=2):
+            if row and len(row) != len(header):
+                raise InputError(
+                    f"Row {number} of {name} has {len(row)} cells, but the header has "
+                    f"{len(header)} columns ({', '.join(header)}). Add or remove cells; a cell "
+                    f"that contains the separator needs quotes."
+                )
+    except csv.Error as error:
+        raise InputError(
+            f"Row {max(rows.line_num, 1)} of {name} cannot be read ({error}). Check the quotes and "
+            f"the ends of lines there."
+        ) from None
+    twice = [column for column in header if column and header.count(column) > 1]
+    if twice:
+        raise InputError(
+            f"Row 1 of {name} names two columns '{twice[0]}'. Give every column its own name."
+        )
+    return header

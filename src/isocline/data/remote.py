@@ -1,0 +1,236 @@
+"""Data sets that Isocline may not ship: found in a folder, in the cache, or downloaded once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isocline.data.columns import did_you_mean
+from isocline.data.reading import read_table
+from isocline.data.table import Columns, Series, SeriesTable, TimeAxis
+from isocline.errors import InputError
+
+_TIMEOUT_SECONDS = 30
+_RAW = "https://raw.githubusercontent.com"
+_DELHI = f"{_RAW}/arunmathur27/Step-By-Step-Multivariate-Trend-Forecasting-Using-Prophet"
+_DELHI_COMMIT = "9525b07cd4cf32bc5871f30ef58cb4e3b5fa0427"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file on the web.
+
+    Args:
+        url: of one pinned version, as far as the publisher keeps versions.
+        sha256: of the content, in hexadecimal.
+        place: path below the folder `ISOCLINE_DATA`, and below the cache.
+        licence: in a word, for whoever wants to pass it on.
+    """
+
+    url: str
+    sha256: str
+    place: str
+    licence: str
+
+
+# All checksums are of the copies that Isocline was tested with; they were computed from those
+# files and not taken from the publishers, who (Kaggle aside) give none.
+REGISTRY: dict[str, Remote] = {
+    # NOAA now updates wksst9120.for (anomalies against 1991-2020) and left this one in Sep 2020.
+    "nino_weekly": Remote(
+        "https://www.cpc.ncep.noaa.gov/data/indices/wksst8110.for",
+        "ebbfb196ffa2bf8675c78fbd6b4b7c3496290c84a5f519bbdcd4a7ce6e0ff8b6",
+        "sst/wksst8110.for",
+        "public domain",
+    ),
+    # Kaggle (sumanthvrao/daily-climate-time-series-data) asks for a login: these are copies of it.
+    "delhi_train": Remote(
+        f"{_DELHI}/{_DELHI_COMMIT}/DailyDelhiClimateTrain.csv",
+        "92d3f8f651e1d323382447cd8dd4e49389a9b396e7d6871b177dde7d07ac630d",
+        "weather/DailyDelhiClimateTrain.csv",
+        "CC0",
+    ),
+    "delhi_test": Remote(
+        f"{_DELHI}/{_DELHI_COMMIT}/DailyDelhiClimateTest.csv",
+        "a185d042f8330b1ec5f03ee819837cb74f7b7c1d0541f2be711170468ec3dd0c",
+        "weather/DailyDelhiClimateTest.csv",
+        "CC0",
+    ),
+    "seattle_weather": Remote(
+        f"{_RAW}/vega/vega-datasets/v1.29.0/data/seattle-weather.csv",
+        "62f0609f787158128aa2bd102967173a4953122dd4f872bf1d502cae1037df0b",
+        "series/seattle_weather/seattle-weather.csv",
+        "public domain",
+    ),
+}
+
+
+def fetch(name: str) -> Path:
+    """Path of a file of `REGISTRY`: in `ISOCLINE_DATA`, else in the cache, else downloaded there.
+
+    The cache is `ISOCLINE_CACHE`, or `isocline` in the user's cache folder.
+
+    Raises:
+        InputError: no such name; no connection (the message says what to put where by hand); or
+            a file with another content than expected.
+    """
+    if name not in REGISTRY:
+        raise InputError(
+            f"There is no remote data set '{name}'.{did_you_mean(name, REGISTRY)} There are: "
+            f"{', '.join(REGISTRY)}."
+        )
+    remote = REGISTRY[name]
+    places = [folder / remote.place for folder in (*_data_folder(), cache_folder())]
+    for path in places:
+        if path.is_file():
+            return _checked(path, remote)
+    return _download(remote, places[-1])
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept."""
+    if "ISOCLINE_CACHE" in os.environ:
+        return Path(os.environ["ISOCLINE_CACHE"])
+    if os.name == "nt" and "LOCALAPPDATA" in os.environ:
+        return Path(os.environ["LOCALAPPDATA"]) / "isocline"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "isocline"
+
+
+def _data_folder() -> tuple[Path, ...]:
+    folder = os.environ.get("ISOCLINE_DATA")
+    return (Path(folder),) if folder else ()
+
+
+def _checked(path: Path, remote: Remote) -> Path:
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != remote.sha256:
+        raise InputError(
+            f"{path} is not the file that Isocline knows: its SHA-256 is {found}, and should be "
+            f"{remote.sha256}. Delete it, to have it downloaded again from {remote.url}."
+        )
+    return path
+
+
+def _download(remote: Remote, path: Path) -> Path:
+    try:
+        with urllib.request.urlopen(remote.url, timeout=_TIMEOUT_SECONDS) as answer:
+            content = answer.read()
+    except (urllib.error.URLError, OSError) as error:
+        raise InputError(
+            f"{remote.url} cannot be downloaded ({getattr(error, 'reason', error)}). Download it "
+            f"by other means (SHA-256 {remote.sha256}) and put it at {path}, or at {remote.place} "
+            f"in a folder that the environment variable ISOCLINE_DATA names."
+        ) from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != remote.sha256:
+        raise InputError(
+            f"{remote.url} has changed: the SHA-256 of its content is {found}, and should be "
+            f"{remote.sha256}. Find the older version, and put it at {path}."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Under another name first: a reader never sees half a file.
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    part.replace(path)
+    return path
+
+
+def load_weekly_nino(path: str | Path | None = None) -> SeriesTable:
+    """Weekly sea-surface temperature of the Nino regions, as NOAA's CPC writes it.
+
+    Args:
+        path: a file in the format of `wksst8110.for`; fetched if not given.
+
+    Returns:
+        Series `nino12`, `nino3`, `nino34`, `nino4` with the channels `sst` and `ssta` (its anomaly
+        against the file's base years), both in deg C.
+
+    Raises:
+        InputError: a row is not in the format; names the file and the row.
+    """
+    path = Path(path) if path is not None else fetch("nino_weekly")
+    lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    rows = [(number, line) for number, line in enumerate(lines, start=1) if line[1:3].isdigit()]
+    if not rows:
+        raise InputError(
+            f"{path.name} has no row such as ' 03JAN1990     23.4-0.4 ...': it is not a weekly SST "
+            f"file of NOAA's Climate Prediction Center."
+        )
+    parsed = [_nino_row(line, number, path.name) for number, line in rows]
+    times = np.array([time for time, _ in parsed])
+    values = np.array([numbers for _, numbers in parsed])
+    regions = ("nino12", "nino3", "nino34", "nino4")
+    channels = ("sst", "ssta")
+    series = tuple(Series(region, times, values[:, place]) for place, region in enumerate(regions))
+    columns = Columns("time", "series", channels)
+    return SeriesTable(series, channels, TimeAxis("datetime"), columns)
+
+
+_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+
+
+def _nino_row(line: str, number: int, name: str) -> tuple[float, list[list[float]]]:
+    # Fixed width, since a negative anomaly touches the temperature: `23.4-0.4`. Not by strptime,
+    # whose names of months depend on the locale.
+    try:
+        month = _MONTHS.index(line[3:6].upper()) + 1
+        day = np.datetime64(f"{line[6:10]}-{month:02}-{line[1:3]}").astype(int)
+        starts = (11, 24, 37, 50)
+        cells = [[float(line[at : at + 8]), float(line[at + 8 : at + 12])] for at in starts]
+    except (ValueError, IndexError):
+        raise InputError(
+            f"Row {number} of {name} is not in the format of NOAA's weekly SST: '{line.strip()}'. "
+            f"Download the file again."
+        ) from None
+    return float(day), cells
+
+
+PRESSURE_RANGE = (950.0, 1050.0)
+
+
+def load_delhi(*paths: str | Path) -> SeriesTable:
+    """Daily climate of Delhi, 2013-01-01 to 2017-04-24.
+
+    Some pressures of the published files are impossible (-3 to 7,679 hPa): those outside
+    `PRESSURE_RANGE` are taken as not observed, and a note says how many. The last day of the
+    training file is the first of the test file; of the two, the one named last is kept.
+
+    Args:
+        paths: of the training and the test file, in this order; fetched if not given.
+
+    Returns:
+        One series with `meantemp` (deg C), `humidity` (%), `wind_speed` (km/h) and
+        `meanpressure` (hPa).
+
+    Raises:
+        InputError: a file is not there or has faulty cells.
+    """
+    import polars
+
+    from isocline.data.cells import Source
+    from isocline.data.frames import read_frame
+    from isocline.data.reading import read_cells
+
+    files = [Path(path) for path in paths] or [fetch("delhi_train"), fetch("delhi_test")]
+    targets = ("meantemp", "humidity", "wind_speed", "meanpressure")
+    for path in files:
+        read_table(path, time="date", target=targets)  # for faults of cells, by their file and row
+    table = read_frame(
+        polars.concat([read_cells(path) for path in files]),
+        Source("the Delhi files, joined"),
+        time="date",
+        target=targets,
+        duplicates="last",
+    )
+    (only,) = table.series
+    pressure = only.values[:, -1]
+    impossible = (pressure < PRESSURE_RANGE[0]) | (pressure > PRESSURE_RANGE[1])
+    pressure[impossible] = np.nan
+    note = f"{impossible.sum()} impossible pressures are taken as not observed"
+    return SeriesTable((only,), table.channels, table.axis, table.columns, (*table.notes, note))

@@ -1,0 +1,126 @@
+"""From observations to what a model sees: each series less its season, in units of its own spread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from isocline.data import Series, SeriesTable
+
+RIDGE = 0.5  # in rows: how strongly a season is pulled to zero
+ROWS_A_COEFFICIENT = 4
+
+
+@dataclass(frozen=True)
+class SeriesScale:
+    """Level, season and spread of each channel of one series, from its training rows.
+
+    Attributes:
+        coefficients: level, then cosine and sine of every harmonic of every period.
+        spread: standard deviation of what is left.
+        doubt: a Cholesky factor of the covariance of the coefficients, in units of the spread.
+    """
+
+    coefficients: Float[np.ndarray, "coefficients channels"]
+    spread: Float[np.ndarray, " channels"]
+    doubt: Float[np.ndarray, "channels coefficients coefficients"]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The scales of all series, by name, and what they share.
+
+    Attributes:
+        periods: of the seasons, in units of the time axis.
+        harmonics: of each period.
+        horizon: the unit of model time.
+        scales: one a series.
+    """
+
+    periods: tuple[float, ...]
+    harmonics: int
+    horizon: float
+    scales: dict[str, SeriesScale]
+
+    @classmethod
+    def fit(cls, table: SeriesTable, periods: tuple[float, ...], harmonics: int, horizon: float) -> Scaling:
+        """Fit every series of a table of training rows."""
+        empty = cls(tuple(periods), harmonics, horizon, {})
+        scales = {one.name: empty.scale_of(one) for one in table.series}
+        return cls(tuple(periods), harmonics, horizon, scales)
+
+    def scale_of(self, series: Series) -> SeriesScale:
+        """The scale of a series: the one that was fitted, or a fit to the rows given, for a new one."""
+        if series.name in self.scales:
+            return self.scales[series.name]
+        fits = [self._fit_channel(series.times, column) for column in series.values.T]
+        coefficients, spread, doubt = zip(*fits, strict=True)
+        return SeriesScale(np.stack(coefficients, axis=1), np.array(spread), np.stack(doubt))
+
+    def _fit_channel(self, times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+        seen = np.isfinite(values)
+        times, values = times[seen], values[seen]
+        size = 1 + 2 * self.harmonics * len(self.periods)
+        if not len(values):
+            return np.zeros(size), 1.0, np.zeros((size, size))
+        kept = self._affordable(times)
+        design = self.design(times) * kept
+        level = values.mean()
+        inverse = np.linalg.inv(design.T @ design + np.diag([1e-9] + [RIDGE] * (size - 1)))
+        coefficients = inverse @ design.T @ (values - level)
+        left = values - level - design @ coefficients
+        freedom = max(len(left) - np.trace(inverse @ design.T @ design), 1.0)
+        spread = float(np.sqrt(np.sum(left**2) / freedom))
+        if spread <= 1e-6 * max(abs(level), 1.0):
+            spread = max(float(values.std()), 1.0)
+        coefficients[0] += level
+        factor = np.linalg.cholesky(inverse * _inflation(left)) * kept[:, None]
+        return coefficients, spread, factor
+
+    def _affordable(self, times: np.ndarray) -> np.ndarray:
+        """Which coefficients the rows can carry: no season that they do not span, no more than rows allow."""
+        span = times[-1] - times[0] if len(times) else 0.0
+        allowed = [np.array([True])]
+        for period in self.periods:
+            enough = span >= period and len(times) >= ROWS_A_COEFFICIENT * (1 + 2 * self.harmonics)
+            allowed.append(np.full(2 * self.harmonics, enough))
+        return np.concatenate(allowed)
+
+    def design(self, times: np.ndarray) -> Float[np.ndarray, "times coefficients"]:
+        """A column of ones, then cosine and sine of every harmonic of every period."""
+        columns = [np.ones_like(times)]
+        for period in self.periods:
+            for order in range(1, self.harmonics + 1):
+                angle = 2 * np.pi * order * times / period
+                columns += [np.cos(angle), np.sin(angle)]
+        return np.stack(columns, axis=1)
+
+    def season(self, scale: SeriesScale, times: np.ndarray) -> Float[np.ndarray, "times channels"]:
+        """Level and season at these times, in the units of the file."""
+        return self.design(np.asarray(times, np.float64)) @ scale.coefficients
+
+    def scaled(self, series: Series) -> Float[np.ndarray, "times channels"]:
+        """The anomalies of a series, in units of its spread; NaN stays."""
+        scale = self.scale_of(series)
+        return (series.values - self.season(scale, series.times)) / scale.spread
+
+    def phases(self, times: Any) -> Float[np.ndarray, "times periods"]:
+        """Where each season stands, in radians from 0 to 2 pi."""
+        turns = np.asarray(times, np.float64)[..., None] / np.array(self.periods, np.float64)
+        return 2 * np.pi * (turns - np.floor(turns))
+
+    @property
+    def frequencies(self) -> tuple[float, ...]:
+        """Of the seasons, in radians per unit of model time."""
+        return tuple(2 * np.pi * self.horizon / period for period in self.periods)
+
+
+def _inflation(left: np.ndarray) -> float:
+    """By how much neighbouring errors, which are alike, make the covariance of a fit larger (AR(1))."""
+    if len(left) < 3 or not np.any(left):
+        return 1.0
+    likeness = float(np.clip(np.sum(left[1:] * left[:-1]) / np.sum(left**2), 0.0, 0.8))
+    return (1 + likeness) / (1 - likeness)

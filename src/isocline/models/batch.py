@@ -1,0 +1,39 @@
+"""What a sequence model reads and what it is asked, as padded arrays."""
+
+from __future__ import annotations
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float
+
+
+class Context(eqx.Module):
+    """The observations that a model may know, one row a trajectory.
+
+    Attributes:
+        times: relative to the time of the latent state, in model time.
+        values: scaled; 0 where nothing was observed.
+        mask: what was observed; all false in padding.
+        phase: where each season stands at the time of the state, in radians.
+    """
+
+    times: Float[Array, "batch observations"]
+    values: Float[Array, "batch observations channels"]
+    mask: Bool[Array, "batch observations channels"]
+    phase: Float[Array, "batch periods"]
+
+
+class Target(eqx.Module):
+    """What a model is asked: times in rising order after its state (padding repeats the last), and the truth."""
+
+    times: Float[Array, "batch times"]
+    values: Float[Array, "batch times channels"]
+    mask: Bool[Array, "batch times channels"]
+
+
+class Prediction(eqx.Module):
+    """A normal distribution at each asked time: mean and standard deviation; and what it cost."""
+
+    mean: Float[Array, "batch times channels"]
+    std: Float[Array, "batch times channels"]
+    latent: Float[Array, "batch times latent"]
+    nfe: Array

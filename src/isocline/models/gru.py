@@ -1,0 +1,88 @@
+"""The paper's baseline: an RNN that is given the time differences, rolled forward on its own predictions."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from isocline.nn.fields import seasons_at
+
+from .batch import Context, Prediction, Target
+from .likelihood import gaussian_log_likelihood
+
+
+class GRUForecaster(eqx.Module):
+    """A GRU over (values, mask, time difference, seasons); it reads the context, then predicts step by step.
+
+    Args:
+        channels: observed at each time.
+        hidden_size: of the GRU.
+        frequencies: of the seasons, in radians per unit of model time.
+    """
+
+    cell: eqx.nn.GRUCell
+    readout: eqx.nn.MLP
+    frequencies: tuple[float, ...] = eqx.field(static=True)
+
+    def __init__(
+        self, channels: int, hidden_size: int = 48, frequencies: tuple[float, ...] = (), *, key: PRNGKeyArray
+    ):
+        first, second = jax.random.split(key)
+        self.frequencies = tuple(frequencies)
+        self.cell = eqx.nn.GRUCell(2 * channels + 1 + 2 * len(frequencies), hidden_size, key=first)
+        inputs = hidden_size + 1 + 2 * len(frequencies)
+        self.readout = eqx.nn.MLP(inputs, 2 * channels, hidden_size, 1, jax.nn.tanh, key=second)
+
+    def _roll(self, context: Context, times: Float[Array, " times"]) -> tuple[Array, Array]:
+        """Mean and standard deviation for one trajectory (arrays without a batch axis)."""
+        frequencies = jnp.asarray(self.frequencies, times.dtype)
+        channels = context.values.shape[1]
+        seen = jnp.any(context.mask, axis=1)
+        order = jnp.argsort(jnp.where(seen, context.times, -jnp.inf))
+
+        def season(t):
+            return seasons_at(t, frequencies, context.phase)
+
+        def read(carry, row):
+            hidden, before, started = carry
+            t, values, mask, there = row
+            gap = jnp.where(started, t - before, 0)
+            entry = jnp.concatenate([values * mask, mask, gap[None], season(t)])
+            hidden = jnp.where(there, self.cell(entry, hidden), hidden)
+            return (hidden, jnp.where(there, t, before), started | there), None
+
+        rows = context.times[order], context.values[order], context.mask[order], seen[order]
+        zero = jnp.zeros((), times.dtype)
+        start = jnp.zeros(self.cell.hidden_size, times.dtype), zero, jnp.zeros((), bool)
+        (hidden, before, _), _ = jax.lax.scan(read, start, rows)
+
+        def ahead(carry, t):
+            hidden, before = carry
+            gap = (t - before)[None]
+            mean, raw = jnp.split(self.readout(jnp.concatenate([hidden, gap, season(t)])), 2)
+            entry = jnp.concatenate([mean, jnp.ones(channels, mean.dtype), gap, season(t)])
+            return (self.cell(entry, hidden), t), (mean, jnp.exp(jnp.clip(raw - 1.0, -5.0, 2.0)))
+
+        _, (mean, std) = jax.lax.scan(ahead, (hidden, before), times)
+        return mean, std
+
+    def decode(self, context: Context, times: Float[Array, "batch times"]) -> Prediction:
+        """The rolled-out prediction."""
+        mean, std = jax.vmap(self._roll)(context, times)
+        return Prediction(mean, std, jnp.zeros((*times.shape, 0), mean.dtype), jnp.zeros(times.shape[0]))
+
+    def predict(
+        self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int
+    ) -> Prediction:
+        """As `LatentODE.predict`; there is nothing to draw, so one draw stands for all."""
+        return jax.tree.map(lambda leaf: leaf[None], self.decode(context, times))
+
+    def loss(
+        self, context: Context, target: Target, key: PRNGKeyArray, kl_weight: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The negative log-likelihood per observed value."""
+        prediction = self.decode(context, target.times)
+        log_likelihood = gaussian_log_likelihood(prediction, target) / jnp.maximum(jnp.sum(target.mask), 1)
+        return -log_likelihood, {"log_likelihood": log_likelihood, "kl": jnp.zeros(()), "nfe": jnp.zeros(())}

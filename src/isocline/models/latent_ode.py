@@ -1,0 +1,116 @@
+"""The latent ODE (Chen et al. 2018, sec. 5): a generative model of irregular time series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from isocline.nn import ENCODERS, AbstractEncoder, ForcedField
+from isocline.ode import solve
+
+from .batch import Context, Prediction, Target
+from .likelihood import gaussian_log_likelihood
+
+LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
+
+
+class LatentODE(eqx.Module):
+    """Observations -> q(z0), `dz/dt = field(z, season)`, z(t) -> a normal distribution of the observation.
+
+    Args:
+        channels: observed at each time.
+        latent_size: components of z.
+        hidden_size: width of field, decoder and encoder.
+        encoder: a name of `isocline.nn.ENCODERS`.
+        frequencies: of the seasons that force the field, in radians per unit of model time.
+        noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
+    """
+
+    encoder: AbstractEncoder
+    posterior: eqx.nn.Linear
+    field: ForcedField
+    decoder: eqx.nn.MLP
+    log_std: Float[Array, " channels"]
+    frequencies: tuple[float, ...] = eqx.field(static=True)
+    noise: str = eqx.field(static=True)
+    solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        channels: int,
+        latent_size: int = 8,
+        hidden_size: int = 48,
+        encoder: str = "attention",
+        frequencies: tuple[float, ...] = (),
+        *,
+        key: PRNGKeyArray,
+        noise: str = "state",
+        field_depth: int = 1,
+        decoder_depth: int = 1,
+        solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
+    ):
+        keys = jax.random.split(key, 4)
+        self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
+        self.encoder = ENCODERS[encoder](channels, hidden_size, key=keys[0])
+        self.posterior = eqx.nn.Linear(hidden_size + 2 * len(frequencies), 2 * latent_size, key=keys[1])
+        self.field = ForcedField(latent_size, hidden_size, field_depth, len(frequencies), key=keys[2])
+        outputs = 2 * channels if noise == "state" else channels
+        self.decoder = eqx.nn.MLP(latent_size, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3])
+        self.log_std = jnp.full(channels, -1.0)
+
+    def encode(self, context: Context) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
+        """Mean and standard deviation of q(z0)."""
+        features = jax.vmap(self.encoder)(context.times, context.values, context.mask)
+        features = jnp.concatenate([features, jnp.cos(context.phase), jnp.sin(context.phase)], axis=1)
+        mean, raw = jnp.split(jax.vmap(self.posterior)(features), 2, axis=1)
+        return mean, jax.nn.softplus(raw - 1.0) + 1e-4
+
+    def decode(
+        self, z0: Float[Array, "batch latent"], phase: Float[Array, "batch periods"], times: Float[Array, "batch times"]
+    ) -> Prediction:
+        """Solve from time 0 through each trajectory's own times, and read the observations off."""
+        frequencies = jnp.asarray(self.frequencies, z0.dtype)
+        solution = solve(
+            self.field,
+            z0,
+            times,
+            (frequencies, phase),
+            t0=jnp.zeros(times.shape[0], times.dtype),
+            batch="independent",
+            args_axes=(None, 0),
+            on_failure="mask",
+            **dict(self.solver),
+        )
+        output = jax.vmap(jax.vmap(self.decoder))(solution.ys)
+        mean, raw = jnp.split(output, 2, axis=-1) if self.noise == "state" else (output, 0.0)
+        log_std = jnp.clip(self.log_std + raw, LOWEST_LOG_STD, HIGHEST_LOG_STD)
+        std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
+        return Prediction(mean, std, solution.ys, solution.stats.nfe)
+
+    def predict(self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int) -> Prediction:
+        """Predictions from so many draws of z0; a leading axis of draws on every array."""
+        mean, std = self.encode(context)
+        noise = jax.random.normal(key, (samples, *mean.shape), mean.dtype)
+        return jax.lax.map(lambda draw: self.decode(mean + std * draw, context.phase, times), noise)
+
+    def loss(
+        self, context: Context, target: Target, key: PRNGKeyArray, kl_weight: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The negative ELBO per observed value, `-E log p(x | z) + kl_weight * KL(q(z0) || N(0, 1))`, and its parts."""
+        mean, std = self.encode(context)
+        z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
+        prediction = self.decode(z0, context.phase, target.times)
+        log_likelihood = gaussian_log_likelihood(prediction, target)
+        divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
+        observed = jnp.maximum(jnp.sum(target.mask), 1)
+        loss = (-log_likelihood + kl_weight * divergence) / observed
+        parts = {
+            "log_likelihood": log_likelihood / observed,
+            "kl": divergence / mean.shape[0],
+            "nfe": jnp.mean(prediction.nfe.astype(jnp.float32)),
+        }
+        return loss, parts

@@ -1,0 +1,171 @@
+"""The training loop: epochs of compiled steps, early stopping, checkpoints, and exact resume.
+
+All randomness of a step comes from folding its number into the seed, so a resumed run takes the very
+steps that the uninterrupted one would have taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from .checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        epochs, steps: at most so many epochs of so many steps.
+        learning_rate: the peak; it warms up over the first twentieth and falls by a cosine.
+        weight_decay: of AdamW.
+        clip: largest global norm of a gradient.
+        patience: stop after so many epochs without a better validation score (None: never).
+        kl_weight, anneal: the weight of the KL term, reached linearly over this fraction of all steps.
+        average: decay of the running average of the weights that validation and forecasts use (0: none).
+    """
+
+    epochs: int = 60
+    steps: int = 50
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    clip: float = 1.0
+    patience: int | None = 15
+    kl_weight: float = 1.0
+    anneal: float = 0.2
+    average: float = 0.0
+
+
+class Problem(NamedTuple):
+    """What to train on: `sample(key) -> batch`, `loss(model, batch, key, kl_weight)`, `validate(model) -> score`."""
+
+    sample: Callable[[PRNGKeyArray], Any]
+    loss: Callable[[Any, Any, PRNGKeyArray, Array], tuple[Array, dict[str, Array]]]
+    validate: Callable[[Any], Array]
+
+
+class Trained(NamedTuple):
+    """The best model by validation, and what happened on the way."""
+
+    model: Any
+    history: list[dict[str, float]]
+    best_epoch: int
+
+
+class _State(NamedTuple):
+    """All arrays of a run: everything that a resumed run needs."""
+
+    model: Any
+    average: Any
+    best: Any
+    optimizer: Any
+
+
+def train(
+    model: Any,
+    problem: Problem,
+    settings: Settings,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> Trained:
+    """Train a model, and give back its best state by validation score (lower is better).
+
+    Args:
+        model: an Equinox module.
+        problem: batches, loss and validation.
+        settings: how long and how fast.
+        seed: of batches and noise.
+        checkpoint: where to keep the state after every epoch.
+        resume: go on from the checkpoint, if there is one, exactly where it stopped.
+        progress: called after each epoch with epoch, epochs, loss, validation, nfe and seconds.
+    """
+    optimizer = _optimizer(settings)
+    state = _State(model, model, model, optimizer.init(eqx.filter(model, eqx.is_inexact_array)))
+    notes: dict[str, Any] = {"epoch": 0, "best": None, "best_epoch": 0, "history": []}
+    if checkpoint is not None and resume and checkpoint.exists():
+        state, notes = checkpoint.read(state)
+    elif checkpoint is not None:
+        checkpoint.write(state, notes)
+    run_epoch = _epoch_function(problem, settings, optimizer)
+    validate = eqx.filter_jit(problem.validate)
+    while notes["epoch"] < settings.epochs and not _stalled(notes, settings):
+        began = time.perf_counter()
+        epoch = notes["epoch"]
+        state, parts = run_epoch(state, jax.random.fold_in(jax.random.key(seed), epoch), jnp.asarray(epoch))
+        score = float(validate(state.average))
+        row = {name: float(value) for name, value in parts.items()}
+        row |= {"epoch": epoch + 1, "validation": score, "seconds": time.perf_counter() - began}
+        if score == score and (notes["best"] is None or score < notes["best"]):
+            state = state._replace(best=state.average)
+            notes |= {"best": score, "best_epoch": epoch + 1}
+        notes |= {"epoch": epoch + 1, "history": [*notes["history"], row]}
+        if checkpoint is not None:
+            checkpoint.write(state, notes)
+        if progress is not None:
+            progress({**row, "epochs": settings.epochs, "best_epoch": notes["best_epoch"]})
+    return Trained(state.best, notes["history"], notes["best_epoch"])
+
+
+def _stalled(notes: dict[str, Any], settings: Settings) -> bool:
+    return settings.patience is not None and notes["epoch"] - notes["best_epoch"] > settings.patience
+
+
+def _optimizer(settings: Settings) -> optax.GradientTransformation:
+    total = settings.epochs * settings.steps
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, settings.learning_rate, max(total // 20, 1), max(total, 2), 0.02 * settings.learning_rate
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(settings.clip),
+        optax.adamw(schedule, weight_decay=settings.weight_decay),
+    )
+
+
+def _epoch_function(problem: Problem, settings: Settings, optimizer: optax.GradientTransformation):
+    """One epoch as a compiled scan over its steps; a step with a non-finite gradient changes nothing."""
+    ramp = max(settings.anneal * settings.epochs * settings.steps, 1.0)
+
+    @eqx.filter_jit
+    def run_epoch(state: _State, key: PRNGKeyArray, epoch: Array) -> tuple[_State, dict[str, Array]]:
+        arrays, static = eqx.partition(state, eqx.is_array)
+
+        def step(arrays, number):
+            state = eqx.combine(arrays, static)
+            batch_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
+            weight = settings.kl_weight * jnp.minimum((epoch * settings.steps + number) / ramp, 1.0)
+            compute = eqx.filter_value_and_grad(problem.loss, has_aux=True)
+            (loss, parts), gradient = compute(state.model, problem.sample(batch_key), loss_key, weight)
+            norm = optax.global_norm(gradient)
+            fine = jnp.isfinite(norm) & jnp.isfinite(loss)
+            updates, following = optimizer.update(
+                gradient, state.optimizer, eqx.filter(state.model, eqx.is_inexact_array)
+            )
+            model = eqx.apply_updates(state.model, updates)
+            average = _blend(state.average, model, settings.average)
+            moved = state._replace(model=model, average=average, optimizer=following)
+            kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), eqx.filter(moved, eqx.is_array), arrays)
+            return kept, {"loss": loss, "skipped": 1.0 - fine, **parts}
+
+        arrays, parts = jax.lax.scan(step, arrays, jnp.arange(settings.steps))
+        return eqx.combine(arrays, static), jax.tree.map(jnp.mean, parts)
+
+    return run_epoch
+
+
+def _blend(average: Any, model: Any, decay: float) -> Any:
+    """The running average of the weights."""
+    arrays, static = eqx.partition(model, eqx.is_inexact_array)
+    old = eqx.filter(average, eqx.is_inexact_array)
+    return eqx.combine(jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, old, arrays), static)

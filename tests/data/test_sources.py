@@ -1,0 +1,208 @@
+"""Built-in, remote and simulated data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isocline.data import candidate_periods, load, names, remote, spirals
+from isocline.errors import InputError
+
+needs_data = pytest.mark.skipif(
+    "ISOCLINE_DATA" not in os.environ, reason="ISOCLINE_DATA does not name the folder of real data"
+)
+
+
+def test_built_in_sea_surface_temperature():
+    table = load("sst")
+    assert len(table.series) == 25 and table.channels == ("sst",)
+    assert table.axis.to_label(table.span[0]) == np.datetime64("1950-01-15")
+    assert all(one.values.min() > 18 and one.values.max() < 33 for one in table.series)
+    assert len({round(gap) for one in table.series for gap in np.diff(one.times)}) > 5
+    assert candidate_periods(table) == (365.2425,)
+
+
+def test_built_in_seattle():
+    table = load("seattle_weather")
+    assert len(table.series[0]) == 1461 and len(table.channels) == 4
+    assert not np.isnan(table.series[0].values).any()
+
+
+def test_names():
+    assert names() == ("sst", "seattle_weather")
+    with pytest.raises(InputError, match="Did you mean 'sst'"):
+        load("ssst")
+
+
+def test_files_are_small():
+    folder = Path(remote.__file__).parent / "files"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 400_000
+
+
+NINO = """ Weekly SST data starts week centered on 3Jan1990
+
+                Nino1+2      Nino3        Nino34        Nino4
+ Week          SST SSTA     SST SSTA     SST SSTA     SST SSTA
+ 03JAN1990     23.4-0.4     25.1-0.3     26.6 0.0     28.6 0.3
+ 10JAN1990     23.4-0.8     25.2-0.3     26.6 0.1     28.6-1.3
+"""
+
+
+def test_weekly_nino(tmp_path):
+    path = tmp_path / "wk.for"
+    path.write_text(NINO)
+    table = remote.load_weekly_nino(path)
+    assert [one.name for one in table.series] == ["nino12", "nino3", "nino34", "nino4"]
+    assert list(table.axis.to_label(table.series[0].times).astype(str)) == [
+        "1990-01-03T00:00:00",
+        "1990-01-10T00:00:00",
+    ]
+    np.testing.assert_array_equal(table.series[0].values, [[23.4, -0.4], [23.4, -0.8]])
+    np.testing.assert_array_equal(table.series[3].values, [[28.6, 0.3], [28.6, -1.3]])
+    path.write_text(NINO.replace("25.2-0.3", "25.2 ****"))
+    with pytest.raises(InputError, match=r"Row 6 of wk\.for"):
+        remote.load_weekly_nino(path)
+    path.write_text("t,y\n1,2\n")
+    with pytest.raises(InputError, match="not a weekly SST"):
+        remote.load_weekly_nino(path)
+
+
+DELHI = "date,meantemp,humidity,wind_speed,meanpressure\n"
+
+
+def test_delhi(tmp_path):
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text(DELHI + "2016-12-31,10,80,1,1015\n2017-01-01,11,81,2,7679\n")
+    test.write_text(DELHI + "2017-01-01,12,82,3,59\n2017-01-02,13,83,4,1016\n")
+    table = remote.load_delhi(train, test)
+    np.testing.assert_array_equal(
+        table.series[0].values,
+        [[10, 80, 1, 1015], [12, 82, 3, np.nan], [13, 83, 4, 1016]],
+    )
+    assert "1 impossible pressures" in table.notes[-1]
+    test.write_text(DELHI + "2017-01-01,12,82,3,59\n2017-01-02,warm,83,4,1016\n")
+    with pytest.raises(InputError, match=r"'warm' in column 'meantemp', row 3 of test\.csv"):
+        remote.load_delhi(train, test)
+
+
+@needs_data
+def test_the_real_files():
+    nino = remote.load_weekly_nino()
+    assert {len(one) for one in nino.series} == {1604}
+    assert all(np.isfinite(one.values).all() for one in nino.series)
+    delhi = remote.load_delhi()
+    assert len(delhi.series[0]) == 1462 + 114 - 1
+    assert np.nanmin(delhi.series[0].values[:, 3]) > 950
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """No data folder, an empty cache, and one known file."""
+    monkeypatch.delenv("ISOCLINE_DATA", raising=False)
+    monkeypatch.setenv("ISOCLINE_CACHE", str(tmp_path / "cache"))
+    origin = tmp_path / "origin.csv"
+    origin.write_text("t,y\n1,2\n")
+    known = remote.Remote(
+        origin.as_uri(), hashlib.sha256(origin.read_bytes()).hexdigest(), "x/y.csv", "CC0"
+    )
+    monkeypatch.setitem(remote.REGISTRY, "known", known)
+    return tmp_path, origin
+
+
+def test_a_download_is_kept(alone, monkeypatch):
+    folder, origin = alone
+    path = remote.fetch("known")
+    assert path == folder / "cache" / "x" / "y.csv" and path.read_bytes() == origin.read_bytes()
+    assert [other.name for other in path.parent.iterdir()] == ["y.csv"]
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked again"))
+    assert remote.fetch("known") == path
+    path.write_text("spoilt")
+    with pytest.raises(InputError, match="not the file that Isocline knows"):
+        remote.fetch("known")
+
+
+def test_the_data_folder_comes_first(alone, monkeypatch):
+    folder, origin = alone
+    (folder / "mine" / "x").mkdir(parents=True)
+    (folder / "mine" / "x" / "y.csv").write_bytes(origin.read_bytes())
+    monkeypatch.setenv("ISOCLINE_DATA", str(folder / "mine"))
+    assert remote.fetch("known") == folder / "mine" / "x" / "y.csv"
+
+
+def test_offline_says_what_to_put_where(alone):
+    folder, origin = alone
+    origin.unlink()
+    with pytest.raises(InputError) as caught:
+        remote.fetch("known")
+    known = remote.REGISTRY["known"]
+    for part in (known.url, known.sha256, str(folder / "cache" / "x" / "y.csv"), "ISOCLINE_DATA"):
+        assert part in str(caught.value)
+    with pytest.raises(InputError, match="Did you mean 'nino_weekly'"):
+        remote.fetch("nino_weekli")
+
+
+def test_changed_content_is_not_kept(alone):
+    folder, origin = alone
+    origin.write_text("t,y\n1,3\n")
+    with pytest.raises(InputError, match="has changed"):
+        remote.fetch("known")
+    assert not (folder / "cache").exists()
+
+
+def test_spirals_follow_their_formula():
+    data = spirals(curves=200, noise=0.0, observations=30, seed=3)
+    assert data.values.shape == (200, 30, 2) and data.mask.all()
+    assert data.clockwise.sum() == 100
+    assert (np.diff(data.times, axis=1) > 0).all()
+    assert data.future_times[0] > data.times.max()
+    # Counter-clockwise, the radius grows by 0.3 for each radian, whatever the turn.
+    step = data.future_times[1] - data.future_times[0]
+    for sense, centre in ((False, 5.0), (True, -5.0)):
+        curves = data.future[data.clockwise == sense] - [centre, 0]
+        radius = np.hypot(*np.moveaxis(curves, -1, 0))
+        turned = np.diff(np.unwrap(np.arctan2(curves[..., 1], curves[..., 0])), axis=1)
+        np.testing.assert_allclose(turned, -step if sense else step, rtol=1e-6)
+        if sense:
+            np.testing.assert_allclose(np.diff(15 / radius, axis=1), -step, rtol=1e-6)
+        else:
+            np.testing.assert_allclose(np.diff(radius, axis=1), 0.3 * step, rtol=1e-6)
+    starts = data.future[~data.clockwise, 0] - [5.0, 0]
+    assert np.std(np.arctan2(starts[:, 1], starts[:, 0])) > 1  # every curve has its own turn
+
+
+def test_spirals_are_random_as_said():
+    data, same, other = spirals(seed=1), spirals(seed=1), spirals(seed=2)
+    np.testing.assert_array_equal(data.values, same.values)
+    assert not np.array_equal(data.values, other.values)
+    clean = spirals(seed=1, noise=0.0)
+    np.testing.assert_array_equal(clean.times, data.times)
+    assert np.std(data.values - clean.values) == pytest.approx(0.1, rel=0.02)
+    parts = (data.train, data.validation, data.test)
+    assert [len(part) for part in parts] == [800, 100, 100]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(1000))
+    for wrong in ({"curves": 11}, {"observations": 101}, {"observations": 0}, {"noise": -1}):
+        with pytest.raises(InputError):
+            spirals(**wrong)
+
+
+def test_imports_stay_light():
+    code = (
+        "import sys, isocline\n"
+        "before = set(sys.modules)\n"
+        "import isocline.data, isocline.evaluation, isocline.data.remote\n"
+        "heavy = {'jax', 'pandas', 'polars', 'scipy', 'pooch'} & (set(sys.modules) - before)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    path = str(Path(remote.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,218 @@
+"""Gradients: against finite differences, and the adjoints against one another."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from isocline.ode import METHODS, Status, solve
+
+pytestmark = pytest.mark.usefixtures("x64")
+draws = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def problem(size, width, seed):
+    """A random tanh field, by its parts: state, args, an array closed over, save times and start."""
+    rng = np.random.default_rng(seed)
+    args = {"in": rng.normal(size=(width, size + 1)), "bias": rng.normal(size=width)}
+    parts = {
+        "y0": rng.normal(size=size),
+        "args": args,
+        "closed": rng.normal(size=(size, width)) / np.sqrt(width),
+        "ts": np.sort(rng.uniform(0.2, 1.5, 4)),
+        "t0": np.array(rng.uniform(-0.3, 0.1)),
+    }
+    return jax.tree.map(jnp.asarray, parts)
+
+
+def loss(parts, **options):
+    def field(t, y, args):
+        hidden = jnp.tanh(args["in"] @ jnp.append(y, t) + args["bias"])
+        return parts["closed"] @ hidden - 0.1 * y
+
+    options = {"rtol": 1e-11, "atol": 1e-11, "max_steps": 2000} | options
+    ys = solve(field, parts["y0"], parts["ts"], parts["args"], t0=parts["t0"], **options).ys
+    return jnp.sum(jnp.sin(ys) * jnp.arange(1.0, ys.size + 1).reshape(ys.shape))
+
+
+@cache
+def compiled(method):
+    forward = eqx.Partial(loss, method=method, adjoint="forward")
+    return (
+        jax.jit(eqx.Partial(loss, method=method)),
+        jax.jit(jax.grad(eqx.Partial(loss, method=method))),
+        jax.jit(lambda parts, way: jax.jvp(forward, (parts,), (way,))[1]),
+        jax.jit(jax.grad(eqx.Partial(loss, method=method, adjoint="backsolve"))),
+    )
+
+
+def directions(parts, seed):
+    """One random direction in each part alone."""
+    rng = np.random.default_rng(seed)
+    for name in parts:
+        way = jax.tree.map(jnp.zeros_like, parts)
+        yield name, way | {name: jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), parts[name])}
+
+
+def move(parts, way, step):
+    return jax.tree.map(lambda x, d: x + step * d, parts, way)
+
+
+def slope(value, parts, way, step=1e-3):
+    """Central differences of fourth order."""
+    near = value(move(parts, way, step)) - value(move(parts, way, -step))
+    far = value(move(parts, way, 2 * step)) - value(move(parts, way, -2 * step))
+    return float(8 * near - far) / (12 * step)
+
+
+def along(gradient, way):
+    return float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient, way))))
+
+
+def size_of(gradient, way):
+    return sum(float(jnp.linalg.norm(g) * jnp.linalg.norm(d)) for g, d in zip(*map(jax.tree.leaves, (gradient, way)))) + 1e-3
+
+
+@draws
+@given(st.sampled_from([("tsit5", 1, 3), ("tsit5", 4, 8), ("dopri8", 2, 5)]), st.integers(0, 10**6))
+def test_adjoints_against_finite_differences_and_forward_mode(shape, seed):
+    method, size, width = shape
+    parts = problem(size, width, seed)
+    value, gradient_of, forward, backsolve = compiled(method)
+    gradient, continuous = gradient_of(parts), backsolve(parts)
+    for name, way in directions(parts, seed):
+        scale = size_of(gradient[name], way[name])
+        exact = along(gradient, way)
+        assert abs(exact - slope(value, parts, way)) <= 1e-6 * scale, name
+        assert abs(exact - float(forward(parts, way))) <= (1e-7 if name in ("ts", "t0") else 1e-11) * scale, name
+        assert abs(exact - along(continuous, way)) <= 1e-6 * scale, name
+
+
+def test_replay_is_exact_for_the_computed_solution_at_loose_tolerance():
+    """Replay is the derivative of the computed numbers: forward mode agrees however loose the tolerance."""
+    parts = problem(3, 6, 0)
+    loose = {"rtol": 1e-2, "atol": 1e-2}
+    gradient = jax.grad(lambda p: loss(p, **loose))(parts)
+    forward = jax.jit(lambda p, way: jax.jvp(lambda p: loss(p, adjoint="forward", **loose), (p,), (way,))[1])
+    continuous = jax.grad(lambda p: loss(p, adjoint="backsolve", **loose))(parts)
+    for name, way in directions(parts, 1):
+        if name in ("y0", "args", "closed"):
+            assert along(gradient, way) == pytest.approx(float(forward(parts, way)), rel=1e-11)
+    assert not np.allclose(continuous["y0"], gradient["y0"], rtol=1e-8)
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_and_adjoint(method, adjoint):
+    parts = problem(2, 4, 5)
+    order = METHODS[method].order
+    rule = {"steps": 64} if order in (1, 2, 4) else {"rtol": 1e-9, "atol": 1e-9}
+    value = jax.jit(lambda p: loss(p, method=method, **rule))
+    gradient = jax.jit(jax.grad(lambda p: loss(p, method=method, adjoint=adjoint, **rule)))(parts)
+    tolerance = 1e-6 if adjoint == "replay" else {1: 0.1, 2: 1e-3}.get(order, 1e-6)
+    for name, way in directions(parts, 3):
+        if name in ("y0", "args", "closed"):
+            scale = size_of(gradient[name], way[name])
+            assert abs(along(gradient, way) - slope(value, parts, way)) <= tolerance * scale, name
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
+def test_gradient_under_vmap_and_of_nested_states_is_the_one_by_hand(adjoint):
+    """y' = -a y: d y(1) / d a = -y0 exp(-a)."""
+
+    def total(a, y0):
+        def field(t, y, a):
+            return {"x": -a * y["x"], "pair": (y["pair"][0] * 0, -a * y["pair"][1])}
+
+        ys = solve(field, {"x": y0, "pair": (y0, 2 * y0)}, [0.0, 0.5, 1.0], a, rtol=1e-10, atol=1e-10, adjoint=adjoint).ys
+        return jnp.sum(ys["x"][-1]) + jnp.sum(ys["pair"][1][-1])
+
+    a, y0 = jnp.array([0.3, 1.0, 2.0]), jnp.ones(2)
+    gradient = jax.jit(jax.vmap(jax.grad(total), in_axes=(0, None)))(a, y0)
+    np.testing.assert_allclose(gradient, -2 * 3 * np.exp(-a), rtol=1e-8)
+    np.testing.assert_allclose(gradient[1], jax.grad(total)(a[1], y0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
+def test_lanes_of_different_step_counts_each_get_their_own_gradient(adjoint):
+    rate, y0 = jnp.array([0.1, 3.0, 25.0]), jnp.ones((3, 1))
+    ts = jnp.array([[0.0, 0.5, 1.0], [2.0, 1.8, 1.5], [0.3, 0.3, 0.3]])
+
+    def total(rate, shared, y0):
+        solution = solve(
+            lambda t, y, args: -args[0] * args[1] * y * t, y0, ts, (rate, shared), args_axes=(0, None),
+            batch="independent", rtol=1e-10, atol=1e-10, adjoint=adjoint,
+        )
+        return jnp.sum(solution.ys[:, 1:]), solution
+
+    (lanes, shared, start), solution = jax.grad(total, argnums=(0, 1, 2), has_aux=True)(rate, jnp.array(1.0), y0)
+    assert len(set(solution.stats.accepted.tolist())) == 3
+    area = (ts[:, 1:] ** 2 - ts[:, :1] ** 2) / 2
+    growth = np.exp(-rate[:, None] * area)
+    np.testing.assert_allclose(start[:, 0], growth.sum(axis=1), rtol=1e-7)
+    np.testing.assert_allclose(lanes, (-area * growth).sum(axis=1), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(shared, (-rate[:, None] * area * growth).sum(), rtol=1e-7)
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
+@pytest.mark.parametrize("trouble", ["nan", "blow-up"])
+def test_failed_lane_has_zero_gradient_and_spares_the_others(adjoint, trouble):
+    """sqrt and y^2 give the sick lane an infinite or NaN Jacobian; shared parameters must not see it."""
+    def run(y0, shared):
+        solution = solve(
+            lambda t, y, a: a * (jnp.sqrt(y) if trouble == "nan" else y**2), y0, [0.0, 0.4], shared,
+            batch="independent", on_failure="return", rtol=1e-8, atol=1e-10, adjoint=adjoint,
+        )
+        return jnp.sum(solution.ys[:, -1]), solution
+
+    grad = jax.jit(jax.grad(run, argnums=(0, 1), has_aux=True))
+    sick = -1.0 if trouble == "nan" else 100.0
+    (start, shared), solution = grad(jnp.array([[1.0], [sick], [0.5]]), jnp.array(1.0))
+    (start_well, shared_well), _ = grad(jnp.array([[1.0], [0.5]]), jnp.array(1.0))
+    assert (solution.status == Status.SUCCESS).tolist() == [True, False, True]
+    assert start[1, 0] == 0
+    np.testing.assert_allclose(start[jnp.array([0, 2])], start_well, rtol=1e-12)
+    np.testing.assert_allclose(shared, shared_well, rtol=1e-12)
+    (start, shared), _ = grad(jnp.array([[sick], [sick]]), jnp.array(1.0))
+    assert not start.any() and shared == 0
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
+def test_a_save_time_at_the_start_moves_with_the_slope_there(adjoint):
+    def value(t0, ts):
+        return jnp.sum(solve(lambda t, y: -y, jnp.ones(1), ts, t0=t0, rtol=1e-10, atol=1e-10, adjoint=adjoint).ys)
+
+    t0_bar, ts_bar = jax.grad(value, argnums=(0, 1))(jnp.array(0.0), jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(ts_bar, [-1.0, -np.exp(-1)], rtol=1e-8)
+    np.testing.assert_allclose(t0_bar, 1 + np.exp(-1), rtol=1e-8)
+
+
+def test_repeated_fixed_grid_points_keep_gradients_finite():
+    grid = jnp.array([0.0, 0.5, 0.5, 1.0])
+    def total(y0):
+        return jnp.sum(solve(lambda t, y: -y * y, y0, [0.0, 0.3, 1.0], grid=grid, method="rk4", batch="independent").ys)
+
+    y0 = jnp.array([[1.0], [2.0]])
+    shift = 1e-6
+    numeric = (total(y0.at[1].add(shift)) - total(y0.at[1].add(-shift))) / (2 * shift)
+    np.testing.assert_allclose(jax.grad(total)(y0)[1, 0], numeric, rtol=1e-7)
+
+
+def test_forward_adjoint_refuses_reverse_mode():
+    with pytest.raises(ValueError, match="[Rr]everse-mode"):
+        jax.grad(lambda y0: jnp.sum(solve(lambda t, y: -y, y0, [0.0, 1.0], adjoint="forward").ys))(jnp.ones(1))
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
+def test_parameters_of_another_dtype(adjoint):
+    y0, rate = jnp.ones(2, jnp.float32), jnp.array(0.5, jnp.float64)
+    gradient = jax.grad(lambda a: jnp.sum(solve(lambda t, y, a: -a * y, y0, [0.0, 1.0], a, adjoint=adjoint).ys[-1]))(rate)
+    assert gradient.dtype == jnp.float64
+    np.testing.assert_allclose(gradient, -2 * np.exp(-0.5), rtol=1e-4)
