@@ -84,14 +84,14 @@ def test_seasonal_naive_repeats_the_last_period(shift):
     times = np.arange(40.0)
     wave = np.sin(2 * np.pi * times / 10)
     series = Series("a", times, wave[:, None])
-    forecast = SeasonalNaive(10).fit(table_of(series)).forecast(series, np.array([39.0 + shift]))
+    forecast = SeasonalNaive(10.0).fit(table_of(series)).forecast(series, np.array([39.0 + shift]))
     assert forecast.mean[0, 0] == pytest.approx(np.sin(2 * np.pi * (39 + shift) / 10), abs=1e-9)
     np.testing.assert_allclose(forecast.quantiles[0, 0], forecast.mean[0, 0], atol=1e-9)
 
 
 def test_seasonal_naive_takes_the_nearest_of_the_past():
     series = Series("a", np.array([0.0, 1, 4, 9.9, 10]), np.arange(5.0)[:, None])
-    model = SeasonalNaive(10).fit(table_of(series))
+    model = SeasonalNaive(10.0).fit(table_of(series))
     forecast = model.forecast(series, np.array([10.4, 12.4, 12.6, 19.0, 20.0, 20.6]))
     np.testing.assert_array_equal(forecast.mean[:, 0], [0, 1, 2, 3, 4, 1])
 
@@ -102,7 +102,7 @@ def seasonal(times, random):
 
 def test_climatology_finds_the_season_at_irregular_times():
     table = table_of(random_series("a", 0, 240, 300, 4, seasonal))
-    model = Climatology(12).fit(table)
+    model = Climatology(12.0).fit(table)
     times = np.linspace(241, 260, 50)
     forecast = model.forecast(table.series[0], times)
     truth = 20 + 3 * np.cos(2 * np.pi * times / 12 - 1)
@@ -115,7 +115,7 @@ def test_climatology_finds_the_season_at_irregular_times():
 
 def test_climatology_knows_nothing_but_its_training_rows():
     table = table_of(random_series("a", 0, 240, 300, 4, seasonal))
-    model = Climatology(12).fit(table.until(120))
+    model = Climatology(12.0).fit(table.until(120))
     times = np.array([200.0])
     spoilt = Series("a", table.series[0].times, table.series[0].values + 100)
     np.testing.assert_array_equal(
@@ -135,7 +135,7 @@ def test_intervals_widen_with_the_lead_as_errors_do():
     assert 2.5 < far / near < 6
 
 
-@pytest.mark.parametrize("model", [Persistence(), SeasonalNaive(12), Climatology(12)])
+@pytest.mark.parametrize("model", [Persistence(), SeasonalNaive(12.0), Climatology(12.0)])
 def test_intervals_cover_as_often_as_they_say(model):
     table = table_of(*(random_series(name, 0, 400, 600, ord(name), seasonal) for name in "abcd"))
     split = rolling_origins(table, 12.0)
@@ -156,7 +156,7 @@ def test_quantiles_never_cross():
 
 def test_misuse_is_refused():
     series = Series("a", np.arange(3.0), np.full((3, 1), np.nan))
-    for model in (Persistence(), SeasonalNaive(2), Climatology(2)):
+    for model in (Persistence(), SeasonalNaive(2.0), Climatology(2.0)):
         with pytest.raises(InputError, match="not fitted"):
             model.forecast(series, np.array([4.0]))
     for period in (0, -1, np.nan, np.inf):

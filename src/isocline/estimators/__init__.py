@@ -1,0 +1,6 @@
+"""The scikit-learn style front."""
+
+from __future__ import annotations
+
+from .backtesting import Backtest as Backtest
+from .forecaster import LatentODEForecaster as LatentODEForecaster

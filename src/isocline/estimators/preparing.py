@@ -12,6 +12,7 @@ from isocline.data import Series, SeriesTable
 
 RIDGE = 0.5  # in rows: how strongly a season is pulled to zero
 ROWS_A_COEFFICIENT = 4
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,25 @@ class Scaling:
         if spread <= 1e-6 * max(abs(level), 1.0):
             spread = max(float(values.std()), 1.0)
         coefficients[0] += level
-        factor = np.linalg.cholesky(inverse * _inflation(left)) * kept[:, None]
+        doubt = self._inflation(times, values - level, spread)
+        factor = np.linalg.cholesky(inverse * doubt) * kept[:, None]
         return coefficients, spread, factor
+
+    def _inflation(self, times: np.ndarray, values: np.ndarray, spread: float) -> float:
+        """By how much blocks of time that were left out are missed by more than independent errors explain."""
+        if len(values) < 2 * FOLDS:
+            return 1.0
+        missed, leverage = [], []
+        for block in np.array_split(np.arange(len(values)), FOLDS):
+            rest = np.delete(np.arange(len(values)), block)
+            kept = self._affordable(times[rest])
+            design = self.design(times) * kept
+            inverse = np.linalg.inv(design[rest].T @ design[rest] + np.diag([1e-9] + [RIDGE] * (len(kept) - 1)))
+            guess = design[block] @ inverse @ design[rest].T @ values[rest]
+            missed.append(np.mean((values[block] - guess) ** 2))
+            leverage.append(np.mean(np.sum(design[block] @ inverse * design[block], axis=1)))
+        excess = np.mean(missed) / max(spread**2, 1e-30) - 1
+        return float(np.clip(excess / np.mean(leverage), 1.0, 25.0))
 
     def _affordable(self, times: np.ndarray) -> np.ndarray:
         """Which coefficients the rows can carry: no season that they do not span, no more than rows allow."""
@@ -117,10 +135,3 @@ class Scaling:
         """Of the seasons, in radians per unit of model time."""
         return tuple(2 * np.pi * self.horizon / period for period in self.periods)
 
-
-def _inflation(left: np.ndarray) -> float:
-    """By how much neighbouring errors, which are alike, make the covariance of a fit larger (AR(1))."""
-    if len(left) < 3 or not np.any(left):
-        return 1.0
-    likeness = float(np.clip(np.sum(left[1:] * left[:-1]) / np.sum(left**2), 0.0, 0.8))
-    return (1 + likeness) / (1 - likeness)

@@ -47,4 +47,4 @@ class Ensemble(eqx.Module):
         keys = jax.random.split(key, self.size)
         each = max(samples // self.size, 1)
         pooled = self.map(lambda member, key: member.predict(context, times, key, each), keys)
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), pooled)
+        return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), pooled)

@@ -1,0 +1,112 @@
+"""The backtest: model and baselines from the same origins, at the same times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isocline.data import Series, SeriesTable
+from isocline.evaluation.baselines import Climatology, Persistence, SeasonalNaive
+from isocline.evaluation.forecast import LEVELS, Forecast
+from isocline.evaluation.scores import rmse, summarize
+from isocline.evaluation.windows import Split
+
+from .predicting import Predictor, Request, requests_at
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """`metrics` as in metrics.json, and `frame`: a row for each forecast with its origin and what was observed."""
+
+    metrics: dict[str, Any]
+    frame: pandas.DataFrame
+
+
+def run_backtest(
+    predictor: Predictor, gru: Predictor, table: SeriesTable, split: Split, periods: tuple[float, ...]
+) -> Backtest:
+    """Score the model and every baseline on the same windows."""
+    horizon = predictor.scaling.horizon
+    requests, targets = requests_at(table, split.origins, horizon)
+    truth = [target.values for target in targets]
+    forecasts = predictor.forecasts(requests)
+    period = max(periods, default=None)
+    # A file without a season has none to repeat: the horizon stands in, and says so in the settings.
+    rules = {
+        "persistence": Persistence(),
+        "seasonal_naive": SeasonalNaive(period or horizon),
+        "climatology": Climatology(period),
+    }
+    known = table.until(split.validation_end)
+    baselines = {}
+    for name, rule in rules.items():
+        rule.fit(known, horizon) if name != "climatology" else rule.fit(known)
+        baselines[name] = summarize([rule.forecast(history, times) for history, _, times in requests], truth)
+    baselines["gru"] = summarize(gru.forecasts(requests), truth)
+    metrics = {
+        "model": summarize(forecasts, truth),
+        "baselines": baselines,
+        "horizon": horizon,
+        "origins": [str(label) for label in table.axis.to_label(split.origins)],
+        "windows": len(requests),
+        "period": period,
+        "interval_width": predictor.width,
+    }
+    if len(table.channels) > 1:
+        metrics["channels"] = _by_channel(table, forecasts, truth)
+    return Backtest(metrics, _frame(table, requests, targets, forecasts))
+
+
+def _by_channel(table: SeriesTable, forecasts: list[Forecast], truth: list[np.ndarray]) -> dict[str, Any]:
+    scores = {}
+    for index, channel in enumerate(table.channels):
+        part = slice(index, index + 1)
+        narrowed = [Forecast(one.times, one.mean[:, part], one.quantiles[:, part]) for one in forecasts]
+        values = [value[:, part] for value in truth]
+        scores[channel] = summarize(narrowed, values) if any(np.isfinite(v).any() for v in values) else None
+    return scores
+
+
+def _frame(table: SeriesTable, requests: list[Request], targets: list[Series], forecasts: list[Forecast]):
+    import pandas
+
+    parts = []
+    for (history, origin, times), target, forecast in zip(requests, targets, forecasts, strict=True):
+        quantiles = forecast.at(LEVELS)
+        for index, channel in enumerate(table.channels):
+            columns = {
+                "origin": table.axis.to_label(np.array([origin]))[0],
+                "time": table.axis.to_label(times),
+                "series": history.name,
+                "channel": channel,
+                "observed": target.values[:, index],
+                "mean": forecast.mean[:, index],
+            }
+            columns |= {f"q{round(100 * level):02d}": quantiles[:, index, k] for k, level in enumerate(LEVELS)}
+            parts.append(pandas.DataFrame(columns))
+    return pandas.concat(parts, ignore_index=True)
+
+
+def model_rmse(predictor: Predictor, table: SeriesTable, split: Split, deleted: float, seed: int) -> float:
+    """RMSE of the backtest when a random share of every history's observations is withheld.
+
+    The targets stay whole, so that the same cells are scored; at least one observation stays.
+    """
+    requests, targets = requests_at(table, split.origins, predictor.scaling.horizon)
+    random = np.random.default_rng(seed)
+    thinned = []
+    for history, origin, times in requests:
+        kept = random.random(history.values.shape) >= deleted
+        values = np.where(kept, history.values, np.nan)
+        rows = np.isfinite(values).any(axis=1)
+        rows[-1] |= not rows.any()
+        values[-1] = history.values[-1] if not kept[rows].any() else values[-1]
+        thinned.append((Series(history.name, history.times[rows], values[rows]), origin, times))
+    forecasts = predictor.forecasts(thinned)
+    mean = np.concatenate([one.mean.ravel() for one in forecasts])
+    return rmse(mean, np.concatenate([target.values.ravel() for target in targets]))

@@ -1,0 +1,313 @@
+"""`LatentODEForecaster`: irregular time series in, forecasts with quantiles out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from isocline.data import Series, SeriesTable, candidate_periods
+from isocline.errors import InputError
+from isocline.evaluation.forecast import Forecast
+from isocline.evaluation.windows import Split, rolling_origins
+from isocline.models import Ensemble, GRUForecaster, LatentODE
+from isocline.nn import ENCODERS
+from isocline.train import Checkpoint, Settings, train
+
+from .asking import asked_times, default_horizon, forecast_frame
+from .backtesting import Backtest, run_backtest
+from .fingerprint import fingerprint
+from .predicting import Predictor, calibrate
+from .preparing import Scaling
+from .saving import load_parts, save_parts
+from .training import training_problem
+from .windows import window_shape
+
+if TYPE_CHECKING:
+    import pandas
+
+HARMONICS = 2
+
+
+class LatentODEForecaster:
+    """A latent ODE (Chen et al. 2018, sec. 5) for irregular, incomplete time series, in scikit-learn's manner.
+
+    Each series is taken apart into level and season (fitted to the training rows) and anomalies, which
+    an ensemble of latent ODEs forecasts: an encoder reads the last observations, however they lie, and
+    the ODE is solved from the forecast's origin through any times asked.
+
+    Args:
+        horizon: how far forecasts reach, in units of the time axis (days for dates); a tenth of the
+            span if not given.
+        encoder: "attention", "ode_rnn" or "rnn".
+        latent_size, hidden_size: of the latent state, and of the networks.
+        members: of the ensemble.
+        periods: of the seasons, in units of the time axis; found in the data if not given.
+        epochs, patience, learning_rate: of training; it stops early on the validation part.
+        kl_weight: the weight of the KL term of the ELBO at the end of its annealing.
+        deletion: up to this share of each training window's context is left out at random.
+        batch_size: windows a step.
+        seed: of everything random.
+
+    Attributes:
+        table_, split_, scaling_, history_, nfe_: after `fit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        horizon: float | None = None,
+        encoder: str = "attention",
+        latent_size: int = 4,
+        hidden_size: int = 32,
+        members: int = 4,
+        periods: Sequence[float] | None = None,
+        epochs: int = 60,
+        patience: int | None = 15,
+        learning_rate: float = 3e-3,
+        kl_weight: float = 0.1,
+        deletion: float = 0.5,
+        batch_size: int = 64,
+        seed: int = 0,
+    ):
+        self.horizon = horizon
+        self.encoder = encoder
+        self.latent_size = latent_size
+        self.hidden_size = hidden_size
+        self.members = members
+        self.periods = periods
+        self.epochs = epochs
+        self.patience = patience
+        self.learning_rate = learning_rate
+        self.kl_weight = kl_weight
+        self.deletion = deletion
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def settings(self) -> dict[str, Any]:
+        """All settings by name (scikit-learn's `get_params`)."""
+        values = {name: getattr(self, name) for name in _NAMES}
+        return values | {"periods": None if self.periods is None else [float(p) for p in self.periods]}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """All settings by name."""
+        return {name: getattr(self, name) for name in _NAMES}
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings; InputError names one that there is not."""
+        for name, value in settings.items():
+            if name not in _NAMES:
+                raise InputError(f"LatentODEForecaster has no setting {name!r}; it has {', '.join(_NAMES)}.")
+            setattr(self, name, value)
+        return self
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        time: str | None = None,
+        series: str | None = None,
+        target: str | Sequence[str] | None = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Self:
+        """Train on a long table: one row a measurement time.
+
+        Args:
+            data: a pandas or polars frame, or a `SeriesTable`.
+            time, series, target: its columns; guessed where that is unambiguous.
+            checkpoint: a folder that keeps the state of training after every epoch.
+            resume: go on from there, exactly where it stopped.
+            progress: called after every epoch with stage, epoch, loss, validation, nfe and seconds.
+
+        Raises:
+            InputError: the data or a setting does not fit; the message says where and how to mend it.
+        """
+        self._check()
+        self.table_ = as_table(data, time=time, series=series, target=target)
+        self.horizon_ = float(self.horizon) if self.horizon is not None else default_horizon(self.table_)
+        self.split_ = rolling_origins(self.table_, self.horizon_)
+        known = self.table_.until(self.split_.train_end)
+        periods = candidate_periods(known) if self.periods is None else tuple(self.periods)
+        self.periods_ = tuple(float(period) for period in periods)
+        self._folder = None if checkpoint is None else Path(checkpoint)
+        self._resume, self._progress = resume, progress
+        training_scale = Scaling.fit(known, self.periods_, HARMONICS, self.horizon_)
+        self.shape_ = window_shape(self.table_, self.horizon_, self.batch_size)
+        model, trained = self._train("latent_ode", training_scale)
+        self.history_, self.best_epoch_ = trained.history, trained.best_epoch
+        self.gru_: Predictor | None = None
+        self.predictor_ = self._finish(model, training_scale)
+        self.nfe_ = float(np.mean([row["nfe"] for row in trained.history[-1:]])) if trained.history else 0.0
+        return self
+
+    def _check(self) -> None:
+        if self.encoder not in ENCODERS:
+            raise InputError(f"encoder={self.encoder!r} is not known; choose one of: {', '.join(ENCODERS)}.")
+        for name in ("latent_size", "hidden_size", "members", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, np.integer)) and value >= 1):
+                raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
+        if self.horizon is not None and not (np.isfinite(self.horizon) and self.horizon > 0):
+            raise InputError(f"horizon={self.horizon!r} must be a positive number, in units of the time axis.")
+        if not 0 <= self.deletion < 1:
+            raise InputError(f"deletion={self.deletion!r} must be at least 0 and less than 1.")
+
+    def _build(self, kind: str, channels: int, frequencies: tuple[float, ...]) -> Ensemble:
+        import jax
+
+        def make(key: Any) -> Any:
+            if kind == "gru":
+                return GRUForecaster(channels, self.hidden_size, frequencies, key=key)
+            return LatentODE(channels, self.latent_size, self.hidden_size, self.encoder, frequencies, key=key)
+
+        return Ensemble(make, 1 if kind == "gru" else self.members, key=jax.random.key(self.seed))
+
+    def _train(self, kind: str, scaling: Scaling) -> tuple[Ensemble, Any]:
+        problem = training_problem(self.table_, self.split_, scaling, self.shape_, self.deletion)
+        settings = Settings(
+            epochs=self.epochs, patience=self.patience, learning_rate=self.learning_rate, kl_weight=self.kl_weight
+        )
+        kept = None
+        if self._folder is not None:
+            kept = Checkpoint(self._folder / f"{kind}.safetensors", fingerprint(self.settings(), kind, self.table_))
+        report = None if self._progress is None else lambda row: self._progress({"stage": kind, **row})
+        model = self._build(kind, len(self.table_.channels), scaling.frequencies)
+        trained = train(
+            model, problem, settings, seed=self.seed, checkpoint=kept, resume=self._resume, progress=report
+        )
+        if not trained.best_epoch:
+            raise InputError(
+                "Training found no usable model: the loss was not finite in any epoch. Look for extreme values in "
+                "the target columns, or lower the learning rate."
+            )
+        return trained.model, trained
+
+    def _finish(self, model: Ensemble, scaling: Scaling) -> Predictor:
+        """Widen or narrow the intervals by the validation part, then let its rows refine level and season."""
+        known = self.table_.until(self.split_.validation_end)
+        width = calibrate(Predictor(model, scaling, self.shape_, 1.0), known, self.split_)
+        scaling = Scaling.fit(known, self.periods_, HARMONICS, self.horizon_)
+        return Predictor(model, scaling, self.shape_, width)
+
+    def forecast(self, history: Series, times: Any) -> Forecast:
+        """The forecast of one series from its history, at later times (numbers on the time axis)."""
+        self._require_fitted()
+        return self.predictor_.forecast(history, np.asarray(times, np.float64))
+
+    def predict(self, times: Any = None, *, data: Any = None) -> pandas.DataFrame:
+        """Forecast at any times.
+
+        Args:
+            times: dates or numbers after the last observation, the same for every series; or a frame
+                with the time column, and the series column if series differ; None for a regular grid
+                over the horizon.
+            data: newer observations to forecast from, instead of the ones that were fitted.
+
+        Returns:
+            Columns time, series, channel, mean, q05, q25, q50, q75, q95.
+
+        Raises:
+            InputError: a time is not after the last observation, or a series is not known.
+        """
+        self._require_fitted()
+        table = self.table_ if data is None else self._like(data)
+        asked = asked_times(table, times, self.horizon_)
+        forecasts = self.predictor_.forecasts(
+            [(one, float(one.times[-1]), asked[one.name]) for one in table.series if one.name in asked]
+        )
+        names = [one.name for one in table.series if one.name in asked]
+        return forecast_frame(table, names, forecasts)
+
+    def backtest(self, data: Any = None) -> Backtest:
+        """Rolling-origin scores on the last fifth of the rows, against the baselines on the same windows.
+
+        Args:
+            data: another table; without it, the one that was fitted (whose last fifth was not trained on).
+        """
+        self._require_fitted()
+        table = self.table_ if data is None else self._like(data)
+        split = self.split_ if data is None else rolling_origins(table, self.horizon_)
+        if self.gru_ is None:
+            scaling = self._training_scale()
+            self.gru_ = self._finish(self._train("gru", scaling)[0], scaling)
+        return run_backtest(self.predictor_, self.gru_, table, split, self.periods_)
+
+    def _training_scale(self) -> Scaling:
+        return Scaling.fit(self.table_.until(self.split_.train_end), self.periods_, HARMONICS, self.horizon_)
+
+    def robustness(self, fractions: Sequence[float] = (0.25, 0.5), repeats: int = 3) -> list[dict[str, float]]:
+        """What deleting observations at random from the history costs in the backtest.
+
+        Returns:
+            A row for each fraction, 0 first: deleted, rmse (mean over the repeats), spread, increase.
+        """
+        from .backtesting import model_rmse
+
+        self._require_fitted()
+        whole = model_rmse(self.predictor_, self.table_, self.split_, 0.0, 0)
+        rows = [{"deleted": 0.0, "rmse": whole, "spread": 0.0, "increase": 0.0}]
+        for fraction in fractions:
+            scores = [
+                model_rmse(self.predictor_, self.table_, self.split_, fraction, self.seed + repeat)
+                for repeat in range(repeats)
+            ]
+            mean = float(np.mean(scores))
+            rows.append(
+                {"deleted": fraction, "rmse": mean, "spread": float(np.std(scores)), "increase": mean / whole - 1}
+            )
+        return rows
+
+    def score(self, data: Any = None) -> float:
+        """Minus the CRPS of the backtest: higher is better."""
+        return -self.backtest(data).metrics["model"]["crps"]
+
+    def latent(self, points: int = 60) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Mean latent trajectories of the first member over the horizon: times and (points, latent), by series."""
+        self._require_fitted()
+        return self.predictor_.latent(self.table_, points)
+
+    def save(self, directory: str | Path) -> None:
+        """Write `config.json` and `weights.safetensors`; nothing that was there is lost if that fails."""
+        self._require_fitted()
+        save_parts(self, Path(directory))
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read what `save` wrote; InputError says what is wrong with a directory that can not be read."""
+        return load_parts(cls, Path(directory))
+
+    def _like(self, data: Any) -> SeriesTable:
+        """New data with the columns of the fitted table."""
+        columns = self.table_.columns
+        if isinstance(data, SeriesTable):
+            table = data
+        else:
+            table = as_table(data, time=columns.time, series=columns.series, target=columns.targets)
+        if table.channels != self.table_.channels or table.axis.kind != self.table_.axis.kind:
+            raise InputError(
+                f"The data has channels {', '.join(table.channels)} on a {table.axis.kind} time axis, but the model "
+                f"was fitted to {', '.join(self.table_.channels)} on a {self.table_.axis.kind} one."
+            )
+        return table
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "predictor_"):
+            raise InputError("This LatentODEForecaster is not fitted yet: call fit(frame) first, or load a model.")
+
+
+_NAMES = (
+    "horizon", "encoder", "latent_size", "hidden_size", "members", "periods", "epochs", "patience",
+    "learning_rate", "kl_weight", "deletion", "batch_size", "seed",
+)  # fmt: skip
+
+
+def as_table(data: Any, **columns: Any) -> SeriesTable:
+    """Data as a table, whatever it came as."""
+    return data if isinstance(data, SeriesTable) else SeriesTable.from_frame(data, **columns)
+
+
+__all__ = ["LatentODEForecaster", "Split", "as_table"]

@@ -1,0 +1,146 @@
+"""A trained model with the scaling around it: forecasts of series, in their own units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from isocline.data import Series, SeriesTable
+from isocline.evaluation.forecast import DENSE_LEVELS, Forecast
+from isocline.evaluation.scores import summarize
+from isocline.evaluation.windows import Split, history_until, targets_after
+from isocline.models import Context
+
+from .preparing import Scaling
+from .windows import Shape, stack_windows, window_at
+
+DRAWS = 32
+BATCH = 256
+WIDTHS = np.exp(np.linspace(-0.4, 0.8, 13))
+CALIBRATION_ORIGINS = 8
+
+Request = tuple[Series, float, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Model, scaling, window shape, and the factor on the width of its intervals."""
+
+    model: Any
+    scaling: Scaling
+    shape: Shape
+    width: float
+
+    def forecast(self, history: Series, times: np.ndarray) -> Forecast:
+        """One series, from its last observation on."""
+        return self.forecasts([(history, float(history.times[-1]), times)])[0]
+
+    def forecasts(self, requests: list[Request]) -> list[Forecast]:
+        """Many at once: each a history, an origin, and increasing times after it."""
+        made: list[Forecast] = []
+        for start in range(0, len(requests), BATCH):
+            made += self._batch(requests[start : start + BATCH])
+        return made
+
+    def _batch(self, requests: list[Request]) -> list[Forecast]:
+        windows = [self._window(*request) for request in requests]
+        # A full last batch has the shape of the others: one compilation serves all.
+        context, target = stack_windows(windows + [windows[-1]] * (_round_up(len(windows)) - len(windows)))
+        mean, std = _draw(self.model, context, target.times)
+        return [self._unscale(request, mean[:, k], std[:, k]) for k, request in enumerate(requests)]
+
+    def _window(self, history: Series, origin: float, times: np.ndarray) -> tuple[dict, dict]:
+        blank = np.full((len(times), history.values.shape[1]), np.nan)
+        return window_at(history, origin, Series(history.name, times, blank), self.scaling, self.shape)
+
+    def _unscale(self, request: Request, mean: np.ndarray, std: np.ndarray) -> Forecast:
+        """Quantiles of the mixture of all draws, each a normal distribution, in the units of the file."""
+        from scipy.special import ndtri
+
+        history, _, times = request
+        scale = self.scaling.scale_of(history)
+        season = self.scaling.season(scale, times)
+        mean, std = mean[:, : len(times)], std[:, : len(times)]
+        points = mean[..., None] + std[..., None] * ndtri((np.arange(20) + 0.5) / 20)
+        points = np.moveaxis(points, -1, 1).reshape(-1, *mean.shape[1:])
+        centre = np.mean(mean, axis=0)
+        quantiles = np.moveaxis(np.quantile(points, DENSE_LEVELS, axis=0), 0, -1)
+        quantiles = centre[..., None] + self.width * (quantiles - centre[..., None])
+        return Forecast(
+            times, season + centre * scale.spread, season[..., None] + quantiles * scale.spread[:, None]
+        )
+
+    def latent(self, table: SeriesTable, points: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The mean latent trajectory of the first member over one horizon, by series."""
+        member = jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, self.model.members)
+        paths = {}
+        for one in table.series:
+            origin = float(one.times[-1])
+            times = np.linspace(origin, origin + self.scaling.horizon, points)
+            context, _ = stack_windows([self._window(one, origin, times[1:])])
+            mean, _ = member.encode(context)
+            steps = jnp.linspace(0.0, 1.0, points, dtype=mean.dtype)[None]
+            paths[one.name] = times, np.asarray(member.decode(mean, context.phase, steps).latent[0])
+        return paths
+
+
+def _round_up(count: int) -> int:
+    size = 1
+    while size < count:
+        size *= 2
+    return size
+
+
+@eqx.filter_jit
+def _draws(model: Any, context: Context, times: Any) -> tuple[Any, Any]:
+    prediction = model.predict(context, times, jax.random.key(7), DRAWS)
+    return prediction.mean, prediction.std
+
+
+def _draw(model: Any, context: Context, times: Any) -> tuple[np.ndarray, np.ndarray]:
+    mean, std = _draws(model, context, times)
+    return np.asarray(mean, np.float64), np.asarray(std, np.float64)
+
+
+def requests_at(table: SeriesTable, origins: Any, horizon: float) -> tuple[list[Request], list[Series]]:
+    """What is asked from every origin of every series that has history and targets there."""
+    requests, targets = [], []
+    for origin in origins:
+        for one in table.series:
+            history, target = history_until(one, origin), targets_after(one, origin, horizon)
+            if len(history) and len(target):
+                requests.append((history, float(origin), target.times))
+                targets.append(target)
+    return requests, targets
+
+
+def calibrate(predictor: Predictor, known: SeriesTable, split: Split) -> float:
+    """The factor on the width of the intervals that scores best (CRPS) on the validation part.
+
+    Args:
+        predictor: with the scaling of training.
+        known: the rows up to the end of validation.
+        split: of the table.
+    """
+    horizon = predictor.scaling.horizon
+    origins = np.linspace(split.train_end - horizon / 2, split.validation_end, CALIBRATION_ORIGINS, endpoint=False)
+    requests, targets = requests_at(known, origins, horizon)
+    if not requests:
+        return 1.0
+    forecasts = predictor.forecasts(requests)
+    # Only rows of the validation part count: those of the training part were fitted.
+    truth = [np.where(target.times[:, None] > split.train_end, target.values, np.nan) for target in targets]
+    if not any(np.isfinite(values).any() for values in truth):
+        return 1.0
+    scores = [summarize([_widened(one, width) for one in forecasts], truth)["crps"] for width in WIDTHS]
+    return float(WIDTHS[int(np.argmin(scores))])
+
+
+def _widened(forecast: Forecast, width: float) -> Forecast:
+    centre = forecast.mean[..., None]
+    return replace(forecast, quantiles=centre + width * (forecast.quantiles - centre))

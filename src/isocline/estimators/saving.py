@@ -1,0 +1,174 @@
+"""A fitted forecaster as a directory: `config.json` and `weights.safetensors`. Never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from isocline._version import __version__
+from isocline.data import Series, SeriesTable
+from isocline.errors import InputError
+from isocline.evaluation.windows import Split
+from isocline.train.checkpoint import write_bytes
+
+from .predicting import Predictor
+from .preparing import Scaling, SeriesScale
+from .windows import Shape
+
+if TYPE_CHECKING:
+    from .forecaster import LatentODEForecaster
+
+FORMAT = 1
+
+
+def save_parts(forecaster: LatentODEForecaster, directory: Path) -> None:
+    """Write a fitted forecaster; each file is replaced whole, the config last."""
+    from safetensors.numpy import save
+
+    arrays = _model_arrays("latent_ode", forecaster.predictor_.model)
+    if forecaster.gru_ is not None:
+        arrays |= _model_arrays("gru", forecaster.gru_.model)
+    arrays |= _scale_arrays(forecaster.predictor_.scaling, forecaster.table_)
+    for index, one in enumerate(forecaster.table_.series):
+        arrays |= {f"data.{index:05d}.times": one.times, f"data.{index:05d}.values": one.values}
+    weights = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    config = _config(forecaster) | {"sha256": hashlib.sha256(weights).hexdigest()}
+    try:
+        write_bytes(directory / "weights.safetensors", weights)
+        write_bytes(directory / "config.json", json.dumps(config, indent=1).encode())
+    except OSError as error:
+        raise InputError(f"The model can not be written to {directory}: {error.strerror or error}.") from error
+
+
+def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
+    predictor, split = forecaster.predictor_, forecaster.split_
+    return {
+        "format": FORMAT,
+        "kind": "LatentODEForecaster",
+        "isocline": __version__,
+        "jax": jax.__version__,
+        "settings": forecaster.settings(),
+        "table": forecaster.table_.config(),
+        "series": [one.name for one in forecaster.table_.series],
+        "periods": list(forecaster.periods_),
+        "harmonics": predictor.scaling.harmonics,
+        "horizon": forecaster.horizon_,
+        "shape": list(predictor.shape),
+        "widths": {"latent_ode": predictor.width, "gru": None if forecaster.gru_ is None else forecaster.gru_.width},
+        "split": [split.train_end, split.validation_end, [float(origin) for origin in split.origins]],
+        "best_epoch": forecaster.best_epoch_,
+        "history": forecaster.history_,
+        "nfe": forecaster.nfe_,
+    }
+
+
+def _model_arrays(name: str, model: Any) -> dict[str, np.ndarray]:
+    leaves = jax.tree.leaves(eqx.filter(model, eqx.is_array))
+    return {f"{name}.{index:03d}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
+
+
+def _scale_arrays(scaling: Scaling, table: SeriesTable) -> dict[str, np.ndarray]:
+    arrays = {}
+    for index, one in enumerate(table.series):
+        scale = scaling.scale_of(one)
+        prefix = f"scale.{index:05d}"
+        arrays |= {f"{prefix}.coefficients": scale.coefficients, f"{prefix}.spread": scale.spread}
+        arrays |= {f"{prefix}.doubt": scale.doubt}
+    return arrays
+
+
+def load_parts(cls: type[LatentODEForecaster], directory: Path) -> Any:
+    """Read a directory that `save_parts` wrote.
+
+    Raises:
+        InputError: there is no model, it is damaged, or it was written by a newer version.
+    """
+    config, arrays = _read(directory)
+    try:
+        return _rebuild(cls, config, arrays)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"The model in {directory} is damaged: its config.json does not fit its weights "
+            f"({type(error).__name__}: {error}). Fit it again, or restore both files from a copy."
+        ) from error
+
+
+def _read(directory: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    if not (directory / "config.json").is_file():
+        raise InputError(
+            f"There is no model in {directory}: it has no config.json. Give the folder `model` that "
+            "`isocline forecast --out DIR` wrote, as DIR/model."
+        )
+    try:
+        config = json.loads((directory / "config.json").read_text("utf-8"))
+        content = (directory / "weights.safetensors").read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"The model in {directory} can not be read: {error}. Restore it, or fit it again.") from error
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+        raise InputError(f"The config.json in {directory} is not one of Isocline's: it names no format version.")
+    if config["format"] > FORMAT:
+        raise InputError(
+            f"The model in {directory} has format {config['format']}, written by Isocline {config.get('isocline')}; "
+            f"this is Isocline {__version__}, which reads up to format {FORMAT}. Upgrade Isocline to read it."
+        )
+    if hashlib.sha256(content).hexdigest() != config.get("sha256"):
+        raise InputError(
+            f"The file {directory / 'weights.safetensors'} is damaged: its checksum is not the one in config.json. "
+            "Restore it from a copy, or fit the model again."
+        )
+    try:
+        return config, load(content)
+    except SafetensorError as error:
+        raise InputError(f"The file {directory / 'weights.safetensors'} is damaged: {error}.") from error
+
+
+def _rebuild(cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    forecaster = cls(**config["settings"])
+    series = tuple(
+        Series(name, arrays[f"data.{index:05d}.times"], arrays[f"data.{index:05d}.values"])
+        for index, name in enumerate(config["series"])
+    )
+    forecaster.table_ = SeriesTable.from_config(config["table"], series)
+    forecaster.horizon_, forecaster.periods_ = config["horizon"], tuple(config["periods"])
+    train_end, validation_end, origins = config["split"]
+    forecaster.split_ = Split(train_end, validation_end, np.array(origins))
+    forecaster.history_, forecaster.best_epoch_ = config["history"], config["best_epoch"]
+    forecaster.nfe_ = config["nfe"]
+    forecaster.shape_ = Shape(*config["shape"])
+    forecaster._folder, forecaster._resume, forecaster._progress = None, False, None
+    scales = {
+        name: SeriesScale(*(arrays[f"scale.{index:05d}.{part}"] for part in ("coefficients", "spread", "doubt")))
+        for index, name in enumerate(config["series"])
+    }
+    scaling = Scaling(forecaster.periods_, config["harmonics"], forecaster.horizon_, scales)
+
+    def predictor(kind: str) -> Predictor | None:
+        if config["widths"][kind] is None:
+            return None
+        model = forecaster._build(kind, len(forecaster.table_.channels), scaling.frequencies)
+        return Predictor(_fill(model, kind, arrays), scaling, forecaster.shape_, config["widths"][kind])
+
+    forecaster.predictor_, forecaster.gru_ = predictor("latent_ode"), predictor("gru")
+    return forecaster
+
+
+def _fill(model: Any, kind: str, arrays: dict[str, np.ndarray]) -> Any:
+    dynamic, static = eqx.partition(model, eqx.is_array)
+    leaves, treedef = jax.tree.flatten(dynamic)
+    kept = [arrays[f"{kind}.{index:03d}"] for index in range(len(leaves))]
+    for leaf, array in zip(leaves, kept, strict=True):
+        if leaf.shape != array.shape or not np.isfinite(array).all():
+            raise ValueError(f"weights of shape {array.shape} for {leaf.shape}, or not finite")
+    return eqx.combine(jax.tree.unflatten(treedef, [jnp.asarray(array) for array in kept]), static)
