@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def default_horizon(table: SeriesTable) -> float:
-    """A tenth of the span of the longest series, but no less than two rows."""
-    longest = max(float(one.times[-1] - one.times[0]) for one in table.series)
-    return max(longest / 10, 2 * table.median_spacing)
+    """A tenth of the median span of the series, but no less than two rows."""
+    span = float(np.median([one.times[-1] - one.times[0] for one in table.series]))
+    return max(span / 10, 2 * table.median_spacing)
 
 
 def asked_times(table: SeriesTable, times: Any, horizon: float) -> dict[str, np.ndarray]:

@@ -40,7 +40,7 @@ class LatentODEForecaster:
 
     Args:
         horizon: how far forecasts reach, in units of the time axis (days for dates); a tenth of the
-            span if not given.
+            median span of the series if not given.
         encoder: "attention", "ode_rnn" or "rnn".
         latent_size, hidden_size: of the latent state, and of the networks.
         members: of the ensemble.

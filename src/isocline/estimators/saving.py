@@ -140,7 +140,7 @@ def _rebuild(cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dic
         Series(name, arrays[f"data.{index:05d}.times"], arrays[f"data.{index:05d}.values"])
         for index, name in enumerate(config["series"])
     )
-    forecaster.table_ = SeriesTable.from_config(config["table"], series)
+    forecaster.table_ = SeriesTable.from_config(config["table"]).with_series(series)
     forecaster.horizon_, forecaster.periods_ = config["horizon"], tuple(config["periods"])
     train_end, validation_end, origins = config["split"]
     forecaster.split_ = Split(train_end, validation_end, np.array(origins))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Array
 
 from isocline.data import SeriesTable
@@ -34,17 +36,24 @@ def training_problem(table: SeriesTable, split: Split, scaling: Scaling, shape: 
     frequencies = jnp.asarray(scaling.frequencies, jnp.float32)
     context, target = validation_windows(table, split, scaling, shape)
 
-    def sample(key: Array) -> tuple[Context, Target]:
-        return sample_windows(rows, frequencies, shape, deletion, key)
+    # As partials the windows are arguments of the compiled functions; closed over they would be constants
+    # that XLA tries to fold.
+    return Problem(
+        Partial(partial(_sample, shape, deletion), rows, frequencies), _loss, Partial(_validate, context, target)
+    )
 
-    def loss(model: Any, batch: tuple[Context, Target], key: Array, kl_weight: Array):
-        return model.loss(*batch, key, kl_weight)
 
-    def validate(model: Any) -> Array:
-        prediction = model.predict(context, target.times, jax.random.key(0), VALIDATION_DRAWS)
-        return gaussian_crps(prediction, target)
+def _sample(shape: Shape, deletion: float, rows: Rows, frequencies: Array, key: Array) -> tuple[Context, Target]:
+    return sample_windows(rows, frequencies, shape, deletion, key)
 
-    return Problem(sample, loss, validate)
+
+def _loss(model: Any, batch: tuple[Context, Target], key: Array, kl_weight: Array):
+    return model.loss(*batch, key, kl_weight)
+
+
+def _validate(context: Context, target: Target, model: Any) -> Array:
+    prediction = model.predict(context, target.times, jax.random.key(0), VALIDATION_DRAWS)
+    return gaussian_crps(prediction, target)
 
 
 def validation_windows(table: SeriesTable, split: Split, scaling: Scaling, shape: Shape) -> tuple[Context, Target]:

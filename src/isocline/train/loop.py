@@ -46,7 +46,10 @@ class Settings:
 
 
 class Problem(NamedTuple):
-    """What to train on: `sample(key) -> batch`, `loss(model, batch, key, kl_weight)`, `validate(model) -> score`."""
+    """What to train on: `sample(key) -> batch`, `loss(model, batch, key, kl_weight)`, `validate(model) -> score`.
+
+    Large arrays belong into a `jax.tree_util.Partial`, so that they are arguments of what is compiled.
+    """
 
     sample: Callable[[PRNGKeyArray], Any]
     loss: Callable[[Any, Any, PRNGKeyArray, Array], tuple[Array, dict[str, Array]]]
@@ -98,12 +101,12 @@ def train(
         state, notes = checkpoint.read(state)
     elif checkpoint is not None:
         checkpoint.write(state, notes)
-    run_epoch = _epoch_function(problem, settings, optimizer)
+    run_epoch = _epoch_function(problem.loss, settings, optimizer)
     validate = eqx.filter_jit(problem.validate)
     while notes["epoch"] < settings.epochs and not _stalled(notes, settings):
         began = time.perf_counter()
         epoch = notes["epoch"]
-        state, parts = run_epoch(state, jax.random.fold_in(jax.random.key(seed), epoch), jnp.asarray(epoch))
+        state, parts = run_epoch(state, problem.sample, jax.random.fold_in(jax.random.key(seed), epoch), jnp.asarray(epoch))
         score = float(validate(state.average))
         row = {name: float(value) for name, value in parts.items()}
         row |= {"epoch": epoch + 1, "validation": score, "seconds": time.perf_counter() - began}
@@ -133,22 +136,24 @@ def _optimizer(settings: Settings) -> optax.GradientTransformation:
     )
 
 
-def _epoch_function(problem: Problem, settings: Settings, optimizer: optax.GradientTransformation):
+def _epoch_function(loss: Callable, settings: Settings, optimizer: optax.GradientTransformation):
     """One epoch as a compiled scan over its steps; a step with a non-finite gradient changes nothing."""
     ramp = max(settings.anneal * settings.epochs * settings.steps, 1.0)
 
     @eqx.filter_jit
-    def run_epoch(state: _State, key: PRNGKeyArray, epoch: Array) -> tuple[_State, dict[str, Array]]:
+    def run_epoch(
+        state: _State, sample: Callable, key: PRNGKeyArray, epoch: Array
+    ) -> tuple[_State, dict[str, Array]]:
         arrays, static = eqx.partition(state, eqx.is_array)
 
         def step(arrays, number):
             state = eqx.combine(arrays, static)
             batch_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
             weight = settings.kl_weight * jnp.minimum((epoch * settings.steps + number) / ramp, 1.0)
-            compute = eqx.filter_value_and_grad(problem.loss, has_aux=True)
-            (loss, parts), gradient = compute(state.model, problem.sample(batch_key), loss_key, weight)
+            compute = eqx.filter_value_and_grad(loss, has_aux=True)
+            (value, parts), gradient = compute(state.model, sample(batch_key), loss_key, weight)
             norm = optax.global_norm(gradient)
-            fine = jnp.isfinite(norm) & jnp.isfinite(loss)
+            fine = jnp.isfinite(norm) & jnp.isfinite(value)
             updates, following = optimizer.update(
                 gradient, state.optimizer, eqx.filter(state.model, eqx.is_inexact_array)
             )
@@ -156,7 +161,7 @@ def _epoch_function(problem: Problem, settings: Settings, optimizer: optax.Gradi
             average = _blend(state.average, model, settings.average)
             moved = state._replace(model=model, average=average, optimizer=following)
             kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), eqx.filter(moved, eqx.is_array), arrays)
-            return kept, {"loss": loss, "skipped": 1.0 - fine, **parts}
+            return kept, {"loss": value, "skipped": 1.0 - fine, **parts}
 
         arrays, parts = jax.lax.scan(step, arrays, jnp.arange(settings.steps))
         return eqx.combine(arrays, static), jax.tree.map(jnp.mean, parts)
