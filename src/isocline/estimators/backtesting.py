@@ -55,7 +55,7 @@ def run_backtest(
         "origins": [str(label) for label in table.axis.to_label(split.origins)],
         "windows": len(requests),
         "period": period,
-        "interval_width": predictor.width,
+        "interval_width": predictor.calibration.width(),
     }
     if len(table.channels) > 1:
         metrics["channels"] = _by_channel(table, forecasts, truth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +20,7 @@ from isocline.train import Checkpoint, Settings, train
 from .asking import asked_times, default_horizon, forecast_frame
 from .backtesting import Backtest, run_backtest
 from .fingerprint import fingerprint
-from .predicting import Predictor, calibrate
+from .predicting import Predictor, outcomes_from, validation_outcomes
 from .preparing import Scaling
 from .saving import load_parts, save_parts
 from .training import training_problem
@@ -41,7 +42,7 @@ class LatentODEForecaster:
     Args:
         horizon: how far forecasts reach, in units of the time axis (days for dates); a tenth of the
             median span of the series if not given.
-        encoder: "attention", "ode_rnn" or "rnn".
+        encoder: "ode_rnn", "attention" or "rnn".
         latent_size, hidden_size: of the latent state, and of the networks.
         members: of the ensemble.
         periods: of the seasons, in units of the time axis; found in the data if not given.
@@ -59,7 +60,7 @@ class LatentODEForecaster:
         self,
         *,
         horizon: float | None = None,
-        encoder: str = "attention",
+        encoder: str = "ode_rnn",
         latent_size: int = 4,
         hidden_size: int = 32,
         members: int = 4,
@@ -187,11 +188,13 @@ class LatentODEForecaster:
         return trained.model, trained
 
     def _finish(self, model: Ensemble, scaling: Scaling) -> Predictor:
-        """Widen or narrow the intervals by the validation part, then let its rows refine level and season."""
+        """Let the validation part refine level and season, and calibrate by every outcome after training."""
+        predictor = Predictor(model, scaling, self.shape_)
+        validated = validation_outcomes(predictor, self.table_, self.split_)
         known = self.table_.until(self.split_.validation_end)
-        width = calibrate(Predictor(model, scaling, self.shape_, 1.0), known, self.split_)
-        scaling = Scaling.fit(known, self.periods_, HARMONICS, self.horizon_)
-        return Predictor(model, scaling, self.shape_, width)
+        predictor = replace(predictor, scaling=Scaling.fit(known, self.periods_, HARMONICS, self.horizon_))
+        tested = outcomes_from(predictor, self.table_, self.split_.origins)
+        return replace(predictor, calibration=validated.joined(tested))
 
     def forecast(self, history: Series, times: Any) -> Forecast:
         """The forecast of one series from its history, at later times (numbers on the time axis)."""

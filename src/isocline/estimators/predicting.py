@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import equinox as eqx
@@ -12,29 +12,28 @@ import numpy as np
 
 from isocline.data import Series, SeriesTable
 from isocline.evaluation.forecast import DENSE_LEVELS, Forecast
-from isocline.evaluation.scores import summarize
 from isocline.evaluation.windows import Split, history_until, targets_after
 from isocline.models import Context
 
+from .calibration import Calibration, outcomes, widened
 from .preparing import Scaling
 from .windows import Shape, stack_windows, window_at
 
 DRAWS = 32
 BATCH = 256
-WIDTHS = np.exp(np.linspace(-0.4, 0.8, 13))
-CALIBRATION_ORIGINS = 8
+VALIDATION_ORIGINS = 8
 
 Request = tuple[Series, float, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Model, scaling, window shape, and the factor on the width of its intervals."""
+    """Model, scaling, window shape, and what past forecasts say about the width of its intervals."""
 
     model: Any
     scaling: Scaling
     shape: Shape
-    width: float
+    calibration: Calibration = field(default_factory=Calibration)
 
     def forecast(self, history: Series, times: np.ndarray) -> Forecast:
         """One series, from its last observation on."""
@@ -62,7 +61,7 @@ class Predictor:
         """Quantiles of the mixture of all draws, each a normal distribution, in the units of the file."""
         from scipy.special import ndtri
 
-        history, _, times = request
+        history, origin, times = request
         scale = self.scaling.scale_of(history)
         season = self.scaling.season(scale, times)
         mean, std = mean[:, : len(times)], std[:, : len(times)]
@@ -70,10 +69,10 @@ class Predictor:
         points = np.moveaxis(points, -1, 1).reshape(-1, *mean.shape[1:])
         centre = np.mean(mean, axis=0)
         quantiles = np.moveaxis(np.quantile(points, DENSE_LEVELS, axis=0), 0, -1)
-        quantiles = centre[..., None] + self.width * (quantiles - centre[..., None])
-        return Forecast(
+        forecast = Forecast(
             times, season + centre * scale.spread, season[..., None] + quantiles * scale.spread[:, None]
         )
+        return widened(forecast, self.calibration.width(origin))
 
     def latent(self, table: SeriesTable, points: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The mean latent trajectory of the first member over one horizon, by series."""
@@ -119,28 +118,14 @@ def requests_at(table: SeriesTable, origins: Any, horizon: float) -> tuple[list[
     return requests, targets
 
 
-def calibrate(predictor: Predictor, known: SeriesTable, split: Split) -> float:
-    """The factor on the width of the intervals that scores best (CRPS) on the validation part.
-
-    Args:
-        predictor: with the scaling of training.
-        known: the rows up to the end of validation.
-        split: of the table.
-    """
-    horizon = predictor.scaling.horizon
-    origins = np.linspace(split.train_end - horizon / 2, split.validation_end, CALIBRATION_ORIGINS, endpoint=False)
-    requests, targets = requests_at(known, origins, horizon)
-    if not requests:
-        return 1.0
-    forecasts = predictor.forecasts(requests)
-    # Only rows of the validation part count: those of the training part were fitted.
-    truth = [np.where(target.times[:, None] > split.train_end, target.values, np.nan) for target in targets]
-    if not any(np.isfinite(values).any() for values in truth):
-        return 1.0
-    scores = [summarize([_widened(one, width) for one in forecasts], truth)["crps"] for width in WIDTHS]
-    return float(WIDTHS[int(np.argmin(scores))])
+def outcomes_from(predictor: Predictor, table: SeriesTable, origins: Any, after: float = -np.inf) -> Calibration:
+    """What the rows later than `after` say about the forecasts from these origins."""
+    requests, targets = requests_at(table, origins, predictor.scaling.horizon)
+    return outcomes(predictor.forecasts(requests), targets, after)
 
 
-def _widened(forecast: Forecast, width: float) -> Forecast:
-    centre = forecast.mean[..., None]
-    return replace(forecast, quantiles=centre + width * (forecast.quantiles - centre))
+def validation_outcomes(predictor: Predictor, table: SeriesTable, split: Split) -> Calibration:
+    """What the validation part says; rows of the training part do not count, for they were fitted."""
+    earliest = split.train_end - predictor.scaling.horizon / 2
+    origins = np.linspace(earliest, split.validation_end, VALIDATION_ORIGINS, endpoint=False)
+    return outcomes_from(predictor, table.until(split.validation_end), origins, split.train_end)

@@ -18,6 +18,7 @@ from isocline.errors import InputError
 from isocline.evaluation.windows import Split
 from isocline.train.checkpoint import write_bytes
 
+from .calibration import Calibration
 from .predicting import Predictor
 from .preparing import Scaling, SeriesScale
 from .windows import Shape
@@ -32,9 +33,9 @@ def save_parts(forecaster: LatentODEForecaster, directory: Path) -> None:
     """Write a fitted forecaster; each file is replaced whole, the config last."""
     from safetensors.numpy import save
 
-    arrays = _model_arrays("latent_ode", forecaster.predictor_.model)
+    arrays = _predictor_arrays("latent_ode", forecaster.predictor_)
     if forecaster.gru_ is not None:
-        arrays |= _model_arrays("gru", forecaster.gru_.model)
+        arrays |= _predictor_arrays("gru", forecaster.gru_)
     arrays |= _scale_arrays(forecaster.predictor_.scaling, forecaster.table_)
     for index, one in enumerate(forecaster.table_.series):
         arrays |= {f"data.{index:05d}.times": one.times, f"data.{index:05d}.values": one.values}
@@ -61,7 +62,7 @@ def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
         "harmonics": predictor.scaling.harmonics,
         "horizon": forecaster.horizon_,
         "shape": list(predictor.shape),
-        "widths": {"latent_ode": predictor.width, "gru": None if forecaster.gru_ is None else forecaster.gru_.width},
+        "models": ["latent_ode"] if forecaster.gru_ is None else ["latent_ode", "gru"],
         "split": [split.train_end, split.validation_end, [float(origin) for origin in split.origins]],
         "best_epoch": forecaster.best_epoch_,
         "history": forecaster.history_,
@@ -69,9 +70,11 @@ def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
     }
 
 
-def _model_arrays(name: str, model: Any) -> dict[str, np.ndarray]:
-    leaves = jax.tree.leaves(eqx.filter(model, eqx.is_array))
-    return {f"{name}.{index:03d}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
+def _predictor_arrays(name: str, predictor: Predictor) -> dict[str, np.ndarray]:
+    leaves = jax.tree.leaves(eqx.filter(predictor.model, eqx.is_array))
+    arrays = {f"{name}.{index:03d}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
+    outcomes = predictor.calibration
+    return arrays | {f"{name}.outcomes.times": outcomes.times, f"{name}.outcomes.ratios": outcomes.ratios}
 
 
 def _scale_arrays(scaling: Scaling, table: SeriesTable) -> dict[str, np.ndarray]:
@@ -155,10 +158,11 @@ def _rebuild(cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dic
     scaling = Scaling(forecaster.periods_, config["harmonics"], forecaster.horizon_, scales)
 
     def predictor(kind: str) -> Predictor | None:
-        if config["widths"][kind] is None:
+        if kind not in config["models"]:
             return None
+        calibration = Calibration(*(arrays[f"{kind}.outcomes.{part}"] for part in ("times", "ratios")))
         model = forecaster._build(kind, len(forecaster.table_.channels), scaling.frequencies)
-        return Predictor(_fill(model, kind, arrays), scaling, forecaster.shape_, config["widths"][kind])
+        return Predictor(_fill(model, kind, arrays), scaling, forecaster.shape_, calibration)
 
     forecaster.predictor_, forecaster.gru_ = predictor("latent_ode"), predictor("gru")
     return forecaster
