@@ -33,7 +33,10 @@ def errors(name, steps):
 def test_observed_order_at_steps_and_between(name):
     """Off the grid too it is the full order: the local error of the output is h^(p+1), and h^4 for Hermite (p <= 4)."""
     order = METHODS[name].order
-    (end, between), (end_half, between_half) = errors(name, COARSE[order]), errors(name, 2 * COARSE[order])
+    (end, between), (end_half, between_half) = (
+        errors(name, COARSE[order]),
+        errors(name, 2 * COARSE[order]),
+    )
     assert end_half > 1e-15 and between < 0.1
     assert np.log2(end / end_half) >= order - 0.3
     assert np.log2(between / between_half) >= order - 0.3

@@ -13,8 +13,26 @@ import scipy.integrate
 from isocline.ode import METHODS
 
 EXACT = ["euler", "midpoint", "heun", "ralston", "bosh3", "rk4", "dopri5"]
-EMBEDDED = {"midpoint": 1, "heun": 1, "ralston": 1, "bosh3": 2, "dopri5": 4, "tsit5": 4, "dopri8": 5}
-OUTPUT = {"euler": 1, "midpoint": 2, "heun": 2, "ralston": 2, "bosh3": 3, "rk4": 3, "dopri5": 4, "tsit5": 4, "dopri8": 7}
+EMBEDDED = {
+    "midpoint": 1,
+    "heun": 1,
+    "ralston": 1,
+    "bosh3": 2,
+    "dopri5": 4,
+    "tsit5": 4,
+    "dopri8": 5,
+}
+OUTPUT = {
+    "euler": 1,
+    "midpoint": 2,
+    "heun": 2,
+    "ralston": 2,
+    "bosh3": 3,
+    "rk4": 3,
+    "dopri5": 4,
+    "tsit5": 4,
+    "dopri8": 7,
+}
 
 
 def trees(order):
@@ -68,7 +86,9 @@ def test_order_is_the_one_claimed_and_no_more(name):
     tableau = METHODS[name]
     matrix = tableau.matrix[: tableau.stages, : tableau.stages]
     worst = {
-        order: max(abs(tableau.b @ elementary(matrix, tree) - 1 / density(tree)) for tree in trees(order))
+        order: max(
+            abs(tableau.b @ elementary(matrix, tree) - 1 / density(tree)) for tree in trees(order)
+        )
         for order in range(1, min(tableau.order + 1, 8) + 1)
     }
     assert max(value for order, value in worst.items() if order <= tableau.order) < 1e-13
@@ -114,7 +134,9 @@ def test_output_ends_in_the_step_with_the_slopes_of_both_ends(name):
     np.testing.assert_allclose(polynomials.sum(axis=1), whole, atol=2e-13)
     degrees = np.arange(1, polynomials.shape[1] + 1)
     np.testing.assert_allclose(polynomials[:, 0], np.eye(len(polynomials))[0], atol=1e-13)
-    np.testing.assert_allclose(polynomials @ degrees, np.eye(len(polynomials))[tableau.stages - 1], atol=2e-12)
+    np.testing.assert_allclose(
+        polynomials @ degrees, np.eye(len(polynomials))[tableau.stages - 1], atol=2e-12
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -126,14 +148,17 @@ def test_output_order_conditions(name):
         weights = polynomials @ theta ** np.arange(1, polynomials.shape[1] + 1)
         for order in range(1, OUTPUT[name] + 1):
             for tree in trees(order):
-                assert weights @ elementary(matrix, tree) == pytest.approx(theta**order / density(tree), abs=1e-13)
+                assert weights @ elementary(matrix, tree) == pytest.approx(
+                    theta**order / density(tree), abs=1e-13
+                )
 
 
 @pytest.mark.parametrize("name, peer", [("dopri5", "RK45"), ("bosh3", "RK23")])
 def test_agrees_with_scipy(name, peer):
     tableau, peer = METHODS[name], getattr(scipy.integrate, peer)
     stages = tableau.stages
-    np.testing.assert_allclose(tableau.matrix[: stages - 1, : stages - 1], peer.A, atol=1e-15)
+    matrix = tableau.matrix[: stages - 1, : peer.A.shape[1]]
+    np.testing.assert_allclose(matrix, peer.A, atol=1e-15)
     np.testing.assert_allclose(tableau.b[:-1], peer.B, atol=1e-15)
     np.testing.assert_allclose(tableau.nodes[: stages - 1], peer.C, atol=1e-15)
     np.testing.assert_allclose(np.abs(tableau.b_error), np.abs(peer.E), atol=1e-15)

@@ -9,6 +9,7 @@ start, as in Chen et al. (2018), forwards when it lies at the end.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -144,7 +145,7 @@ class AttentionEncoder(AbstractEncoder):
         return self.head(jnp.concatenate([pooled.ravel(), last, age]))
 
 
-ENCODERS: dict[str, type[AbstractEncoder]] = {
+ENCODERS: dict[str, Callable[..., AbstractEncoder]] = {
     "rnn": RNNEncoder,
     "ode_rnn": ODERNNEncoder,
     "attention": AttentionEncoder,

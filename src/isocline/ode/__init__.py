@@ -1,11 +1,14 @@
-"""Initial value problems: methods as data, adaptive and fixed steps, adjoints. No neural network in here."""
+"""Initial value problems: methods as data, adaptive and fixed steps, adjoints.
+
+No neural network in here.
+"""
 
 from __future__ import annotations
 
 from .control import PI as PI
 from .control import PID as PID
 from .control import Controller as Controller
-from .control import I as I  # noqa: E741
+from .control import I as I
 from .odeint import odeint as odeint
 from .solution import Solution as Solution
 from .solution import SolveError as SolveError

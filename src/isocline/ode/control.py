@@ -16,8 +16,8 @@ from .tableaus import Tableau
 class Controller:
     """A PID step-size controller (Soderlind 2002); the presets are `I`, `PI` and `PID`.
 
-    The factor to the next step is `safety * r0**(-b1/k) * r1**(-b2/k) * r2**(-b3/k)` with r0, r1, r2 the
-    error ratios of this step and the two accepted before it, k = order of the estimate, and
+    The factor to the next step is `safety * r0**(-b1/k) * r1**(-b2/k) * r2**(-b3/k)` with r0, r1,
+    r2 the error ratios of this step and the two accepted before it, k = order of the estimate, and
     b1 = kp + ki + kd, b2 = -(kp + 2 kd), b3 = kd.
 
     Attributes:
@@ -36,7 +36,7 @@ class Controller:
     def factor(
         self, tableau: Tableau, ratio: Float[Array, " lanes"], previous: Float[Array, "lanes 2"]
     ) -> Float[Array, " lanes"]:
-        """The factor from this step size to the next; `ratio` is error / tolerance, NaN counts as infinite."""
+        """The factor to the next step size; `ratio` is error / tolerance, NaN is infinite."""
         floor = 1e-6
         gains = (
             self.proportional + self.integral + self.derivative,
@@ -49,11 +49,12 @@ class Controller:
             if gain:
                 factor *= jnp.clip(value, floor, 1 / floor) ** (-gain / tableau.order)
         factor = jnp.where(jnp.isnan(ratio), self.shrink, factor)
-        ceiling = jnp.where(ratio > 1, 1.0, self.grow).astype(ratio.dtype)
+        # After a rejection the step must shrink, whatever the history says: or it fails again.
+        ceiling = jnp.where(ratio > 1, self.safety, self.grow).astype(ratio.dtype)
         return jnp.clip(factor, self.shrink, ceiling)
 
 
-I = Controller()  # noqa: E741: the controller's name in the field
+I = Controller()  # the controller's name in the field
 PI = Controller(proportional=0.3, integral=0.4)
 PID = Controller(proportional=0.2, integral=0.3, derivative=0.1)
 CONTROLLERS = {"I": I, "PI": PI, "PID": PID}
@@ -76,22 +77,33 @@ class Tolerance:
     atol: Any
     measured: int | None = None
 
-    def ratio(self, estimates, y: Float[Array, "lanes size"], y1: Float[Array, "lanes size"]) -> Float[Array, " lanes"]:
-        """Error over tolerance; two estimates are combined as in DOP853 (Hairer et al. 1993, II.10)."""
+    def ratio(
+        self, estimates, y: Float[Array, "lanes size"], y1: Float[Array, "lanes size"]
+    ) -> Float[Array, " lanes"]:
+        """Error over tolerance; two estimates combine as in DOP853 (Hairer et al. 1993, II.10)."""
         scaled = [self.scale(estimate, y, y1) for estimate in estimates]
         high = root_mean_square(scaled[0])
         if len(scaled) == 1:
             return high
         low = root_mean_square(scaled[1])
-        return high * high / jnp.sqrt(jnp.maximum(high * high + 0.01 * low * low, jnp.finfo(high.dtype).tiny))
+        return (
+            high
+            * high
+            / jnp.sqrt(jnp.maximum(high * high + 0.01 * low * low, jnp.finfo(high.dtype).tiny))
+        )
 
     def scale(
-        self, error: Float[Array, "lanes size"], y: Float[Array, "lanes size"], y1: Float[Array, "lanes size"]
+        self,
+        error: Float[Array, "lanes size"],
+        y: Float[Array, "lanes size"],
+        y1: Float[Array, "lanes size"],
     ) -> Float[Array, "lanes measured"]:
         """`error / (atol + rtol * max(|y|, |y1|))` on the measured components."""
         part = slice(0, self.measured)
         size = jnp.maximum(jnp.abs(y[:, part]), jnp.abs(y1[:, part]))
-        rtol, atol = (jnp.reshape(jnp.asarray(value, y.dtype), (-1, 1)) for value in (self.rtol, self.atol))
+        rtol, atol = (
+            jnp.reshape(jnp.asarray(value, y.dtype), (-1, 1)) for value in (self.rtol, self.atol)
+        )
         return error[:, part] / jnp.maximum(atol + rtol * size, jnp.finfo(y.dtype).tiny)
 
 
@@ -111,5 +123,9 @@ def first_step(
     d2 = root_mean_square(tolerance.scale(f1 - f, y, y)) / h0
     largest = jnp.maximum(d1, d2)
     flat = (largest <= 1e-15) | ~jnp.isfinite(largest)
-    h1 = jnp.where(flat, jnp.maximum(1e-6, h0 * 1e-3), (0.01 / jnp.where(flat, 1, largest)) ** (1 / (tableau.order + 1)))
+    h1 = jnp.where(
+        flat,
+        jnp.maximum(1e-6, h0 * 1e-3),
+        (0.01 / jnp.where(flat, 1, largest)) ** (1 / (tableau.order + 1)),
+    )
     return jnp.minimum(100 * h0, h1).astype(y.dtype)

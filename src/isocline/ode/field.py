@@ -1,4 +1,4 @@
-"""The user's vector field in the loop's terms: rows of numbers, one a lane, and parameters set apart."""
+"""The user's vector field in the loop's terms: rows of numbers, one a lane; parameters apart."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from ..errors import InputError
 from .sharding import vary
 
 
 class Params(NamedTuple):
-    """All arrays that a field reads beside time and state: those with a gradient, and the others."""
+    """All arrays that a field reads beside time and state: with a gradient, and the others."""
 
     inexact: list[Any]
     other: list[Any]
@@ -49,8 +50,11 @@ class Field(NamedTuple):
 
     def first(self, params: Params) -> Params:
         """The parameters of the first lane."""
+
         def pick(leaves: list[Any], axes: list[int | None]) -> list[Any]:
-            return [leaf if axis is None else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
+            return [
+                leaf if axis is None else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)
+            ]
 
         return Params(pick(params.inexact, self.axes.inexact), pick(params.other, self.axes.other))
 
@@ -67,7 +71,10 @@ def three_arguments(f: Callable) -> Callable:
 
 
 class _TwoArguments(eqx.Module):
-    """`f(t, y)` as `f(t, y, args)`: a module, so that arrays in f stay visible and the compiled solve is found again."""
+    """`f(t, y)` as `f(t, y, args)`.
+
+    A module, so that arrays in f stay visible and the compiled solve is found again.
+    """
 
     f: Callable
 
@@ -76,7 +83,7 @@ class _TwoArguments(eqx.Module):
 
 
 class Rows(NamedTuple):
-    """A state as rows: `rows` holds one row a lane, `unravel` turns one row back into the user's structure."""
+    """A state as rows, one a lane; `unravel` turns one row back into the user's structure."""
 
     rows: Float[Array, "lanes size"]
     unravel: Callable[[Float[Array, " size"]], Any]
@@ -112,8 +119,7 @@ def build_field(
     values, lane_axes = args
     arrays, static_args = eqx.partition(values, eqx.is_array)
     leaves, treedef = jax.tree.flatten(arrays)
-    leaf_axes = [0 if axis == 0 else None for axis in lane_axes]
-    example = jax.tree.unflatten(treedef, [leaf if axis is None else leaf[0] for leaf, axis in zip(leaves, leaf_axes, strict=True)])
+    own = [_first_entry(leaf, axis) for leaf, axis in zip(leaves, lane_axes, strict=True)]
     function_arrays, function_static = eqx.partition(f, eqx.is_array)
     f = eqx.combine(vary(function_arrays, axes), function_static)
 
@@ -121,11 +127,12 @@ def build_field(
         slope = f(t, rows.unravel(row), eqx.combine(arrays, static_args))
         return _ravel_slope(slope, rows.unravel(row), row)
 
-    converted = eqx.filter_closure_convert(flat, t0[0], rows.rows[0], example)
-    closed, static = eqx.partition(converted, eqx.is_array)
+    example = t0[0], rows.rows[0], jax.tree.unflatten(treedef, own)
+    closed, static = eqx.partition(eqx.filter_closure_convert(flat, *example), eqx.is_array)
     consts, closed_tree = jax.tree.flatten(closed)
-    pieces = consts + leaves + ([] if isinstance(sign, float) else [sign])
-    piece_axes = [None] * len(consts) + leaf_axes + ([] if isinstance(sign, float) else [0])
+    directed, signs = _directed(sign)
+    pieces = [*consts, *leaves, *signs]
+    piece_axes = [*[None] * len(consts), *lane_axes, *[0] * len(signs)]
     params, param_axes, merge = _split(pieces, piece_axes)
     first_leaf, end_leaf = len(consts), len(consts) + len(leaves)
 
@@ -133,16 +140,39 @@ def build_field(
         pieces = merge(params)
         function = eqx.combine(jax.tree.unflatten(closed_tree, pieces[:first_leaf]), static)
         arrays = jax.tree.unflatten(treedef, pieces[first_leaf:end_leaf])
-        direction = sign if isinstance(sign, float) else pieces[-1].astype(row.dtype)
-        slope = function(t if isinstance(sign, float) and sign == 1.0 else direction * t, row, arrays)
-        return slope if isinstance(sign, float) and sign == 1.0 else direction * slope
+        return directed(lambda t: function(t, row, arrays), t, pieces[end_leaf:])
 
     return Field(lane, param_axes, rows.rows.shape[0]), vary(params, axes)
 
 
+def _first_entry(leaf: Any, axis: int | None) -> Any:
+    """What the first lane sees of an array."""
+    return leaf if axis is None else leaf[0]
+
+
+def _directed(sign: Any) -> tuple[Callable[..., Any], list[Any]]:
+    """A slope on the clock that runs forward, and the arrays it needs: one sign a lane, or none."""
+
+    def forward(slope, t, _):
+        return slope(t)
+
+    def backward(slope, t, _):
+        return -slope(-t)
+
+    def own_way(slope, t, signs):
+        direction = signs[0].astype(t.dtype)
+        return direction * slope(direction * t)
+
+    if not isinstance(sign, float):
+        return own_way, [sign]
+    return (forward if sign > 0 else backward), []
+
+
 def _split(pieces: list[Any], axes: list[int | None]):
     """Sort arrays into those with a gradient and those without; `merge` undoes it."""
-    inexact = [index for index, piece in enumerate(pieces) if jnp.issubdtype(piece.dtype, jnp.inexact)]
+    inexact = [
+        index for index, piece in enumerate(pieces) if jnp.issubdtype(piece.dtype, jnp.inexact)
+    ]
     other = [index for index in range(len(pieces)) if index not in set(inexact)]
 
     def pick(values):
@@ -158,14 +188,17 @@ def _split(pieces: list[Any], axes: list[int | None]):
 
 
 def _ravel_slope(slope: Any, y: Any, row: Float[Array, " size"]) -> Float[Array, " size"]:
-    """The slope as a row; ValueError if it is not shaped like the state."""
+    """The slope as a row; InputError if it is not shaped like the state."""
     wanted, got = jax.tree.structure(y), jax.tree.structure(slope)
     if wanted != got:
-        raise ValueError(f"the vector field must return the structure of y: expected {wanted}, got {got}.")
+        raise InputError(
+            f"the vector field must return the structure of y: expected {wanted}, got {got}."
+        )
     for want, have in zip(jax.tree.leaves(y), jax.tree.leaves(slope), strict=True):
         if jnp.shape(want) != jnp.shape(have):
-            raise ValueError(
-                f"the vector field must return the shape of y: expected {jnp.shape(want)}, got {jnp.shape(have)}."
+            raise InputError(
+                "the vector field must return the shape of y: "
+                f"expected {jnp.shape(want)}, got {jnp.shape(have)}."
             )
     slope = jax.tree.map(lambda have, want: jnp.asarray(have, jnp.asarray(want).dtype), slope, y)
     return ravel_pytree(slope)[0].astype(row.dtype)

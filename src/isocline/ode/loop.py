@@ -1,7 +1,7 @@
 """The stepping loop. All lanes advance together, each with its own clock, step size and status.
 
-A coupled batch is one lane; independent trajectories are many. The loop does not know what becomes of
-its steps: `observe` fills save times and keeps the record that an adjoint replays.
+A coupled batch is one lane; independent trajectories are many. The loop does not know what becomes
+of its steps: `observe` fills save times and keeps the record that an adjoint replays.
 """
 
 from __future__ import annotations
@@ -43,11 +43,18 @@ class Task(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Steps of each lane so far; `filled` counts those that needed the stages of dense output."""
+    """Steps of each lane so far.
+
+    Attributes:
+        filled: attempts that evaluated the extra stages of dense output.
+        replayed: accepted steps with a save time in them, the end included: an adjoint that
+            replays them evaluates those stages again.
+    """
 
     accepted: Int[Array, " lanes"]
     rejected: Int[Array, " lanes"]
     filled: Int[Array, " lanes"]
+    replayed: Int[Array, " lanes"]
 
 
 class State(NamedTuple):
@@ -73,7 +80,7 @@ def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, " lanes"
 
 
 def integrate(rules: Rules, field: Field, params: Any, task: Task, record: bool) -> State:
-    """Step from t0 to t1 in every lane, or until the lane fails. `record` keeps what an adjoint needs."""
+    """Step from t0 to t1 in every lane, or until it fails; `record` keeps what an adjoint needs."""
     state = _begin(rules, field, params, task, record)
 
     def running(state: State) -> Bool[Array, ""]:
@@ -94,7 +101,9 @@ def _begin(rules: Rules, field: Field, params: Any, task: Task, record: bool) ->
         h = task.dt0
     else:
         tolerance = Tolerance(task.rtol, task.atol, rules.measured)
-        h = jnp.maximum(first_step(rules.tableau, field, params, (t0, y0, f0), tolerance), _shortest(task, t0))
+        h = jnp.maximum(
+            first_step(rules.tableau, field, params, (t0, y0, f0), tolerance), _shortest(task, t0)
+        )
     bad = ~jnp.isfinite(f0) | ~jnp.isfinite(y0)
     timeless = ~jnp.all(jnp.isfinite(task.ts), axis=1) | ~jnp.isfinite(t0)
     status = jnp.where(task.t1 > t0, Status.RUNNING, Status.SUCCESS)
@@ -108,7 +117,7 @@ def _begin(rules: Rules, field: Field, params: Any, task: Task, record: bool) ->
         previous=jnp.ones((y0.shape[0], 2), y0.dtype),
         status=status,
         component=_first(bad),
-        counts=Counts(none, none, none),
+        counts=Counts(none, none, none, none),
         saved=observe.begin(task.ts, t0, y0),
         record=observe.Record.empty(rules.max_steps, y0) if record else None,
     )
@@ -135,12 +144,17 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
     record = state.record
     if record is not None:
         index = jnp.where(accepted, state.counts.accepted, rules.max_steps)
-        record = record.write(index, observe.Record(state.t, h, state.y, state.f, state.saved.count))
-    saved = observe.save(rules.tableau, task.ts, state.saved, (state.t, state.y), (h, end, step, accepted))
+        record = record.write(
+            index, observe.Record(state.t, h, state.y, state.f, state.saved.count)
+        )
+    saved = observe.save(
+        rules.tableau, task.ts, state.saved, (state.t, state.y), (h, end, step, accepted)
+    )
     counts = Counts(
         state.counts.accepted + accepted,
         state.counts.rejected + (running & ~accepted),
         state.counts.filled + fill,
+        state.counts.replayed + (saved.count > state.saved.count),
     )
     moved = accepted[:, None]
     following = State(
@@ -168,7 +182,11 @@ def _shortest(task: Task, t: Float[Array, " lanes"]) -> Float[Array, " lanes"]:
 
 def _first(bad: Bool[Array, "lanes size"]) -> Int[Array, " lanes"]:
     """The index of the first component at fault in each lane (0 if there is none)."""
-    return jnp.argmax(bad, axis=1).astype(jnp.int32) if bad.shape[1] else jnp.zeros(bad.shape[0], jnp.int32)
+    return (
+        jnp.argmax(bad, axis=1).astype(jnp.int32)
+        if bad.shape[1]
+        else jnp.zeros(bad.shape[0], jnp.int32)
+    )
 
 
 def _judge(rules: Rules, task: Task, state: State, step: Step, h: Float[Array, " lanes"]):
@@ -184,7 +202,9 @@ def _judge(rules: Rules, task: Task, state: State, step: Step, h: Float[Array, "
     return finite & (ratio <= 1), ratio, bad
 
 
-def _next_size(rules: Rules, task: Task, state: State, following: State, attempt) -> Float[Array, " lanes"]:
+def _next_size(
+    rules: Rules, task: Task, state: State, following: State, attempt
+) -> Float[Array, " lanes"]:
     """The next step size: from the grid, or from the controller."""
     h, ratio, running = attempt
     if task.grid is not None:

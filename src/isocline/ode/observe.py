@@ -20,7 +20,7 @@ class Saved(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Every accepted step of every lane, in order: where it began, how long it was, what was saved before it."""
+    """Every accepted step of each lane, in order: its start, its size, what was saved before it."""
 
     t: Float[Array, "steps lanes"]
     h: Float[Array, "steps lanes"]
@@ -38,7 +38,12 @@ class Record(NamedTuple):
     def write(self, index: Int[Array, " lanes"], entry: Record) -> Record:
         """Write one row: lane by lane at its own index; an index beyond the end writes nothing."""
         lane = jnp.arange(index.shape[0])
-        return Record(*(old.at[index, lane].set(new, mode="drop") for old, new in zip(self, entry, strict=True)))
+        return Record(
+            *(
+                old.at[index, lane].set(new, mode="drop")
+                for old, new in zip(self, entry, strict=True)
+            )
+        )
 
     def read(self, index: Int[Array, " lanes"]) -> Record:
         """Read one row: lane by lane at its own index."""
@@ -46,8 +51,10 @@ class Record(NamedTuple):
         return Record(*(column[index, lane] for column in self))
 
 
-def begin(ts: Float[Array, "lanes times"], t0: Float[Array, " lanes"], y0: Float[Array, "lanes size"]) -> Saved:
-    """Save times at (or before) the start hold the initial state, the others NaN until they are reached."""
+def begin(
+    ts: Float[Array, "lanes times"], t0: Float[Array, " lanes"], y0: Float[Array, "lanes size"]
+) -> Saved:
+    """Save times at (or before) the start hold the initial state, the others NaN until reached."""
     reached = ts <= t0[:, None]
     ys = jnp.where(reached[:, :, None], y0[:, None, :], jnp.nan)
     return Saved(ys, jnp.sum(reached, axis=1, dtype=jnp.int32))

@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from ..errors import IsoclineError
 from .status import Status
 
 
-class SolveError(RuntimeError):
+class SolveError(IsoclineError, RuntimeError):
     """A solve that failed; `.solution` holds what was computed up to there."""
 
     def __init__(self, message: str, solution: Solution):
@@ -36,7 +37,7 @@ class Stats(eqx.Module):
 
 
 class Ending(eqx.Module):
-    """Where a trajectory stopped: time, the step it would have tried, largest |y|, and the component at fault."""
+    """Where a trajectory stopped: time, step to try next, largest |y|, component at fault."""
 
     t: Float[Array, "*batch"]
     h: Float[Array, "*batch"]
@@ -72,9 +73,12 @@ class Solution(eqx.Module):
         return self.status == Status.SUCCESS
 
     def explain(self) -> str:
-        """How the solve went, in words: the cause of a failure, where it happened, and what to try."""
+        """How the solve went, in words: why it failed, where it happened, and what to try."""
         if isinstance(self.status, jax.core.Tracer):
-            return "The solve is still being traced: call explain() on the Solution that the jitted function returns."
+            return (
+                "The solve is still being traced: "
+                "call explain() on the Solution that the jitted function returns."
+            )
         status = np.atleast_1d(np.asarray(self.status))
         nfe = np.atleast_1d(np.asarray(self.stats.nfe))
         failed = np.flatnonzero(status.ravel() != Status.SUCCESS)
@@ -83,8 +87,8 @@ class Solution(eqx.Module):
             accepted, rejected = int(np.sum(self.stats.accepted)), int(np.sum(self.stats.rejected))
             who = f"All {status.size} trajectories" if many else "The trajectory"
             return (
-                f"{who} reached the last time: {accepted} accepted and {rejected} rejected steps of "
-                f"{self.method}, {int(nfe.sum())} field evaluations."
+                f"{who} reached the last time: {accepted} accepted and {rejected} rejected steps "
+                f"of {self.method}, {int(nfe.sum())} field evaluations."
             )
         lines = [f"{failed.size} of {status.size} trajectories failed."] if many else []
         lines += [self._explain_one(int(index), many) for index in failed[:5]]
@@ -111,30 +115,39 @@ class Solution(eqx.Module):
 
 def _cause(status: Status, facts: dict[str, Any]) -> str:
     """Cause, place and the two likeliest remedies."""
-    where = "at t={t:.9g} (step {h:.3g}, largest |y| {size:.3g}, {steps} steps, {nfe} evaluations)".format(**facts)
+    place = "at t={t:.9g} (step {h:.3g}, largest |y| {size:.3g}, {steps} steps, {nfe} evaluations)"
+    where = place.format(**facts)
     if status == Status.SUCCESS:
         return "reached the last time."
     if status == Status.MAX_STEPS:
-        if facts["rejected"] > 0.3 * facts["accepted"] or facts["h"] < 1e-3 * max(abs(facts["t"]), 1e-3):
+        short = max(abs(facts["t"]), 1e-3)
+        if facts["size"] > 1e5 and facts["h"] < 1e-5 * short:
             return (
-                f"used up its step limit {where}. The steps are short for the span, as in a stiff problem: "
-                "loosen rtol and atol, or use a stiff method; raise max_steps only if neither helps."
+                f"used up its step limit {where}. The steps shrink where the state is large, as in "
+                "a blow-up: check the sign of the field, or end the time span before it."
+            )
+        if facts["rejected"] > 0.3 * facts["accepted"] or facts["h"] < 1e-3 * short:
+            return (
+                f"used up its step limit {where}. The steps are short for the span, as in a stiff "
+                "problem: loosen rtol and atol, or use a stiff method; raise max_steps only if "
+                "neither helps."
             )
         return f"used up its step limit {where}: raise max_steps, or loosen rtol and atol."
     if status == Status.STEP_UNDERFLOW:
         if facts["size"] > 1e6:
             return (
-                f"blew up {where}: the step shrank to nothing while the state grew. Check the sign of the field, "
-                "or end the time span before the singularity."
+                f"blew up {where}: the step shrank to nothing while the state grew. "
+                "Check the sign of the field, or end the time span before the singularity."
             )
         return (
-            f"could not go on {where}: the step shrank below the precision of the time. The field may jump there, "
-            "or the tolerance is below what this dtype resolves: loosen rtol and atol, or pass float64 arrays."
+            f"could not go on {where}: the step shrank below the precision of the time. "
+            "The field may jump there, or the tolerance is below what this dtype resolves: "
+            "loosen rtol and atol, or pass float64 arrays."
         )
     if status == Status.NON_FINITE:
         return (
-            f"met a NaN or an infinity in component {facts['component']} of the field {where}, also with the "
-            "shortest step. Check the field for a division by zero, a log or a root of a negative number there; "
-            "or keep the state in its domain by a change of variables."
+            f"met a NaN or an infinity in component {facts['component']} of the field {where}, "
+            "also with the shortest step. Check the field for a division by zero, a log or a root "
+            "of a negative number there; or keep the state in its domain by a change of variables."
         )
     return f"ended with status {status.name} {where}."

@@ -12,7 +12,9 @@ from jaxtyping import Array, Bool, Float
 from .sharding import vary, varying_axes
 from .tableaus import Tableau
 
-Field = Callable[[Float[Array, " lanes"], Float[Array, "lanes size"], Any], Float[Array, "lanes size"]]
+Field = Callable[
+    [Float[Array, " lanes"], Float[Array, "lanes size"], Any], Float[Array, "lanes size"]
+]
 
 
 class Step(NamedTuple):
@@ -30,7 +32,9 @@ def combine(
     weights, slopes: list[Float[Array, "lanes size"]], h: Float[Array, " lanes"]
 ) -> Float[Array, "lanes size"]:
     """`h * sum_s weights[s] slopes[s]`, leaving out zero weights; zeros if there are none."""
-    terms = [float(weight) * slope for weight, slope in zip(weights, slopes, strict=False) if weight]
+    terms = [
+        float(weight) * slope for weight, slope in zip(weights, slopes, strict=False) if weight
+    ]
     total = sum(terms[1:], terms[0]) if terms else jnp.zeros_like(slopes[0])
     return h[:, None] * total
 
@@ -79,7 +83,9 @@ def _extra_stages(tableau: Tableau, field: Field, params: Any, known, h: Float[A
     return slopes[tableau.stages :]
 
 
-def error_estimates(tableau: Tableau, step: Step, h: Float[Array, " lanes"]) -> list[Float[Array, "lanes size"]]:
+def error_estimates(
+    tableau: Tableau, step: Step, h: Float[Array, " lanes"]
+) -> list[Float[Array, "lanes size"]]:
     """The embedded error estimates of a step: one, or two for the 8(5,3) pair."""
     slopes = list(step.slopes[: tableau.stages])
     rows = [tableau.b_error] + ([] if tableau.b_error_low is None else [tableau.b_error_low])
@@ -94,8 +100,13 @@ def output_weights(
     Args:
         theta: how far into the step, 0 to 1.
     """
-    polynomials = jnp.asarray(tableau.polynomials, theta.dtype)
-    degrees = jnp.arange(1, polynomials.shape[1] + 1, dtype=theta.dtype)
+    b, bridge = jnp.asarray(tableau.matrix[tableau.stages - 1], theta.dtype), tableau.bridge
+    degrees = jnp.arange(bridge.shape[1], dtype=theta.dtype)
+    bridge = jnp.asarray(bridge, theta.dtype)
     powers = theta[:, None] ** degrees
-    slopes = degrees * theta[:, None] ** (degrees - 1)
-    return powers @ polynomials.T, slopes @ polynomials.T
+    bump, slope = theta * (1 - theta), 1 - 2 * theta
+    inner = powers @ bridge.T
+    # degrees * theta**(degrees - 1), without a negative power of zero.
+    inner_slope = (degrees[1:] * powers[:, :-1]) @ bridge[:, 1:].T
+    weights = theta[:, None] * b + bump[:, None] * inner
+    return weights, b + slope[:, None] * inner + bump[:, None] * inner_slope

@@ -1,4 +1,7 @@
-"""Adjoints: how the gradient of a solve is formed. Each is one function `run(rules, field, params, task) -> State`."""
+"""Adjoints: how the gradient of a solve is formed.
+
+Each is one function `run(rules, field, params, task) -> State`.
+"""
 
 from __future__ import annotations
 

@@ -7,5 +7,5 @@ from ..loop import Rules, State, Task, integrate
 
 
 def forward(rules: Rules, field: Field, params: Params, task: Task) -> State:
-    """Solve; `jax.jvp`, `jax.jacfwd` and `jax.linearize` give derivatives, `jax.grad` an error of JAX's."""
+    """Solve; `jax.jvp`, `jax.jacfwd` and `jax.linearize` work, `jax.grad` ends in JAX's error."""
     return integrate(rules, field, params, task, record=False)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from ...errors import InputError
 from ._low_order import bosh3, euler, heun, midpoint, ralston, rk4
 from ._order_eight import dopri8
 from ._order_five import dopri5, tsit5
 from ._tableau import Tableau as Tableau
 
 METHODS: dict[str, Tableau] = {
-    tableau.name: tableau for tableau in (euler, midpoint, heun, ralston, bosh3, rk4, dopri5, tsit5, dopri8)
+    tableau.name: tableau
+    for tableau in (euler, midpoint, heun, ralston, bosh3, rk4, dopri5, tsit5, dopri8)
 }
 
 
 def find(method: str | Tableau) -> Tableau:
-    """The tableau of a name, or the tableau itself; ValueError lists the names there are."""
+    """The tableau of a name, or the tableau itself; InputError lists the names there are."""
     if isinstance(method, Tableau):
         return method
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is not known; choose one of: {', '.join(METHODS)}.")
+    if not isinstance(method, str) or method not in METHODS:
+        raise InputError(f"method={method!r} is not known; choose one of: {', '.join(METHODS)}.")
     return METHODS[method]

@@ -7,11 +7,21 @@ from ._tableau import Tableau
 euler = Tableau("euler", 1, lower=(), weights=(1,), source="Euler (1768)")
 
 midpoint = Tableau(
-    "midpoint", 2, lower=(("1/2",),), weights=(0, 1), error=(-1, 1), source="Runge (1895), with embedded Euler"
+    "midpoint",
+    2,
+    lower=(("1/2",),),
+    weights=(0, 1),
+    error=(-1, 1),
+    source="Runge (1895), with embedded Euler",
 )
 
 heun = Tableau(
-    "heun", 2, lower=((1,),), weights=("1/2", "1/2"), error=("-1/2", "1/2"), source="Heun (1900), with embedded Euler"
+    "heun",
+    2,
+    lower=((1,),),
+    weights=("1/2", "1/2"),
+    error=("-1/2", "1/2"),
+    source="Heun (1900), with embedded Euler",
 )
 
 ralston = Tableau(

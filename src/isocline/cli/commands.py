@@ -1,0 +1,103 @@
+"""The commands, where their code is, and what their help says.
+
+The code is named by import strings: it is loaded when its command runs, so that `isocline --help`
+does not wait for JAX.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Args:
+        path: `module:function` of its code.
+        summary: one line for the list of commands.
+        details: more for its own help.
+        examples: command lines, without `isocline` in front.
+    """
+
+    path: str
+    summary: str
+    details: str
+    examples: tuple[str, ...]
+
+    @property
+    def help(self) -> str:
+        """Summary and details, as they stand above the options."""
+        return f"{self.summary}\n\n{self.details}"
+
+    @property
+    def epilogue(self) -> str:
+        """The examples, as they stand below the options."""
+        return "\n".join(["Examples:", *(f"  isocline {line}" for line in self.examples)])
+
+
+COMMANDS = {
+    "forecast": Command(
+        "isocline.cli.forecast:forecast",
+        "Train on a table of irregular measurements, backtest, and forecast.",
+        "DATA is a CSV, TSV or Parquet file with one row a measurement time (and series), or "
+        "the name of built-in data: sst (the default) or seattle_weather. Times may be "
+        "irregular, cells may be empty, and series may differ in length. Columns that are not"
+        " named are guessed where there is no doubt, and the guess is printed. DIR gets "
+        "forecast.csv, metrics.json, backtest.csv, report.html, config.toml and model/. "
+        "Ctrl-C keeps a checkpoint; the same command with --resume goes on exactly where it "
+        "stopped.",
+        (
+            "forecast --out results/sst",
+            "forecast my.csv --time date --target level --horizon 90d",
+            "forecast my.csv --at times.csv --out results/a",
+            "forecast --config results/a/config.toml --seed 1 --out results/b",
+            "forecast --out results/a --resume",
+        ),
+    ),
+    "predict": Command(
+        "isocline.cli.predict:predict",
+        "Forecast with a saved model, at any times.",
+        "MODEL is the folder DIR/model that `isocline forecast --out DIR` wrote. The forecast"
+        " is written as CSV, to the standard output if no file is named. Without --at and "
+        "--horizon it reaches as far as the model was trained to.",
+        (
+            "predict results/sst/model --horizon 180d",
+            "predict results/sst/model --at 2011-01-15,2011-02-15",
+            "predict results/a/model --at times.csv --data newer.csv",
+        ),
+    ),
+    "evaluate": Command(
+        "isocline.cli.evaluate:evaluate",
+        "Backtest a saved model against the baselines.",
+        "MODEL is the folder DIR/model that `isocline forecast --out DIR` wrote. Model and "
+        "baselines forecast from the same rolling origins over the last fifth of the rows: of"
+        " the data that the model was trained on (without that last fifth), or of the file "
+        "that --data names.",
+        ("evaluate results/sst/model", "evaluate results/a/model --data newer.csv --json"),
+    ),
+    "info": Command(
+        "isocline.cli.info:info",
+        "Say what a model or a table is, or what is installed.",
+        "WHAT is a folder with a saved model, a CSV, TSV or Parquet file, or the name of "
+        "built-in data; without it, versions, devices and the built-in data are listed.",
+        ("info", "info my.csv", "info seattle_weather", "info results/sst/model --json"),
+    ),
+    "reproduce": Command(
+        "isocline.cli.experiments:reproduce",
+        "Repeat an experiment of a paper, its numbers beside the published ones.",
+        "Without NAME, or with --list, the experiments are listed.",
+        (
+            "reproduce --list",
+            "reproduce spirals --quick",
+            "reproduce spirals --seeds 3 --out results/spirals",
+        ),
+    ),
+    "bench": Command(
+        "isocline.cli.experiments:bench",
+        "Measure Isocline beside other libraries, in one run on this machine.",
+        "Without NAME, or with --list, the benchmarks are listed. Libraries that are not "
+        "installed are left out; pip install 'isocline[peers]' brings them.",
+        ("bench --list", "bench NAME --quick --json"),
+    ),
+}

@@ -1,0 +1,129 @@
+"""Tables and models in words and numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isocline.data import Series, SeriesTable, candidate_periods
+
+from .common import Talk
+from .saved import open_model
+from .scores import plain_table, score_table
+
+_MOST_ROWS = 20
+
+
+def tell_table(name: str, table: SeriesTable, talk: Talk) -> None:
+    """What a table looks like: series, rows, spans, spacing, missing cells, guessed columns."""
+    document: dict[str, Any] = {**described_table(table), "source": name}
+    rows = plain_table("series", "rows", "first", "last", "spacing", "missing")
+    for one in document["series"][:_MOST_ROWS]:
+        rows.add_row(
+            one["name"] or "(one series)",
+            str(one["rows"]),
+            str(one["first"]),
+            str(one["last"]),
+            f"{one['median_spacing']:.4g} {document['time_unit']}",
+            f"{100 * one['missing']:.1f}%",
+        )
+    more = len(document["series"]) - _MOST_ROWS
+    periods = ", ".join(f"{period:.6g}" for period in document["periods"]) or "none"
+    talk.result(
+        document,
+        f"{name}: {len(document['series'])} series, {document['rows']} rows",
+        f"time:     {document['columns']['time']} ({document['time_kind']})",
+        f"series:   {document['columns']['series'] or '(none)'}",
+        f"channels: {', '.join(document['channels'])}",
+        f"periods:  {periods} {document['time_unit'] if document['periods'] else ''}".rstrip(),
+        *document["notes"],
+        rows,
+        *([f"... and {more} more series"] if more > 0 else []),
+    )
+
+
+def described_table(table: SeriesTable) -> dict[str, Any]:
+    """A table as JSON can hold it."""
+    return {
+        "kind": "table",
+        "rows": sum(map(len, table.series)),
+        "channels": list(table.channels),
+        "columns": table.config()["columns"],
+        "time_kind": table.axis.kind,
+        "time_unit": table.axis.unit,
+        "periods": list(candidate_periods(table)),
+        "notes": list(table.notes),
+        "series": [_described_series(table, one) for one in table.series],
+    }
+
+
+def _described_series(table: SeriesTable, one: Series) -> dict[str, Any]:
+    first, last = (_label(table, number) for number in (one.times[0], one.times[-1]))
+    missing = np.isnan(one.values)
+    return {
+        "name": one.name,
+        "rows": len(one),
+        "first": first,
+        "last": last,
+        "median_spacing": float(np.median(np.diff(one.times))),
+        "missing": float(missing.mean()),
+        "missing_by_channel": dict(zip(table.channels, missing.mean(axis=0).tolist())),
+    }
+
+
+def _label(table: SeriesTable, number: float) -> str | float:
+    label = table.axis.to_label(number)
+    if table.axis.kind == "number":
+        return float(label)
+    # Numbers count from an epoch in UTC, so labels of times with a zone are in UTC.
+    text = str(label).removesuffix(":00") + ("Z" if table.axis.timezone else "")
+    return text.removesuffix("T00:00")
+
+
+def tell_model(folder: Path, talk: Talk) -> None:
+    """What a saved model is: data, sizes, training, and its scores if they lie beside it."""
+    forecaster = open_model(folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    table = forecaster.table_
+    scores = _scores_beside(folder)
+    unit = f" {table.axis.unit}" if table.axis.unit else ""
+    settings = forecaster.settings()
+    document = {
+        "kind": "model",
+        "path": str(folder),
+        "isocline": config["isocline"],
+        "format": config["format"],
+        "settings": settings,
+        "horizon": forecaster.horizon_,
+        "periods": list(forecaster.periods_),
+        "epochs": len(forecaster.history_),
+        "best_epoch": forecaster.best_epoch_,
+        "nfe": forecaster.nfe_,
+        "data": described_table(table),
+        "scores": scores,
+    }
+    first, last = (_label(table, number) for number in table.span)
+    periods = ", ".join(f"{period:.6g}" for period in forecaster.periods_) or "none"
+    talk.result(
+        document,
+        f"{folder}: an ensemble of {settings['members']} latent ODEs, encoder "
+        f"{settings['encoder']}, latent size {settings['latent_size']}, hidden size "
+        f"{settings['hidden_size']}",
+        f"written by Isocline {config['isocline']} (format {config['format']})",
+        f"horizon:  {forecaster.horizon_:.6g}{unit}, periods: {periods}",
+        f"training: {len(forecaster.history_)} epochs, best {forecaster.best_epoch_}, "
+        f"{forecaster.nfe_:.1f} evaluations of the field a solve, seed {settings['seed']}",
+        f"data:     {len(table.series)} series of {', '.join(table.channels)}, {first} to {last}",
+        *([score_table(scores)] if scores else []),
+    )
+
+
+def _scores_beside(folder: Path) -> dict[str, Any] | None:
+    try:
+        metrics = json.loads((folder.parent / "metrics.json").read_text("utf-8"))
+        return {"model": metrics["model"], "baselines": metrics["baselines"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

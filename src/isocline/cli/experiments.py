@@ -1,0 +1,101 @@
+"""`isocline reproduce` and `isocline bench`: the experiments of the library, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from isocline.errors import InputError
+
+from .common import Talk
+from .progress import progress_of
+from .scores import plain_table
+
+Kind = Literal["reproduce", "bench"]
+Name = Annotated[str | None, Parameter(help="Which one; all are listed if not given.")]
+Listed = Annotated[bool, Parameter(name="--list", help="List the names, and run nothing.")]
+Quick = Annotated[
+    bool, Parameter(help="A small version, to see that it runs; its numbers say little.")
+]
+Out = Annotated[Path | None, Parameter(help="Folder for numbers and figures.")]
+
+
+def reproduce(
+    name: Name = None,
+    /,
+    *,
+    listed: Listed = False,
+    seeds: Annotated[int | None, Parameter(help="Repeat with so many seeds.")] = None,
+    quick: Quick = False,
+    out: Out = None,
+    talk: Talk = Talk(),  # noqa: B008 - frozen
+) -> None:
+    """Run an experiment of a paper; see `commands.COMMANDS`."""
+    _run("reproduce", None if listed else name, talk, out=out, quick=quick, seeds=seeds)
+
+
+def bench(
+    name: Name = None,
+    /,
+    *,
+    listed: Listed = False,
+    quick: Quick = False,
+    out: Out = None,
+    talk: Talk = Talk(),  # noqa: B008 - frozen
+) -> None:
+    """Run a benchmark; see `commands.COMMANDS`."""
+    _run("bench", None if listed else name, talk, out=out, quick=quick, seeds=None)
+
+
+def _run(kind: Kind, name: str | None, talk: Talk, *, seeds: int | None, **options: Any) -> None:
+    from isocline.experiments import names, run
+
+    known = names(kind=kind)
+    if name is None:
+        width = max(map(len, known), default=0)
+        lines = [f"{key:{width}}  {summary}" for key, summary in known.items()]
+        talk.result({kind: known}, *(lines or ["There are none yet."]))
+        return
+    if name not in known:
+        from isocline.data.columns import did_you_mean
+
+        raise InputError(
+            f"There is no '{name}' to {kind}.{did_you_mean(name, known)} There are: "
+            f"{', '.join(known) or 'none yet'}."
+        )
+    if seeds is not None and seeds < 1:
+        raise InputError(f"--seeds {seeds} must be at least 1.")
+    with progress_of(quiet=talk.quiet) as progress:
+        result = run(name, seeds=seeds, progress=progress, **options)
+    talk.result(result, *_texts(result))
+
+
+def _texts(result: dict[str, Any]) -> list[Any]:
+    """A result for people: lists of rows become tables, all else a line each."""
+    texts: list[Any] = []
+    for name, value in result.items():
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            texts += [f"{name}:", _table_of(value)]
+        elif isinstance(value, dict):
+            texts.append(f"{name}: " + ", ".join(f"{key} {_cell(v)}" for key, v in value.items()))
+        else:
+            texts.append(f"{name}: {_cell(value)}")
+    return texts
+
+
+def _table_of(rows: list[dict[str, Any]]) -> Any:
+    titles = list(dict.fromkeys(key for row in rows for key in row))
+    table = plain_table(*titles)
+    for row in rows:
+        table.add_row(*(_cell(row.get(title)) for title in titles))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_cell, value))
+    return "" if value is None else str(value)

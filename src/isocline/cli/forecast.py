@@ -1,0 +1,64 @@
+"""`isocline forecast`: from a table to a model, a backtest, a forecast and a report."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .common import Talk
+from .settings import ForecastSettings, given, merged, read_settings
+from .staging import CHECKPOINTS, ResultFolder
+
+
+def forecast(
+    data: Annotated[
+        str | None, Parameter(help="CSV, TSV or Parquet file, or built-in data [default: sst].")
+    ] = None,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="Folder for the results.")] = Path("isocline-forecast"),
+    config: Annotated[
+        Path | None, Parameter(help="TOML file with settings; options override it.")
+    ] = None,
+    resume: Annotated[
+        bool, Parameter(help="Go on from the checkpoint in the output folder, if there is one.")
+    ] = False,
+    force: Annotated[
+        bool, Parameter(help="Write into a folder that holds other files as well.")
+    ] = False,
+    no_report: Annotated[bool, Parameter(help="Make no report.html.")] = False,
+    settings: Annotated[ForecastSettings | None, Parameter(name="*")] = None,
+    talk: Talk = Talk(),  # noqa: B008 - frozen
+) -> None:
+    """Train, backtest, forecast and write the results; see `commands.COMMANDS`."""
+    options = with_data_apart(given(settings), data)
+    kept = out / CHECKPOINTS / "config.toml"
+    layers = [read_settings(kept)] if resume and kept.is_file() else []
+    layers += [read_settings(config)] if config is not None else []
+    chosen = merged(*layers, options)
+
+    from .running import Run
+
+    flags = {"--force": force, "--no-report": no_report}
+    again = ["isocline", "forecast", "--out", str(out), "--resume"]
+    again += [flag for flag, wanted in flags.items() if wanted]
+    run = Run(chosen, talk, resume=resume, report=not no_report, again=shlex.join(again))
+    run.into(lambda: ResultFolder(out, force=force))
+
+
+def with_data_apart(options: dict, data: str | None) -> dict:
+    """Options with DATA among them.
+
+    An option that takes several words, such as `--target`, also takes a DATA that follows it: the
+    last word is given back if it is a file.
+    """
+    for name in ("target", "period"):
+        words = options.get(name)
+        if data is None and words and Path(words[-1]).is_file():
+            data, options = words[-1], options | {name: words[:-1] or None}
+    if data is None:
+        return options
+    return options | given(ForecastSettings(data=data))

@@ -1,0 +1,73 @@
+"""`isocline predict`: a saved model at new times, from its own or newer data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from isocline.errors import InputError
+
+from .common import Talk, records, write_table
+from .saved import Duplicates, Sort, newer_data, open_model
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from isocline.data import SeriesTable
+
+
+def predict(
+    model: Annotated[Path, Parameter(help="Folder of a saved model, DIR/model.")],
+    /,
+    *,
+    at: Annotated[
+        tuple[str, ...] | None,
+        Parameter(
+            help="Times: a CSV, TSV or Parquet file, or dates (numbers) with commas between.",
+            consume_multiple=True,
+        ),
+    ] = None,
+    horizon: Annotated[
+        str | None, Parameter(help="How far, on a regular grid: 90d, 36h, 2w, 6M, 1y, or a number.")
+    ] = None,
+    data: Annotated[
+        str | None, Parameter(help="Newer observations to forecast from, with the same columns.")
+    ] = None,
+    sort: Sort = False,
+    duplicates: Duplicates = "error",
+    out: Annotated[
+        Path | None, Parameter(help="CSV file to write, instead of the standard output.")
+    ] = None,
+    talk: Talk = Talk(),  # noqa: B008 - frozen
+) -> None:
+    """Forecast; see `commands.COMMANDS`."""
+    if at and horizon is not None:
+        raise InputError("Give --at or --horizon, not both: each says which times are asked.")
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out} is a folder. Name a CSV file.")
+    forecaster = open_model(model)
+    table = newer_data(forecaster, data, sort=sort, duplicates=duplicates)
+    asked = _asked(table, at, horizon)
+    frame = forecaster.predict(asked, data=None if data is None else table)
+    if out is not None:
+        write_table(out, frame)
+        talk.note(f"Written to {out}: {len(frame)} rows.")
+    if talk.json:
+        written = None if out is None else str(out)
+        talk.result({"model": str(model), "out": written, "forecast": records(frame)})
+    elif out is None:
+        sys.stdout.write(frame.to_csv(index=False))
+
+
+def _asked(
+    table: SeriesTable, at: tuple[str, ...] | None, horizon: str | None
+) -> dict[str, np.ndarray] | None:
+    """The times asked of each series; None for as far as the model was trained to."""
+    from .sources import asked_at, grid_over
+
+    if at:
+        return asked_at(table, at)
+    return None if horizon is None else grid_over(table, horizon)

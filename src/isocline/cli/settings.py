@@ -1,0 +1,196 @@
+"""The settings of a forecast: defaults, then a TOML file, then options, checked in one place."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from isocline._version import __version__
+from isocline.errors import InputError
+
+from .failing import faults_of
+
+_COLUMNS = Group("Columns", sort_key=1)
+_TIMES = Group("Times", sort_key=2)
+_MODEL = Group("Model", sort_key=3)
+_TRAINING = Group("Training", sort_key=4)
+HEADER = "# Settings of `isocline forecast`"
+Periods = Annotated[
+    tuple[str, ...] | None, Parameter(name="--period", group=_MODEL, consume_multiple=True)
+]
+
+
+class ForecastSettings(BaseModel):
+    """What `isocline forecast` is told; also the layout of config.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    data: Annotated[str, Parameter(parse=False)] = "sst"
+    time: Annotated[str | None, Parameter(group=_COLUMNS)] = Field(
+        default=None, description="Column of the times; guessed if not given."
+    )
+    series: Annotated[str | None, Parameter(group=_COLUMNS)] = Field(
+        default=None, description="Column that names the series; guessed if not given."
+    )
+    target: Annotated[tuple[str, ...] | None, Parameter(group=_COLUMNS, consume_multiple=True)] = (
+        Field(default=None, description="Columns to forecast; guessed if not given.")
+    )
+    sort: Annotated[bool, Parameter(group=_COLUMNS)] = Field(
+        default=False,
+        description="Put rows in order of time, instead of refusing those out of order.",
+    )
+    duplicates: Annotated[Literal["error", "mean", "first", "last"], Parameter(group=_COLUMNS)] = (
+        Field(default="error", description="What to make of rows of the same series and time.")
+    )
+    horizon: Annotated[str | None, Parameter(group=_TIMES)] = Field(
+        default=None,
+        description="How far to forecast: 90d, 36h, 2w, 6M (months), 1y, or a number where times "
+        "are numbers. A tenth of the span if neither this nor --at is given.",
+    )
+    at: Annotated[tuple[str, ...] | None, Parameter(group=_TIMES, consume_multiple=True)] = Field(
+        default=None,
+        description="Times to forecast: a CSV, TSV or Parquet file, or the times themselves. "
+        "A regular grid over the horizon if not given.",
+    )
+    encoder: Annotated[Literal["attention", "ode_rnn", "rnn"], Parameter(group=_MODEL)] = Field(
+        default="ode_rnn", description="What reads the past observations."
+    )
+    members: Annotated[int, Parameter(group=_MODEL)] = Field(
+        default=4, ge=1, description="Models in the ensemble."
+    )
+    hidden_size: Annotated[int, Parameter(group=_MODEL)] = Field(
+        default=32, ge=1, description="Width of the networks."
+    )
+    latent_size: Annotated[int, Parameter(group=_MODEL)] = Field(
+        default=4, ge=1, description="Components of the latent state."
+    )
+    period: Periods = Field(
+        default=None,
+        description="Periods of the seasons, such as 1y or 7d, or none; found in the data if "
+        "not given.",
+    )
+    epochs: Annotated[int, Parameter(group=_TRAINING)] = Field(
+        default=60, ge=1, description="Train for at most so many epochs."
+    )
+    patience: Annotated[int, Parameter(group=_TRAINING)] = Field(
+        default=15, ge=0, description="Stop after so many epochs without a better validation score."
+    )
+    learning_rate: Annotated[float, Parameter(group=_TRAINING)] = Field(
+        default=3e-3, gt=0, allow_inf_nan=False, description="The highest learning rate."
+    )
+    kl_weight: Annotated[float, Parameter(group=_TRAINING)] = Field(
+        default=0.1,
+        ge=0,
+        allow_inf_nan=False,
+        description="Weight of the KL term at the end of annealing.",
+    )
+    deletion: Annotated[float, Parameter(group=_TRAINING)] = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="Up to this share of each training context is left out.",
+    )
+    batch_size: Annotated[int, Parameter(group=_TRAINING)] = Field(
+        default=64, ge=1, description="Windows a step."
+    )
+    seed: Annotated[int, Parameter(group=_TRAINING)] = Field(
+        default=0, ge=0, lt=2**31, description="Of everything random."
+    )
+
+    @field_validator("target", "at", "period", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """TOML may name one thing without brackets, and times as dates."""
+        if value is None:
+            return None
+        entries = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(str(entry) for entry in entries)
+
+    def estimator(self) -> dict[str, Any]:
+        """The settings that are the estimator's own, by its names."""
+        names = (
+            "encoder",
+            "members",
+            "hidden_size",
+            "latent_size",
+            "epochs",
+            "patience",
+            "learning_rate",
+            "kl_weight",
+            "deletion",
+            "batch_size",
+            "seed",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def toml(self) -> str:
+        """The text of config.toml; what is not set is left to be guessed again."""
+        import tomli_w
+
+        values = self.model_dump(mode="json", exclude_none=True)
+        note = f"{HEADER}, Isocline {__version__}; use them again by --config FILE.\n"
+        return note + tomli_w.dumps(values)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, checked; paths in it count from its folder.
+
+    Raises:
+        InputError: no such file, no TOML, an unknown name or a value that does not fit.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"There is no settings file {path}. Check the name.") from None
+    except OSError as error:
+        raise InputError(f"The settings file {path} can not be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The settings file {path} is not TOML: {error}.") from None
+    from isocline.data.columns import did_you_mean
+
+    for name in values:
+        if name not in ForecastSettings.model_fields:
+            raise InputError(
+                f"The settings file {path} has the unknown name '{name}'."
+                f"{did_you_mean(name, ForecastSettings.model_fields)}"
+            )
+    return given(_checked(values, f" (in {path})"), path.parent)
+
+
+def given(settings: ForecastSettings | None, folder: Path = Path()) -> dict[str, Any]:
+    """What was really set, with the paths of files made absolute."""
+    if settings is None:
+        return {}
+    values = settings.model_dump(include=settings.model_fields_set)
+    if "data" in values:
+        values["data"] = _located(values["data"], folder)
+    if values.get("at"):
+        values["at"] = tuple(_located(entry, folder) for entry in values["at"])
+    return values
+
+
+def merged(*layers: dict[str, Any]) -> ForecastSettings:
+    """Settings from layers, the last one strongest."""
+    together: dict[str, Any] = {}
+    for layer in layers:
+        together |= layer
+    return _checked(together, "")
+
+
+def _checked(values: dict[str, Any], where: str) -> ForecastSettings:
+    try:
+        return ForecastSettings(**values)
+    except ValidationError as error:
+        raise InputError(faults_of(error, lambda name: f"{name}{where}")) from None
+
+
+def _located(name: str, folder: Path) -> str:
+    """An absolute path if there is such a file from the folder; anything else stays as it is."""
+    from isocline.data import names
+
+    there = folder / name
+    return str(there.resolve()) if name not in names() and there.exists() else name

@@ -1,0 +1,182 @@
+"""Where tables and times come from: files, built-in names, lists on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from isocline.data import Series, SeriesTable, load, names, parse_horizon, read_table, regular_times
+from isocline.data.columns import did_you_mean
+from isocline.data.reading import read_cells
+from isocline.data.times import read_times
+from isocline.errors import InputError
+
+LARGEST = 1e100
+MOST_TIMES = 1_000_000
+_SUFFIXES = {".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq"}
+
+
+def open_table(
+    data: str,
+    *,
+    time: str | None = None,
+    series: str | None = None,
+    target: Sequence[str] | None = None,
+    sort: bool = False,
+    duplicates: str = "error",
+) -> SeriesTable:
+    """The table in a file, or the built-in one of that name.
+
+    Raises:
+        InputError: there is neither, or it can not be read.
+    """
+    if data in names():
+        return _narrowed(load(data), data, time=time, series=series, target=target)
+    path = Path(data)
+    if not path.exists() and not path.suffix and len(path.parts) == 1:
+        raise InputError(
+            f"There is no file '{data}', and no built-in data of that name."
+            f"{did_you_mean(data, names())} Built-in are: {', '.join(names())}."
+        )
+    table = read_table(
+        path, time=time, series=series, target=target or None, sort=sort, duplicates=duplicates
+    )
+    _require_moderate(table, path.name)
+    return table
+
+
+def _require_moderate(table: SeriesTable, name: str) -> None:
+    """Refuses values whose squares are no numbers any more: they are marks, not measurements."""
+    for one in table.series:
+        rows, channels = np.nonzero(np.abs(one.values) > LARGEST)
+        if len(rows):
+            value, time = one.values[rows[0], channels[0]], table.axis.to_label(one.times[rows[0]])
+            raise InputError(
+                f"The value {value:.3g} in column '{table.channels[channels[0]]}' of {name}, at "
+                f"{time}{f' of series {one.name!r}' if one.name else ''}, is too large to "
+                f"reckon with. If it marks a missing value, leave the cell empty; else give the "
+                f"column in another unit."
+            )
+
+
+def _narrowed(
+    table: SeriesTable,
+    name: str,
+    *,
+    time: str | None,
+    series: str | None,
+    target: Sequence[str] | None,
+) -> SeriesTable:
+    """Built-in data with some of its channels."""
+    for option, asked, there in (
+        ("--time", time, table.columns.time),
+        ("--series", series, table.columns.series),
+    ):
+        if asked not in (None, there):
+            known = f"is '{there}'" if there else "does not exist"
+            raise InputError(
+                f"{option} '{asked}': in the built-in data {name} that column {known}."
+            )
+    if not target:
+        return table
+    for asked in target:
+        if asked not in table.channels:
+            raise InputError(
+                f"The built-in data {name} has no channel '{asked}'."
+                f"{did_you_mean(asked, table.channels)} It has {', '.join(table.channels)}."
+            )
+    chosen = [table.channels.index(asked) for asked in target]
+    kept = tuple(Series(one.name, one.times, one.values[:, chosen]) for one in table.series)
+    columns = replace(table.columns, targets=tuple(target))
+    return replace(table, series=kept, channels=tuple(target), columns=columns)
+
+
+def asked_at(table: SeriesTable, at: Sequence[str]) -> dict[str, np.ndarray]:
+    """The times asked of each series: from a file, or as listed (commas or spaces between).
+
+    Raises:
+        InputError: there is no such file, or a time is not of the kind of the table's.
+    """
+    if len(at) == 1 and (Path(at[0]).exists() or Path(at[0]).suffix.lower() in _SUFFIXES):
+        return _from_file(table, Path(at[0]))
+    texts = [text.strip() for entry in at for text in entry.split(",") if text.strip()]
+    if not texts:
+        raise InputError("--at names no time. Give a file of times, or dates with commas between.")
+    try:
+        numbers = np.unique(table.axis.to_number(texts))
+    except InputError as error:
+        raise InputError(f"--at {' '.join(at)}: {error}") from None
+    return {one.name: numbers for one in table.series}
+
+
+def _from_file(table: SeriesTable, path: Path) -> dict[str, np.ndarray]:
+    there = read_cells(path).columns
+    time = table.columns.time if table.columns.time in there else None
+    series = table.columns.series if table.columns.series in there else None
+    found = read_times(path, table.axis, time, series)
+    known = [one.name for one in table.series]
+    if series is None:
+        return dict.fromkeys(known, found[None])  # pyright: ignore[reportReturnType]
+    for name in found:
+        if name not in known:
+            raise InputError(
+                f"{path.name} asks for the series '{name}', which is not in the data."
+                f"{did_you_mean(str(name), known)}"
+            )
+    return {str(name): times for name, times in found.items()}
+
+
+def grid_over(table: SeriesTable, horizon: str) -> dict[str, np.ndarray]:
+    """Regular times after the end of each series, as far as a horizon in words.
+
+    Raises:
+        InputError: the horizon is not a length of time.
+    """
+    length = parse_horizon(horizon, table.axis)
+    spacing = table.median_spacing
+    if len(table.series) * length / spacing > MOST_TIMES:
+        raise InputError(
+            f"The horizon {horizon} holds more than {MOST_TIMES} times, one every {spacing:.4g}"
+            f"{' ' + table.axis.unit if table.axis.unit else ''}. Give a shorter one, or name the "
+            f"times by --at."
+        )
+    return {one.name: regular_times(float(one.times[-1]), length, spacing) for one in table.series}
+
+
+def trained_for(
+    table: SeriesTable, horizon: str | None, asked: dict[str, np.ndarray] | None
+) -> tuple[float | None, str | None]:
+    """The horizon to train for (None: let the estimator choose), and a note on it.
+
+    Raises:
+        InputError: the horizon is not a length of time, or longer than the data.
+    """
+    unit = f" {table.axis.unit}" if table.axis.unit else ""
+    if horizon is not None:
+        length = parse_horizon(horizon, table.axis)
+        if length > table.duration:
+            raise InputError(
+                f"The horizon {horizon} is longer than the data, which cover {table.duration:.4g}"
+                f"{unit}. Nothing is known about what happens so much later: give a shorter one."
+            )
+        return length, None
+    if asked is None:
+        return None, None
+    wanted, most = _reach(table, asked), table.duration / 2
+    if wanted <= most:
+        return wanted, None
+    return most, (
+        f"the asked times reach {wanted:.4g}{unit} ahead, but the model is trained for "
+        f"{most:.4g}{unit}, half of what the data cover: trust later times less"
+    )
+
+
+def _reach(table: SeriesTable, asked: dict[str, np.ndarray]) -> float:
+    """How far the asked times lie behind the end of their series, at most."""
+    ahead = [
+        float(asked[one.name][-1] - one.times[-1]) for one in table.series if one.name in asked
+    ]
+    return max(ahead)

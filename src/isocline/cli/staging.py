@@ -1,0 +1,137 @@
+"""The folder of results: written aside, then put in place, so that a failed run loses nothing.
+
+Results are written to `.new`. When all is there, `.new` is renamed to `.ready`, which is the moment
+of truth: from then on the new result counts, and what a killed process did not move is moved by the
+next run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from isocline.errors import InputError
+
+from .settings import HEADER
+
+RESULTS = (
+    "forecast.csv",
+    "metrics.json",
+    "backtest.csv",
+    "model",
+    "report.html",
+    "config.toml",
+)
+CHECKPOINTS = "checkpoints"
+_NEW, _READY, _OLD = ".new", ".ready", ".old"
+_LIST = ".list"
+
+
+class ResultFolder:
+    """A folder that holds one result of `isocline forecast`, and nothing else.
+
+    Args:
+        path: of the folder; it is made if there is none.
+        force: take a folder that holds other files as well; they stay.
+
+    Raises:
+        InputError: the folder is a file, can not be written, or holds foreign files.
+    """
+
+    def __init__(self, path: Path, *, force: bool = False) -> None:
+        self.path = path
+        if path.exists() and not path.is_dir():
+            raise InputError(f"The output {path} is a file. Name a folder by --out.")
+        foreign = _foreign(path)
+        if foreign and not force:
+            raise InputError(
+                f"The output folder {path} holds files that are not results of Isocline: "
+                f"{', '.join(foreign[:5])}{', ...' if len(foreign) > 5 else ''}. Name another "
+                f"folder by --out, or give --force to write there all the same: other files stay, "
+                f"but {', '.join(RESULTS)} are replaced."
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            probe = path / f".probe.{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+            self._settle()
+        except OSError as error:
+            raise InputError(
+                f"The output folder {path} can not be written: {error.strerror or error}. Name "
+                f"another one by --out."
+            ) from None
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the state of training is kept."""
+        return self.path / CHECKPOINTS
+
+    @contextmanager
+    def staged(self) -> Iterator[Path]:
+        """A new folder for the results; they replace the old ones if the block ends well."""
+        new = self.path / _NEW
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        try:
+            yield new
+            (new / _LIST).write_text("\n".join(sorted(entry.name for entry in new.iterdir())))
+            for file in new.rglob("*"):
+                _flush(file)
+            new.rename(self.path / _READY)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        self._settle()
+
+    def _settle(self) -> None:
+        """Put a complete new result in the place of the old one."""
+        ready, old = self.path / _READY, self.path / _OLD
+        if not ready.is_dir():
+            return
+        listed = (ready / _LIST).read_text().split()
+        for name in RESULTS:
+            place = self.path / name
+            if (ready / name).exists():
+                if place.is_dir():
+                    # A file is replaced by the rename; a folder has to go first.
+                    shutil.rmtree(old, ignore_errors=True)
+                    place.rename(old)
+                (ready / name).rename(place)
+            elif name not in listed:
+                # What the new result does not have must not stay behind from the old one.
+                shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+        shutil.rmtree(ready)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _foreign(path: Path) -> list[str]:
+    """Names in the folder that no run of ours has put there."""
+    if not path.is_dir():
+        return []
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+    # A lone `model` or `report.html` may be anybody's: only our settings beside it make it ours.
+    marks = (
+        path / "config.toml",
+        path / CHECKPOINTS / "config.toml",
+        path / _READY / "config.toml",
+    )
+    if any(map(_is_marked, marks)):
+        names -= {*RESULTS, CHECKPOINTS}
+    return sorted(names)
+
+
+def _is_marked(file: Path) -> bool:
+    try:
+        return file.read_text("utf-8").startswith(HEADER)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _flush(path: Path) -> None:
+    if path.is_file():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())

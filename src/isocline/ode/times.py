@@ -1,0 +1,120 @@
+"""The times of a solve, checked as far as known: save times, start, direction, fixed steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..errors import InputError
+from .arguments import known, read_count
+from .tableaus import Tableau
+
+
+class Times(eqx.Module):
+    """Save times, start, and the direction: static where it is known before tracing."""
+
+    ts: Array
+    t0: Array
+    sign: float | None
+    direction: Array | None
+
+
+def read_times(ts: Any, t0: Any, dtype: Any) -> Times:
+    """Check what can be checked before tracing, and find the direction of time."""
+    if ts.ndim not in (1, 2) or ts.shape[-1] == 0:
+        raise InputError(
+            f"ts must have shape (times,) or (batch, times) with at least one time; got {ts.shape}."
+        )
+    start = ts[..., 0] if t0 is None else t0
+    known_ts, known_start = known(ts), known(start)
+    sign = None
+    if known_ts is not None and known_start is not None:
+        sign = _common_sign(_path(known_start, known_ts))
+    ts, start = jnp.asarray(ts, dtype), jnp.asarray(start, dtype)
+    if sign is not None:
+        return Times(ts, start, sign, None)
+    return Times(ts, start, None, jnp.where(ts[..., -1] >= start, 1, -1).astype(jnp.int32))
+
+
+def _path(t0: np.ndarray, ts: np.ndarray) -> np.ndarray:
+    """The start and the save times in one row, or in one row a trajectory."""
+    if not (np.isfinite(ts).all() and np.isfinite(t0).all()):
+        raise InputError("ts and t0 must be finite numbers.")
+    batch = np.broadcast_shapes(t0.shape, ts.shape[:-1])
+    pieces = (np.broadcast_to(piece, (*batch, piece.shape[-1])) for piece in (t0[..., None], ts))
+    return np.concatenate([piece.astype(np.float64) for piece in pieces], axis=-1)
+
+
+def _common_sign(path: np.ndarray) -> float | None:
+    """+1 or -1 if all rows run that way, None if each has its own way; InputError if one turns."""
+    change = np.atleast_2d(np.diff(path, axis=-1))
+    rises, falls = (change >= 0).all(axis=1), (change <= 0).all(axis=1)
+    turning = np.flatnonzero(~rises & ~falls)
+    if turning.size:
+        lane = turning[0]
+        row = f"{lane}, " if len(change) > 1 else ""
+        raise InputError(
+            f"t0 and ts must rise or fall together; they turn at ts[{row}{_turn(change[lane])}]."
+        )
+    return 1.0 if rises.all() else -1.0 if falls.all() else None
+
+
+def _turn(change: np.ndarray) -> int:
+    """The index of the first save time that goes against the direction so far."""
+    signs = np.sign(change)
+    first = signs[np.flatnonzero(signs)[0]]
+    return int(np.flatnonzero(signs == -first)[0])
+
+
+def read_first_step(dt0: Any, dtype: Any) -> Array | None:
+    """The size of the first step; its sign does not matter, time runs where `ts` do."""
+    seen = None if dt0 is None else known(dt0)
+    if seen is not None and not (np.isfinite(seen).all() and (seen != 0).all()):
+        raise InputError(f"dt0 must be finite and not zero; got {seen}.")
+    return None if dt0 is None else jnp.abs(jnp.asarray(dt0, dtype))
+
+
+def read_grid(
+    tableau: Tableau, steps: int | None, grid: Any, times: Times, max_steps: int
+) -> Array | None:
+    """The grid of fixed steps, or None to adapt them."""
+    if steps is not None and grid is not None:
+        raise InputError("give steps= or grid=, not both.")
+    if steps is not None:
+        fixed = _equal_steps(read_count("steps", steps), times)
+    elif grid is not None:
+        if grid.ndim < 1 or grid.shape[-1] < 2:
+            raise InputError(f"grid needs at least two points; got shape {grid.shape}.")
+        _check_grid(known(grid), known(times.t0), known(times.ts))
+        fixed = jnp.asarray(grid, times.ts.dtype)
+    elif tableau.adaptive:
+        return None
+    else:
+        raise InputError(
+            f"method={tableau.name!r} has no error estimate to choose steps: give steps= or grid=."
+        )
+    if fixed.shape[-1] - 1 > max_steps:
+        raise InputError(f"max_steps={max_steps} must be at least the number of fixed steps.")
+    return fixed
+
+
+def _equal_steps(steps: int, times: Times) -> Array:
+    span = (times.ts[..., -1] - times.t0)[..., None]
+    return times.t0[..., None] + span * jnp.linspace(0, 1, steps + 1, dtype=times.ts.dtype)
+
+
+def _check_grid(grid: np.ndarray | None, t0: np.ndarray | None, ts: np.ndarray | None) -> None:
+    """Whether a grid leads from the start to the last save time, where all three are known."""
+    if grid is None or t0 is None or ts is None:
+        return
+    change = np.diff(grid, axis=-1) * np.where(ts[..., -1:] >= t0[..., None], 1, -1)
+    if not (change >= 0).all():
+        raise InputError("grid must rise or fall with ts, and hold finite numbers only.")
+    near = 1e-5 * np.max(np.abs(ts), initial=np.max(np.abs(t0)))
+    starts, ends = np.abs(grid[..., 0] - t0), np.abs(grid[..., -1] - ts[..., -1])
+    if (starts > near).any() or (ends > near).any():
+        raise InputError("grid must begin at t0 (or the first of ts) and end at the last of ts.")

@@ -1,0 +1,58 @@
+"""What all tests share: two CPU devices, one thread a worker, and double precision on demand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+# Before anything imports JAX or NumPy. Two devices are enough to test sharding; more threads than
+# that would make the workers of pytest-xdist wait for one another.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(name, "1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# Compiling takes seconds at the first example and nothing later, so deadlines would only flake. CI
+# draws the same examples every time; elsewhere new ones are tried.
+settings.register_profile(
+    "isocline",
+    deadline=None,
+    max_examples=20,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("isocline")
+
+MOST_MEMORY = 3 << 30
+
+
+@pytest.fixture
+def x64():
+    """Double precision for one test; outside it JAX stays as users have it."""
+    import jax
+
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _bounded_memory():
+    """Compiled programs are never freed by themselves: let them go when a worker holds too much."""
+    yield
+    if "jax" in sys.modules and _resident() > MOST_MEMORY:
+        sys.modules["jax"].clear_caches()
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds; 0 where /proc does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
