@@ -47,8 +47,8 @@ is_ready() { # VENV WHAT CONSTRAINTS
   [ -z "${PYTHON:-}" ] || [ "$(version_of "$1/bin/python")" = "$(version_of "$PYTHON")" ]
 }
 
-# Makes the environment unless it is there: environment VENV run|test|ci [CONSTRAINTS]
-#   run: Isocline (editable) with all extras; test: and what ./test needs; ci: and the linters.
+# Makes the environment unless it is there: environment VENV run|test|lint [CONSTRAINTS]
+#   run: Isocline (editable) with all extras; test: and what ./test needs; lint: and the linters.
 environment() {
   is_ready "$1" "$2" "${3:-}" && return
   # Two first runs at once would spoil each other's work; the lock goes when this shell does.
@@ -80,7 +80,7 @@ make_environment() {
   case $2 in
     run) install "$1" -e '.[all]' ${3:+-c "$3"} && set -- "$1" "${3:-}" run ;;
     test) with_groups "$1" "${3:-}" --group test && set -- "$1" "${3:-}" run test ;;
-    ci) with_groups "$1" "${3:-}" --group test --group lint && set -- "$1" "${3:-}" run test ci ;;
+    lint) with_groups "$1" "${3:-}" --group lint && set -- "$1" "${3:-}" run lint ;;
   esac
   key=$(key_of "$1" "$2")
   venv=$1

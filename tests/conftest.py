@@ -56,3 +56,10 @@ def _resident() -> int:
     except (OSError, IndexError, ValueError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def pytest_collection_modifyitems(items):
+    """The engine's tests are core, all of them: it is what a new JAX would break first."""
+    for item in items:
+        if Path(__file__).parent / "ode" in item.path.parents:
+            item.add_marker("core")

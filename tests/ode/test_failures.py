@@ -120,7 +120,7 @@ BAD = {
     "ts must be a number": (ONE, [[0.0, 1.0], [2.0]], {}),
     "ts and t0 must be finite": (ONE, [0.0, np.inf], {}),
     r"ts\[2\]": (ONE, [0.0, 2.0, 1.0], {}),
-    r"ts\[1, 1\]": (TWO, [[0.0, 1.0, 2.0], [0.0, -1.0, 1.0]], LANES),
+    r"ts\[1, 2\]": (TWO, [[0.0, 1.0, 2.0], [0.0, -1.0, 1.0]], LANES),
     "ts has shape": (ONE, [[0.0, 1.0]], {}),
     "ts has shape .*2 traj": (TWO, [[0.0, 1.0]] * 3, LANES),
     "y0 must have one axis": ((TWO, ONE), TIMES, LANES),
@@ -156,7 +156,7 @@ def test_slope_that_does_not_fit_the_state_is_refused(field, words):
 
 
 def test_rtol_below_the_precision_is_raised_with_a_warning():
-    """In float32, 1e-9 is answered as the floor is: nothing is wasted, nothing fails; 0 is silent."""
+    """In float32, 1e-9 is answered as the floor is: nothing wasted, nothing fails; 0 is silent."""
     y0 = jnp.ones(1)
     with pytest.warns(UserWarning, match="rtol=1e-09 is below what float32 resolves"):
         low = solve(decay, y0, TIMES, rtol=1e-9, atol=1e-9)

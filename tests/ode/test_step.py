@@ -31,7 +31,10 @@ def errors(name, steps):
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", METHODS)
 def test_observed_order_at_steps_and_between(name):
-    """Off the grid too it is the full order: the local error of the output is h^(p+1), and h^4 for Hermite (p <= 4)."""
+    """Off the grid too it is the full order.
+
+    The local error of the output is h^(p+1), and h^4 for Hermite (p <= 4).
+    """
     order = METHODS[name].order
     (end, between), (end_half, between_half) = (
         errors(name, COARSE[order]),

@@ -177,15 +177,21 @@ class SeriesTable:
         for one in self.series:
             numbers.append(one.times)
             values.append(one.values)
-        times = pd.Series(self.axis.to_label(np.concatenate(numbers)))
-        if self.axis.timezone is not None:
-            times = times.dt.tz_localize("UTC").dt.tz_convert(self.axis.timezone)
         frame = pd.DataFrame(np.concatenate(values), columns=list(self.channels))
-        frame.insert(0, self.columns.time, times)
+        frame.insert(0, self.columns.time, self.time_column(np.concatenate(numbers)))
         if self.columns.series is not None or len(self.series) > 1:
             names = [one.name for one in self.series for _ in range(len(one))]
             frame.insert(0, self.columns.series or "series", pd.Series(names, dtype="str"))
         return frame
+
+    def time_column(self, numbers: Float[np.ndarray, " rows"]) -> pandas.Series:
+        """Times as a column of the kind that was read: numbers, dates, or dates in their time zone."""
+        import pandas as pd
+
+        times = pd.Series(self.axis.to_label(numbers))
+        if self.axis.timezone is not None:
+            times = times.dt.tz_localize("UTC").dt.tz_convert(self.axis.timezone)
+        return times
 
     def with_series(self, series: Sequence[Series]) -> SeriesTable:
         """The same channels and axis around other series, such as forecasts."""

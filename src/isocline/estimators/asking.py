@@ -77,7 +77,7 @@ def forecast_frame(table: SeriesTable, names: list[str], forecasts: list[Forecas
     parts = []
     for name, forecast in zip(names, forecasts, strict=True):
         quantiles = forecast.at(LEVELS)
-        labels = table.axis.to_label(forecast.times)
+        labels = table.time_column(forecast.times)
         for index, channel in enumerate(table.channels):
             columns = {"time": labels, "series": name, "channel": channel, "mean": forecast.mean[:, index]}
             columns |= {f"q{round(100 * level):02d}": quantiles[:, index, k] for k, level in enumerate(LEVELS)}

@@ -78,10 +78,11 @@ def _frame(table: SeriesTable, requests: list[Request], targets: list[Series], f
     parts = []
     for (history, origin, times), target, forecast in zip(requests, targets, forecasts, strict=True):
         quantiles = forecast.at(LEVELS)
+        labels = table.time_column(np.append(times, origin))
         for index, channel in enumerate(table.channels):
             columns = {
-                "origin": table.axis.to_label(np.array([origin]))[0],
-                "time": table.axis.to_label(times),
+                "origin": labels.iloc[-1],
+                "time": labels.iloc[:-1],
                 "series": history.name,
                 "channel": channel,
                 "observed": target.values[:, index],

@@ -130,6 +130,11 @@ class LatentODEForecaster:
         self._check()
         self.table_ = as_table(data, time=time, series=series, target=target)
         self.horizon_ = float(self.horizon) if self.horizon is not None else default_horizon(self.table_)
+        if self.horizon_ > self.table_.duration:
+            raise InputError(
+                f"The horizon ({self.horizon_:g}) is longer than the data ({self.table_.duration:g}), in units of the "
+                "time axis: give a shorter horizon."
+            )
         self.split_ = rolling_origins(self.table_, self.horizon_)
         known = self.table_.until(self.split_.train_end)
         periods = candidate_periods(known) if self.periods is None else tuple(self.periods)

@@ -121,7 +121,7 @@ def requests_at(table: SeriesTable, origins: Any, horizon: float) -> tuple[list[
 def outcomes_from(predictor: Predictor, table: SeriesTable, origins: Any, after: float = -np.inf) -> Calibration:
     """What the rows later than `after` say about the forecasts from these origins."""
     requests, targets = requests_at(table, origins, predictor.scaling.horizon)
-    return outcomes(predictor.forecasts(requests), targets, after)
+    return outcomes(predictor.forecasts(requests), targets, predictor.scaling.horizon, after)
 
 
 def validation_outcomes(predictor: Predictor, table: SeriesTable, split: Split) -> Calibration:

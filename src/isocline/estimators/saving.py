@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .forecaster import LatentODEForecaster
 
 FORMAT = 1
+OUTCOME_PARTS = ("times", "ratios", "cases")
 
 
 def save_parts(forecaster: LatentODEForecaster, directory: Path) -> None:
@@ -39,7 +40,7 @@ def save_parts(forecaster: LatentODEForecaster, directory: Path) -> None:
     arrays |= _scale_arrays(forecaster.predictor_.scaling, forecaster.table_)
     for index, one in enumerate(forecaster.table_.series):
         arrays |= {f"data.{index:05d}.times": one.times, f"data.{index:05d}.values": one.values}
-    weights = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    weights = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     config = _config(forecaster) | {"sha256": hashlib.sha256(weights).hexdigest()}
     try:
         write_bytes(directory / "weights.safetensors", weights)
@@ -74,7 +75,7 @@ def _predictor_arrays(name: str, predictor: Predictor) -> dict[str, np.ndarray]:
     leaves = jax.tree.leaves(eqx.filter(predictor.model, eqx.is_array))
     arrays = {f"{name}.{index:03d}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
     outcomes = predictor.calibration
-    return arrays | {f"{name}.outcomes.times": outcomes.times, f"{name}.outcomes.ratios": outcomes.ratios}
+    return arrays | {f"{name}.outcomes.{part}": getattr(outcomes, part) for part in OUTCOME_PARTS}
 
 
 def _scale_arrays(scaling: Scaling, table: SeriesTable) -> dict[str, np.ndarray]:
@@ -160,7 +161,7 @@ def _rebuild(cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dic
     def predictor(kind: str) -> Predictor | None:
         if kind not in config["models"]:
             return None
-        calibration = Calibration(*(arrays[f"{kind}.outcomes.{part}"] for part in ("times", "ratios")))
+        calibration = Calibration(*(arrays[f"{kind}.outcomes.{part}"] for part in OUTCOME_PARTS))
         model = forecaster._build(kind, len(forecaster.table_.channels), scaling.frequencies)
         return Predictor(_fill(model, kind, arrays), scaling, forecaster.shape_, calibration)
 

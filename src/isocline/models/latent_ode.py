@@ -60,7 +60,7 @@ class LatentODE(eqx.Module):
         self.field = ForcedField(latent_size, hidden_size, field_depth, len(frequencies), key=keys[2])
         outputs = 2 * channels if noise == "state" else channels
         self.decoder = eqx.nn.MLP(latent_size, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3])
-        self.log_std = jnp.full(channels, -1.0)
+        self.log_std = jnp.full(channels, -1.0, jnp.float32)
 
     def encode(self, context: Context) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
         """Mean and standard deviation of q(z0)."""

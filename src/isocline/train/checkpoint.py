@@ -49,7 +49,7 @@ class Checkpoint:
         from safetensors.numpy import save
 
         leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
-        arrays = {f"{index:05d}": np.ascontiguousarray(leaf) for index, leaf in enumerate(leaves)}
+        arrays = {f"{index:05d}": np.asarray(leaf, order="C") for index, leaf in enumerate(leaves)}
         write_bytes(self.path, save(arrays, {"fingerprint": self.fingerprint, "notes": json.dumps(notes)}))
 
     def read(self, tree: Any) -> tuple[Any, dict[str, Any]]:

@@ -152,7 +152,7 @@ def _epoch_function(loss: Callable, settings: Settings, optimizer: optax.Gradien
             weight = settings.kl_weight * jnp.minimum((epoch * settings.steps + number) / ramp, 1.0)
             compute = eqx.filter_value_and_grad(loss, has_aux=True)
             (value, parts), gradient = compute(state.model, sample(batch_key), loss_key, weight)
-            norm = optax.global_norm(gradient)
+            norm = optax.tree.norm(gradient)
             fine = jnp.isfinite(norm) & jnp.isfinite(value)
             updates, following = optimizer.update(
                 gradient, state.optimizer, eqx.filter(state.model, eqx.is_inexact_array)
