@@ -20,17 +20,25 @@ class GRUForecaster(eqx.Module):
         channels: observed at each time.
         hidden_size: of the GRU.
         frequencies: of the seasons, in radians per unit of model time.
+        gaps: whether it is told the time differences; without, it is the paper's plain RNN.
     """
 
     cell: eqx.nn.GRUCell
     readout: eqx.nn.MLP
     frequencies: tuple[float, ...] = eqx.field(static=True)
+    gaps: bool = eqx.field(static=True)
 
     def __init__(
-        self, channels: int, hidden_size: int = 48, frequencies: tuple[float, ...] = (), *, key: PRNGKeyArray
+        self,
+        channels: int,
+        hidden_size: int = 48,
+        frequencies: tuple[float, ...] = (),
+        *,
+        key: PRNGKeyArray,
+        gaps: bool = True,
     ):
         first, second = jax.random.split(key)
-        self.frequencies = tuple(frequencies)
+        self.frequencies, self.gaps = tuple(frequencies), gaps
         self.cell = eqx.nn.GRUCell(2 * channels + 1 + 2 * len(frequencies), hidden_size, key=first)
         inputs = hidden_size + 1 + 2 * len(frequencies)
         self.readout = eqx.nn.MLP(inputs, 2 * channels, hidden_size, 1, jax.nn.tanh, key=second)
@@ -48,7 +56,7 @@ class GRUForecaster(eqx.Module):
         def read(carry, row):
             hidden, before, started = carry
             t, values, mask, there = row
-            gap = jnp.where(started, t - before, 0)
+            gap = jnp.where(started & self.gaps, t - before, 0)
             entry = jnp.concatenate([values * mask, mask, gap[None], season(t)])
             hidden = jnp.where(there, self.cell(entry, hidden), hidden)
             return (hidden, jnp.where(there, t, before), started | there), None
@@ -60,7 +68,7 @@ class GRUForecaster(eqx.Module):
 
         def ahead(carry, t):
             hidden, before = carry
-            gap = (t - before)[None]
+            gap = (t - before)[None] * self.gaps
             mean, raw = jnp.split(self.readout(jnp.concatenate([hidden, gap, season(t)])), 2)
             entry = jnp.concatenate([mean, jnp.ones(channels, mean.dtype), gap, season(t)])
             return (self.cell(entry, hidden), t), (mean, jnp.exp(jnp.clip(raw - 1.0, -5.0, 2.0)))

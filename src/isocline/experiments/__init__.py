@@ -1,0 +1,60 @@
+"""The tables and figures of papers, and our benchmarks: each is one file, run by name.
+
+`names(kind)` and `run(name, ...)` are all that the command line needs; a new experiment is one more row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from isocline.errors import InputError
+
+
+class Entry(NamedTuple):
+    """An experiment: what asks for it, its module here, and one line about it."""
+
+    kind: Literal["reproduce", "bench"]
+    module: str
+    summary: str
+
+
+EXPERIMENTS = {
+    "spirals": Entry("reproduce", "spirals", "Chen et al. 2018, table 2: RNN and latent ODE on irregular spirals"),
+    "encoders": Entry("reproduce", "encoders", "Encoders of the latent ODE by the backtest on real series"),
+    "solvers": Entry("bench", "bench_solvers", "Forward and gradient of one solve: us and the peers, side by side"),
+}
+
+
+def names(kind: str) -> dict[str, str]:
+    """The experiments of a kind ("reproduce" or "bench"), and a line about each."""
+    return {name: entry.summary for name, entry in EXPERIMENTS.items() if entry.kind == kind}
+
+
+def run(
+    name: str,
+    *,
+    out: str | Path | None = None,
+    quick: bool = False,
+    seeds: int | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Run an experiment, and write its numbers and figures.
+
+    Args:
+        name: a key of `EXPERIMENTS`.
+        out: folder for results.json, table.md and figures; `results/NAME` if not given.
+        quick: a small version, to see that it runs.
+        seeds: how many seeds, where the experiment has any.
+        progress: called with a row of numbers now and then.
+
+    Raises:
+        InputError: there is no such experiment.
+    """
+    if name not in EXPERIMENTS:
+        raise InputError(f"There is no experiment {name!r}; there are: {', '.join(EXPERIMENTS)}.")
+    module = import_module(f".{EXPERIMENTS[name].module}", __name__)
+    folder = Path(out) if out is not None else Path("results") / (f"{name}-quick" if quick else name)
+    return module.run(folder, quick=quick, seeds=seeds, progress=progress)

@@ -1,0 +1,47 @@
+"""What an experiment leaves: results.json with everything measured, table.md, and figures as PNG and SVG."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from isocline._version import __version__
+from isocline.train.checkpoint import write_bytes
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python, Isocline and the packages that are installed."""
+    found = {"python": platform.python_version(), "isocline": __version__}
+    for package in ("jax", *packages):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write_results(folder: Path, results: dict[str, Any], table: str) -> None:
+    """Write the numbers and the table, each whole or not at all."""
+    write_bytes(folder / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_bytes(folder / "table.md", (table.rstrip() + "\n").encode())
+
+
+def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown; numbers have four decimals."""
+
+    def cell(value: Any) -> str:
+        return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)
+
+    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    return "\n".join(lines + ["| " + " | ".join(map(cell, row)) + " |" for row in rows])
+
+
+def save_figure(figure: Any, folder: Path, name: str) -> None:
+    """Write a matplotlib figure as PNG and SVG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=150)
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
