@@ -170,18 +170,17 @@ def _sample(batch: int, tracks: Tracks, key: Array) -> tuple[Context, Target]:
 
 
 def _cut(times: Array, values: Array, cut: Array) -> tuple[Context, Target]:
-    """All that lies before the cut, and up to a window of what lies after it."""
+    """All that lies before the cut, and all that lies after it; padded at the end."""
     count = times.shape[1] // 2
     since = times - cut
     known = since[:, :count] <= 0
     context = Context(since[:, :count], values[:, :count] * known[..., None], _both(known), jnp.zeros((len(times), 0)))
-    # The first `count` points after the cut, wherever it lies.
-    first = jnp.sum(since <= 0, axis=1, keepdims=True)
-    index = jnp.minimum(first + jnp.arange(count), times.shape[1] - 1)
-    ahead = jnp.take_along_axis(since, index, axis=1)
-    asked = (ahead <= 1) & (ahead > 0) & (first + jnp.arange(count) < times.shape[1])
-    target_values = jnp.take_along_axis(values, index[..., None], axis=1)
-    return context, Target(jnp.clip(ahead, 0, None), target_values, _both(asked))
+    # The cut lies in the second half of the window: few curves have more points after it.
+    index = jnp.sum(since <= 0, axis=1, keepdims=True) + jnp.arange(count * 5 // 3)
+    inside = jnp.minimum(index, times.shape[1] - 1)
+    ahead = jnp.take_along_axis(since, inside, axis=1)
+    target_values = jnp.take_along_axis(values, inside[..., None], axis=1)
+    return context, Target(ahead, target_values, _both(index < times.shape[1]))
 
 
 def _both(mask: Array) -> Array:
