@@ -87,6 +87,56 @@ def test_failing_lane_has_its_own_status_and_changes_no_neighbour():
     assert 0.4 < float(mixed.ending.t[1]) <= 0.51 and float(mixed.ending.t[2]) < 0.12
 
 
+def test_failing_lane_is_masked_by_its_last_state_and_leaves_a_finite_gradient():
+    """`mask`: finite values after the failure, gradient zero there, the neighbour's as if alone."""
+
+    def total(rates, y0):
+        options = {"batch": "independent", "args_axes": 0, "on_failure": "mask", "rtol": 1e-5}
+        solution = solve(lambda t, y, a: a * y**2, y0, TS, rates, **options)
+        return jnp.sum(solution.ys), solution
+
+    rates, y0 = jnp.array([-1.0, 5.0]), jnp.ones((2, 1))
+    bar, solution = jax.grad(total, has_aux=True)(rates, y0)
+    alone, _ = jax.grad(total, has_aux=True)(rates[:1], y0[:1])
+    assert solution.success.tolist() == [True, False]
+    assert np.isfinite(solution.ys).all() and np.isfinite(bar).all()
+    assert float(solution.ys[1, -1, 0]) > 1e3
+    assert bar[1] == 0 and bar[0] != 0
+    np.testing.assert_allclose(bar[:1], alone, rtol=1e-5)
+
+
+def test_coupled_batch_is_one_trajectory():
+    """One step for all: as many as its error norm over everything asks for, one status, one count."""
+    y0, rates = starts(3), jnp.asarray(RATES)[:, None]
+
+    def field(t, y):
+        return rates * jnp.stack([y[:, 1], -y[:, 0]], axis=1) * (1 + t)
+
+    coupled = solve(field, y0, TS, rtol=1e-5)
+    own = batch(y0, RATES)
+    assert coupled.status.shape == coupled.stats.nfe.shape == () and coupled.ys.shape == (3, 3, 2)
+    np.testing.assert_allclose(jnp.swapaxes(coupled.ys, 0, 1), own.ys, rtol=5e-3, atol=1e-3)
+    # The fastest sets the pace, a little slower than alone, for its error is one among three.
+    fastest = int(own.stats.accepted[1])
+    assert 0.7 * fastest < int(coupled.stats.accepted) <= 1.05 * fastest
+    assert int(coupled.stats.accepted) > 3 * int(own.stats.accepted[0])
+    twice = solve(lambda t, y: -y * t, jnp.ones((2, 4)), TS)
+    once = solve(lambda t, y: -y * t, jnp.ones(1), TS)
+    assert int(twice.stats.nfe) == int(once.stats.nfe)
+
+
+def test_coupled_batch_fails_as_one():
+    """One NaN stops everybody, in words that name the component, with gradient zero."""
+
+    def total(y0):
+        solution = solve(lambda t, y: jnp.sqrt(y) - 2, y0, [0.0, 5.0], on_failure="mask")
+        return jnp.sum(solution.ys), solution
+
+    bar, solution = jax.grad(total, has_aux=True)(jnp.array([9.0, 4.0, 0.5]))
+    assert int(solution.status) == Status.NON_FINITE and int(solution.ending.component) == 2
+    assert not np.asarray(bar).any()
+
+
 def on_two_devices(function, **options):
     """`function(y0, rates, shared)` with its first two arguments split over two devices."""
     mesh = Mesh(np.array(jax.devices()[:2]), ("data",))

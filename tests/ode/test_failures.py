@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,6 +52,20 @@ def test_blow_up_is_found_where_it_is():
     solution = solve(lambda t, y: y**2, jnp.ones(1), [0.0, 3.0], on_failure="return", rtol=1e-6)
     assert float(solution.ending.t) == pytest.approx(1, abs=1e-4)
     assert "at t=" in solution.explain() and "sign of the field" in solution.explain()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("when", [0.25, 2.0])
+def test_nan_is_found_where_it_begins(when, sign):
+    """The field turns NaN at a time: the solve stops just before it, and says that time."""
+    field = lambda t, y: jnp.where(sign * t > when, jnp.nan, -y)
+    ts = sign * np.array([0.0, when / 2, 3.0])
+    solution = solve(field, jnp.ones(1), ts, on_failure="return")
+    assert int(solution.status) == Status.NON_FINITE
+    assert float(solution.ending.t) == pytest.approx(sign * when, rel=1e-4)
+    said = re.search(r"at t=(\S+)", solution.explain())
+    assert float(said[1]) == pytest.approx(sign * when, rel=1e-4)
+    assert np.isfinite(solution.ys[:2]).all() and np.isnan(solution.ys[2]).all()
 
 
 def test_component_at_fault_is_named():

@@ -118,20 +118,29 @@ def test_solving_in_two_parts_equals_solving_at_once(seed, middle):
     )
 
 
-def test_jit_equals_eager_and_vmap_equals_a_loop():
+def plain(y0, ts, args):
+    return solve(field, y0, ts, args)
+
+
+jitted, vmapped = jax.jit(plain), jax.jit(jax.vmap(plain, in_axes=(0, None, None)))
+
+
+@settings(max_examples=6)
+@given(seeds, st.floats(0.5, 3.0))
+def test_jit_equals_eager_and_vmap_equals_a_loop(seed, end):
     """Transforms change neither values nor counts."""
-    args = jax.tree.map(jnp.float32, random_args(0))
-    ts = jnp.array([0.0, 0.7, 1.5])
-    run = partial(solve, field, args=args, ts=ts)
-    y0 = jnp.asarray(np.random.default_rng(1).normal(size=(3, 3)), jnp.float32) * jnp.array(
-        [[0.1], [1], [9]]
-    )
-    many = jax.jit(jax.vmap(lambda y: run(y)))(y0)
+    args = jax.tree.map(jnp.float32, random_args(seed))
+    ts = jnp.array([0.0, 0.4 * end, end], jnp.float32)
+    starts = np.random.default_rng(seed).normal(size=(3, 3)) * [[0.1], [1], [9]]
+    y0 = jnp.asarray(starts, jnp.float32)
+    many = vmapped(y0, ts, args)
     for index in range(3):
-        eager, jitted = run(y0[index]), jax.jit(lambda y: run(y))(y0[index])
-        np.testing.assert_allclose(jitted.ys, eager.ys, rtol=1e-6)
-        np.testing.assert_allclose(many.ys[index], eager.ys, rtol=2e-5, atol=1e-6)
-        assert int(jitted.stats.nfe) == int(eager.stats.nfe) == int(many.stats.nfe[index])
+        eager, one = plain(y0[index], ts, args), jitted(y0[index], ts, args)
+        np.testing.assert_allclose(one.ys, eager.ys, rtol=2e-6, atol=1e-6)
+        np.testing.assert_allclose(many.ys[index], eager.ys, rtol=2e-4, atol=2e-5)
+        assert int(one.stats.nfe) == int(eager.stats.nfe)
+        # A product of matrices sums in another order under vmap: a step may just be accepted or not.
+        assert int(many.stats.nfe[index]) == pytest.approx(int(eager.stats.nfe), rel=0.15)
 
 
 @pytest.mark.parametrize("method", ["bosh3", "tsit5", "dopri8"])
