@@ -30,6 +30,8 @@ def asked_times(table: SeriesTable, times: Any, horizon: float) -> dict[str, np.
         return {
             one.name: regular_times(float(one.times[-1]), horizon, table.median_spacing) for one in table.series
         }
+    if not isinstance(times, dict) and np.size(np.asarray(times)) == 0:
+        raise InputError("There is no time to forecast: times is empty. Give times, or None for the whole horizon.")
     asked = _by_series(table, times)
     for one in table.series:
         late = asked.get(one.name, np.empty(0))

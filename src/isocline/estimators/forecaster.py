@@ -14,11 +14,11 @@ from isocline.errors import InputError
 from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.windows import Split, rolling_origins
 from isocline.models import Ensemble, GRUForecaster, LatentODE
-from isocline.nn import ENCODERS
 from isocline.train import Checkpoint, Settings, train
 
 from .asking import asked_times, default_horizon, forecast_frame
 from .backtesting import Backtest, run_backtest
+from .checking import check_deletions, check_settings
 from .fingerprint import fingerprint
 from .predicting import Predictor, outcomes_from, validation_outcomes
 from .preparing import Scaling
@@ -127,7 +127,7 @@ class LatentODEForecaster:
         Raises:
             InputError: the data or a setting does not fit; the message says where and how to mend it.
         """
-        self._check()
+        check_settings(self.get_params())
         self.table_ = as_table(data, time=time, series=series, target=target)
         self.horizon_ = float(self.horizon) if self.horizon is not None else default_horizon(self.table_)
         if self.horizon_ > self.table_.duration:
@@ -149,18 +149,6 @@ class LatentODEForecaster:
         self.predictor_ = self._finish(model, training_scale)
         self.nfe_ = float(np.mean([row["nfe"] for row in trained.history[-1:]])) if trained.history else 0.0
         return self
-
-    def _check(self) -> None:
-        if self.encoder not in ENCODERS:
-            raise InputError(f"encoder={self.encoder!r} is not known; choose one of: {', '.join(ENCODERS)}.")
-        for name in ("latent_size", "hidden_size", "members", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, np.integer)) and value >= 1):
-                raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
-        if self.horizon is not None and not (np.isfinite(self.horizon) and self.horizon > 0):
-            raise InputError(f"horizon={self.horizon!r} must be a positive number, in units of the time axis.")
-        if not 0 <= self.deletion < 1:
-            raise InputError(f"deletion={self.deletion!r} must be at least 0 and less than 1.")
 
     def _build(self, kind: str, channels: int, frequencies: tuple[float, ...]) -> Ensemble:
         import jax
@@ -202,9 +190,17 @@ class LatentODEForecaster:
         return replace(predictor, calibration=validated.joined(tested))
 
     def forecast(self, history: Series, times: Any) -> Forecast:
-        """The forecast of one series from its history, at later times (numbers on the time axis)."""
+        """The forecast of one series from its history, at later times (numbers on the time axis, increasing)."""
         self._require_fitted()
-        return self.predictor_.forecast(history, np.asarray(times, np.float64))
+        times = np.asarray(times, np.float64)
+        if not times.size:
+            raise InputError("There is no time to forecast: times is empty.")
+        if not len(history) or not times[0] > history.times[-1]:
+            raise InputError(
+                f"The time {times.flat[0]:g} is not after the last observation of series {history.name!r}: ask for "
+                "later times, or give only the history up to the time from which to forecast."
+            )
+        return self.predictor_.forecast(history, times)
 
     def predict(self, times: Any = None, *, data: Any = None) -> pandas.DataFrame:
         """Forecast at any times.
@@ -256,6 +252,7 @@ class LatentODEForecaster:
         from .backtesting import model_rmse
 
         self._require_fitted()
+        check_deletions(fractions, repeats)
         whole = model_rmse(self.predictor_, self.table_, self.split_, 0.0, 0)
         rows = [{"deleted": 0.0, "rmse": whole, "spread": 0.0, "increase": 0.0}]
         for fraction in fractions:

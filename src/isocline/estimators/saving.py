@@ -98,8 +98,6 @@ def load_parts(cls: type[LatentODEForecaster], directory: Path) -> Any:
     try:
         return _rebuild(cls, config, arrays)
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"The model in {directory} is damaged: its config.json does not fit its weights "
             f"({type(error).__name__}: {error}). Fit it again, or restore both files from a copy."
@@ -150,7 +148,7 @@ def _rebuild(cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dic
     forecaster.split_ = Split(train_end, validation_end, np.array(origins))
     forecaster.history_, forecaster.best_epoch_ = config["history"], config["best_epoch"]
     forecaster.nfe_ = config["nfe"]
-    forecaster.shape_ = Shape(*config["shape"])
+    forecaster.shape_ = Shape(*map(int, config["shape"]))
     forecaster._folder, forecaster._resume, forecaster._progress = None, False, None
     scales = {
         name: SeriesScale(*(arrays[f"scale.{index:05d}.{part}"] for part in ("coefficients", "spread", "doubt")))

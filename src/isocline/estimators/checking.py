@@ -1,0 +1,66 @@
+"""The settings of a forecaster, checked before anything is trained; every message begins with the setting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from typing import Any
+
+from isocline.errors import InputError
+from isocline.nn import ENCODERS
+
+
+def check_settings(settings: dict[str, Any]) -> None:
+    """InputError for the first setting that does not fit."""
+    for name, (fits, wanted) in _RULES.items():
+        if not fits(settings[name]):
+            raise InputError(f"{name}={settings[name]!r} must be {wanted}.")
+
+
+def check_deletions(fractions: Iterable[Any], repeats: Any) -> None:
+    """InputError for shares of observations that can not be deleted, or too few repeats."""
+    for fraction in fractions:
+        if not (_is_number(fraction) and 0 <= fraction < 1):
+            raise InputError(f"fractions={fraction!r} must be at least 0 and less than 1 each.")
+    if not (_is_whole(repeats) and repeats >= 1):
+        raise InputError(f"repeats={repeats!r} must be a whole number of at least 1.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _are_periods(value: Any) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, Iterable) and not isinstance(value, str) and all(map(_is_positive, value))
+
+
+_COUNT = (lambda value: _is_whole(value) and value >= 1), "a whole number of at least 1"
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "horizon": (
+        lambda value: value is None or _is_positive(value),
+        "a positive number, in units of the time axis (days for dates)",
+    ),
+    "encoder": (lambda value: isinstance(value, str) and value in ENCODERS, f"one of: {', '.join(ENCODERS)}"),
+    "periods": (_are_periods, "a list of positive numbers, in units of the time axis (days for dates)"),
+    **dict.fromkeys(("latent_size", "hidden_size", "members", "epochs", "batch_size"), _COUNT),
+    "patience": (
+        lambda value: value is None or (_is_whole(value) and value >= 0),
+        "a whole number of at least 0, or None",
+    ),
+    "learning_rate": (_is_positive, "a positive number"),
+    "kl_weight": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
+    "deletion": (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and less than 1"),
+    # Beyond that JAX takes it modulo 2**32 in silence.
+    "seed": (lambda value: _is_whole(value) and 0 <= value < 2**31, "a whole number from 0 to 2**31 - 1"),
+}

@@ -1,0 +1,208 @@
+"""Saved models: the same after loading, and refused in words where they can not be read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import jax
+import numpy as np
+import pandas
+import pytest
+from safetensors.numpy import load, save
+
+from isocline.errors import InputError
+from isocline.estimators import LatentODEForecaster
+
+from .conftest import TINY, small_frame
+
+
+@pytest.fixture(scope="module")
+def saved(fitted, tmp_path_factory):
+    """A folder with a model."""
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    fitted.save(folder)
+    return folder
+
+
+@pytest.fixture
+def model(saved, tmp_path):
+    """A copy to be spoilt."""
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+@pytest.mark.core
+def test_a_loaded_model_predicts_the_same_numbers(fitted, saved):
+    again = LatentODEForecaster.load(saved)
+    pandas.testing.assert_frame_equal(again.predict(), fitted.predict(), check_exact=True)
+    newer = small_frame(seed=2, days=1000)
+    pandas.testing.assert_frame_equal(again.predict(data=newer), fitted.predict(data=newer))
+    assert again.get_params() == fitted.get_params()
+    assert again.history_ == fitted.history_ and again.best_epoch_ == fitted.best_epoch_
+    assert again.periods_ == fitted.periods_ and again.horizon_ == fitted.horizon_
+
+
+@pytest.mark.core
+def test_a_loaded_model_backtests_the_same(scored, tmp_path):
+    """With the GRU that the backtest trained; it is not trained anew."""
+    forecaster, backtest = scored
+    forecaster.save(str(tmp_path / "model"))
+    again = LatentODEForecaster.load(str(tmp_path / "model"))
+    assert again.gru_ is not None
+    again._train = None  # it would be called
+    found = again.backtest()
+    assert found.metrics == backtest.metrics
+    pandas.testing.assert_frame_equal(found.frame, backtest.frame)
+
+
+def test_a_folder_holds_two_files_without_pickle(saved, model):
+    assert {file.name for file in saved.iterdir()} == {"config.json", "weights.safetensors"}
+    config = json.loads((saved / "config.json").read_text())
+    assert config["settings"]["horizon"] == TINY["horizon"]
+    content = (saved / "weights.safetensors").read_bytes()
+    assert config["sha256"] == hashlib.sha256(content).hexdigest()
+    assert all(np.isfinite(a).any() for a in load(content).values() if a.size)
+
+
+def test_saving_twice_writes_the_same_bytes_and_replaces(fitted, saved, model):
+    (model / "weights.safetensors").write_bytes(b"old")
+    fitted.save(model)
+    for name in ("config.json", "weights.safetensors"):
+        assert (model / name).read_bytes() == (saved / name).read_bytes()
+    assert len(list(model.iterdir())) == 2
+
+
+def test_a_loaded_model_saves_the_same_bytes(saved, tmp_path):
+    LatentODEForecaster.load(saved).save(tmp_path / "again")
+    weights = "weights.safetensors"
+    assert (tmp_path / "again" / weights).read_bytes() == (saved / weights).read_bytes()
+
+
+def test_a_model_is_not_lost_when_writing_fails(fitted, model, monkeypatch):
+    before = {file.name: file.read_bytes() for file in model.iterdir()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        fitted.save(model)
+    assert {file.name: file.read_bytes() for file in model.iterdir()} == before
+
+
+def test_a_place_that_can_not_be_written_is_named(fitted, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file"):
+        fitted.save(tmp_path / "file" / "model")
+
+
+def rewrite(model, change=None, **entries):
+    """A config that was changed by hand, or arrays with a checksum that fits them."""
+    config = json.loads((model / "config.json").read_text()) | entries
+    if change is not None:
+        arrays = load((model / "weights.safetensors").read_bytes())
+        change(arrays)
+        content = save(arrays)
+        (model / "weights.safetensors").write_bytes(content)
+        config["sha256"] = hashlib.sha256(content).hexdigest()
+    (model / "config.json").write_text(json.dumps(config))
+
+
+def cut(model):
+    file = model / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def flip(model):
+    file = model / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+def weights_of_junk(model):
+    (model / "weights.safetensors").write_bytes(b"junk")
+    rewrite(model, sha256=hashlib.sha256(b"junk").hexdigest())
+
+
+def nan_weight(arrays):
+    arrays["latent_ode.000"] = np.full_like(arrays["latent_ode.000"], np.nan)
+
+
+def wrong_shape(arrays):
+    arrays["latent_ode.001"] = np.zeros((3, 3, 3), np.float32)
+
+
+def unsorted_times(arrays):
+    arrays["data.00000.times"] = arrays["data.00000.times"][::-1].copy()
+
+
+DAMAGE = {
+    "no folder": (shutil.rmtree, "no model", "config.json"),
+    "no config": (lambda m: (m / "config.json").unlink(), "no model", "config.json"),
+    "empty config": (lambda m: (m / "config.json").write_text(""), "can not be read", ""),
+    "binary config": (lambda m: (m / "config.json").write_bytes(b"\xff\xfe\x00"), "not be read", ""),
+    "config of others": (lambda m: (m / "config.json").write_text('{"a": 1}'), "format", "config"),
+    "config is a list": (lambda m: (m / "config.json").write_text("[1]"), "format", "config.json"),
+    "newer": (lambda m: rewrite(m, format=2, isocline="9.9"), "format 2.*9.9.*Upgrade", ""),
+    "no weights": (lambda m: (m / "weights.safetensors").unlink(), "be read", "weights.safetensors"),
+    "cut": (cut, "damaged", "weights.safetensors"),
+    "flipped": (flip, "damaged", "weights.safetensors"),
+    "junk": (weights_of_junk, "damaged", "weights.safetensors"),
+    "NaN": (lambda m: rewrite(m, nan_weight), "damaged", "not finite"),
+    "wrong shape": (lambda m: rewrite(m, wrong_shape), "damaged", "shape"),
+    "array gone": (lambda m: rewrite(m, lambda a: a.pop("latent_ode.002")), "damaged", "config"),
+    "times mixed up": (lambda m: rewrite(m, unsorted_times), "damaged.*increasing", "north"),
+    "settings": (lambda m: rewrite(m, settings={"colour": 1}), "damaged", "colour"),
+    "no settings": (lambda m: rewrite(m, settings=None), "damaged", "config.json"),
+    "table": (lambda m: rewrite(m, table={}), "damaged", "columns"),
+    "split": (lambda m: rewrite(m, split=[1]), "damaged", "config.json"),
+    "shape": (lambda m: rewrite(m, shape="wide"), "damaged", "config.json"),
+    "unknown encoder": (lambda m: rewrite(m, settings={"encoder": "lstm"}), "damaged", "lstm"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_damaged_model_is_refused_and_named(model, case):
+    """InputError, with the folder or the file in its words."""
+    spoil, *words = DAMAGE[case]
+    spoil(model)
+    with pytest.raises(InputError, match=words[0]) as caught:
+        LatentODEForecaster.load(model)
+    message = str(caught.value)
+    assert words[1] in message
+    assert str(model) in message
+    assert len(message) < 600
+
+
+def test_a_file_is_not_a_model(saved):
+    with pytest.raises(InputError, match=r"config\.json"):
+        LatentODEForecaster.load(saved / "config.json")
+
+
+@pytest.mark.core
+def test_an_interrupted_fit_resumes_to_the_bit(fitted, frame, tmp_path):
+    """Stopped after the first epoch, gone on with, and bitwise the one that nothing stopped."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(row):
+        raise Stop
+
+    rows = []
+    with pytest.raises(Stop):
+        LatentODEForecaster(**TINY).fit(frame, checkpoint=tmp_path, progress=stop)
+    again = LatentODEForecaster(**TINY)
+    again.fit(frame, checkpoint=tmp_path, resume=True, progress=rows.append)
+    assert [(row["stage"], row["epoch"]) for row in rows] == [("latent_ode", 2)]
+    leaves = (jax.tree.leaves(one.predictor_.model) for one in (again, fitted))
+    for one, other in zip(*leaves, strict=True):
+        np.testing.assert_array_equal(one, other)
+    pandas.testing.assert_frame_equal(again.predict(), fitted.predict(), check_exact=True)
+    # A checkpoint belongs to its data and settings; others do not go on from it.
+    changed = frame.assign(level=frame.level + 1)
+    for data, settings in ((changed, TINY), (frame, TINY | {"seed": 1})):
+        with pytest.raises(InputError, match="other data or settings"):
+            LatentODEForecaster(**settings).fit(data, checkpoint=tmp_path, resume=True)
