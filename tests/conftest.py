@@ -14,6 +14,9 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+# With a cache of compiled programs, which only tests use, JAX 0.10.0 prints lines of C++ about the
+# features of the processor to the standard error; children get this too.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402

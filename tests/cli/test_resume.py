@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 
 from isocline.cli import main
+from isocline.cli.interrupts import stoppable
+from isocline.cli.progress import progress_of
 
-TINY = ["--epochs", "6", "--members", "1", "--hidden-size", "8", "--latent-size", "2"]
+SMALL = ["--members", "1", "--hidden-size", "8", "--latent-size", "2"]
+TINY = ["--epochs", "6", *SMALL]
 EXACT = ("forecast.csv", "backtest.csv", "model/weights.safetensors")
 
 
@@ -69,20 +74,81 @@ def test_a_stopped_run_goes_on_bitwise(isocline, process, tmp_path, small, whole
     assert same(out, whole)
 
 
-def test_a_run_stopped_while_it_compiles_ends_in_order(process, tmp_path, small):
-    """With nothing compiled before, the first epoch takes long: the signal comes in its midst."""
+# So long that no machine is through before the signal comes.
+ENDLESS = [*SMALL, "--epochs", "100000", "--patience", "100000"]
+
+
+def started(process, tmp_path, small, *options):
+    """A run whose training begins: its first checkpoint is there, of epoch 0."""
     out = tmp_path / "out"
-    arguments = ["forecast", small, "--horizon", "60d", "--no-report", *TINY, "--out", out]
-    child = process(*arguments, cache=tmp_path / "empty")
+    arguments = ["forecast", small, "--horizon", "60d", "--no-report", "--out", out]
+    child = process(*arguments, *options, cache=tmp_path / "empty")
     patience = time.monotonic() + 150
     while not (out / "checkpoints" / "latent_ode.safetensors").exists():
+        assert child.poll() is None, child.communicate()
         assert time.monotonic() < patience
         time.sleep(0.02)
-    time.sleep(1.5)
+    return child
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.7, 2.0])
+def test_a_run_stopped_while_it_compiles_ends_in_order(process, tmp_path, small, delay):
+    """With nothing compiled before, the first epoch takes long: the signal comes in its midst.
+
+    Should the exception get lost in there, the run ends after that epoch.
+    """
+    child = started(process, tmp_path, small, *ENDLESS)
+    time.sleep(delay)
     child.terminate()
-    _, error = child.communicate(timeout=120)
+    _, error = child.communicate(timeout=200)
     assert child.returncode == 1
-    assert "Stopped before the first epoch was done" in error
+    assert "error: Stopped" in error
+    assert "--resume --no-report" in error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_whose_exception_is_lost_stops_the_run_after_the_epoch(number):
+    """As C++ code does that calls back into Python: the exception is dropped, the wish is kept."""
+    with stoppable():
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+        report = progress_of(quiet=True)
+        with pytest.raises(KeyboardInterrupt):
+            report({"stage": "latent_ode", "epoch": 1})
+        assert report.last["epoch"] == 1
+    with stoppable():
+        report({"stage": "latent_ode", "epoch": 2})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_garbage_collection_strikes_right_after_it(number):
+    """Exceptions in callbacks of the collector are dropped; JAX has such a callback."""
+    rung = []
+
+    def callback(phase, _):
+        if not rung:
+            rung.append(phase)
+            signal.raise_signal(number)
+            sum(range(99))  # where the handler runs
+
+    gc.callbacks.append(callback)
+    try:
+        with stoppable(), pytest.raises(KeyboardInterrupt):
+            gc.collect()
+            time.sleep(5)
+    finally:
+        gc.callbacks.remove(callback)
+    assert rung
+
+
+def test_an_ignored_interrupt_stays_ignored():
+    """As in the background of a shell script, where Ctrl-C is for others."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stoppable():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_finished_run_can_be_resumed_and_changes_nothing(isocline, whole):

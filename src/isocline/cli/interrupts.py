@@ -1,29 +1,51 @@
-"""SIGTERM stops a run as Ctrl-C does."""
+"""Ctrl-C and SIGTERM stop a run, also where the exception that they raise gets lost."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
+
+
+_asked: list[int] = []  # the signals of this run
+_MOMENT = 0.01  # seconds
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Within, SIGTERM raises KeyboardInterrupt, so that both leave by the same way.
+    """Within, SIGTERM raises KeyboardInterrupt as Ctrl-C does, so that both leave by the same way.
 
     Checkpoints are replaced whole after every epoch: it does not matter where this strikes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _stop)
+    _asked.clear()
+    numbers = [signal.SIGTERM]
+    # Whoever starts a run in the background of a shell has it ignore Ctrl-C: so it stays.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, _stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stop_if_asked() -> None:
+    """Raise KeyboardInterrupt if a signal asked for it and the run still goes on.
+
+    An exception that strikes in a finalizer or a callback is dropped there: the run would go on as
+    if nobody had asked.
+    """
+    if _asked:
+        raise KeyboardInterrupt
 
 
 def leave(code: int) -> None:
@@ -38,6 +60,24 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def _stop(number: int, frame: object) -> None:
-    del number, frame
+def _stop(number: int, frame: FrameType | None) -> None:
+    _asked.append(number)
+    if _is_collecting(frame):
+        again = threading.Timer(_MOMENT, signal.raise_signal, (number,))
+        again.daemon = True
+        again.start()
+        return
     raise KeyboardInterrupt
+
+
+def _is_collecting(frame: FrameType | None) -> bool:
+    """Whether the garbage collector called this: Python drops exceptions there, with a traceback.
+
+    JAX has such a callback, and collects much while it traces: one signal in five fell into it.
+    """
+    codes = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+    while frame is not None:
+        if frame.f_code in codes:
+            return True
+        frame = frame.f_back
+    return False

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any, Protocol, Self
 
+from .interrupts import stop_if_asked
+
 _STAGES = {"latent_ode": "latent ODE", "gru": "GRU baseline"}
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -34,6 +36,7 @@ class _Silent:
     def __call__(self, row: Any) -> None:
         if isinstance(row, dict):
             self.last = row
+        stop_if_asked()
 
     def __enter__(self) -> Self:
         return self
