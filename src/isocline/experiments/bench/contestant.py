@@ -1,0 +1,204 @@
+"""A solver that stands ready for one problem: what every library must offer to be measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .problems import Problem
+
+
+class Contestant(Protocol):
+    """A library's solver, bound to a problem.
+
+    Attributes:
+        facts: what is known beside the times: steps, evaluations, bytes, the first call.
+    """
+
+    facts: dict[str, Any]
+
+    def end_state(self, tolerance: float) -> np.ndarray:
+        """The final state at a tolerance, NaN if the solve fails. Speed does not matter."""
+        ...
+
+    def settle(self, tolerance: float, first_calls: int) -> None:
+        """Compile for this tolerance, and measure the first call of the gradient."""
+        ...
+
+    def forward(self) -> Any:
+        """Solve; blocks until it is done."""
+        ...
+
+    def gradient(self) -> Any:
+        """Gradient of the sum of squares of the final state by state and parameters; blocks."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a solve in JAX is built for.
+
+    Attributes:
+        problem: what to solve.
+        field: its field, or a wrapper of it.
+        options: the solver's own.
+        attempts: steps that the solve is known to need, or None if nothing is known.
+        gradient: whether it will be differentiated.
+        tolerance: a number, where the library cannot take a traced one.
+    """
+
+    problem: Problem
+    field: Callable[[Any, Any, Any], Any]
+    options: dict[str, Any]
+    attempts: int | None = None
+    gradient: bool = False
+
+
+# A solve in JAX: `end(y0, args, tolerance) -> (final state, {"accepted", "attempts", ...})`.
+End = Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]]
+
+
+@dataclass
+class InJax:
+    """A solver of a library on JAX.
+
+    Attributes:
+        build: makes the solve.
+        static_tolerance: the library wants the tolerance before it traces.
+    """
+
+    problem: Problem
+    dtype: str
+    build: Callable[[Ask], End]
+    options: dict[str, Any]
+    static_tolerance: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._y0, self._args = self.problem.arrays(self.dtype)
+        self._search: Any = None
+        self._calls: dict[str, Any] = {}
+        self._tolerance = 0.0
+
+    def end_state(self, tolerance: float) -> np.ndarray:
+        if self._search is None or self.static_tolerance:
+            end = self.build(Ask(self.problem, self.problem.field, self.options))
+            self._search = jax.jit(self._closed(end, tolerance))
+        state, stats = self._search(self._y0, self._args, jnp.asarray(tolerance, self.dtype))
+        steps = {key: np.asarray(value) for key, value in stats.items()}
+        self.facts |= {key: float(np.mean(value)) for key, value in steps.items()}
+        if "attempts" in steps:
+            self.facts["most_attempts"] = int(np.max(steps["attempts"]))
+        return np.asarray(state)
+
+    def settle(self, tolerance: float, first_calls: int = 1) -> None:
+        self.end_state(tolerance)
+        self._tolerance = tolerance
+        self._search = None
+        forward, _ = self._compile("forward")
+        firsts = []
+        for _ in range(first_calls):
+            gradient, seconds = self._compile("gradient")
+            firsts.append(seconds)
+        self._calls = {"forward": forward, "gradient": gradient}
+        # The least of several: nothing makes a first call faster than it is.
+        self.facts["first_call"] = min(firsts, key=lambda seconds: sum(seconds.values()))
+        memory = gradient.memory_analysis()
+        self.facts["temp_bytes"] = None if memory is None else int(memory.temp_size_in_bytes)
+        self.facts["evaluations"] = self._count()
+
+    def forward(self) -> Any:
+        return jax.block_until_ready(self._calls["forward"](*self._inputs()))
+
+    def gradient(self) -> Any:
+        return jax.block_until_ready(self._calls["gradient"](*self._inputs()))
+
+    def _inputs(self) -> tuple[Any, ...]:
+        return self._y0, self._args, jnp.asarray(self._tolerance, self.dtype)
+
+    def _closed(self, end: End, tolerance: float) -> End:
+        if not self.static_tolerance:
+            return end
+        return lambda y0, args, _: end(y0, args, tolerance)
+
+    def _function(self, what: str, wrap: Callable[[Any], Any] = lambda field: field) -> Any:
+        """The forward solve or the gradient, as new functions all through: nothing is cached."""
+        inner = self.problem.field
+
+        def field(t: Any, y: Any, args: Any) -> Any:
+            return inner(t, y, args)
+
+        attempts = self.facts.get("most_attempts")
+        ask = Ask(self.problem, wrap(field), self.options, attempts, what == "gradient")
+        end = self._closed(self.build(ask), self._tolerance)
+        if what == "forward":
+            return lambda y0, args, tolerance: end(y0, args, tolerance)[0]
+
+        def loss(y0: Any, args: Any, tolerance: Any) -> Any:
+            return jnp.sum(end(y0, args, tolerance)[0] ** 2)
+
+        return jax.grad(loss, argnums=(0, 1))
+
+    def _compile(self, what: str) -> tuple[Any, dict[str, float]]:
+        """Trace, compile and run for the first time; with the seconds of each."""
+        jax.clear_caches()
+        inputs = self._inputs()
+        times = [time.perf_counter()]
+        traced = jax.jit(self._function(what)).trace(*inputs)
+        times.append(time.perf_counter())
+        compiled = traced.lower().compile()
+        times.append(time.perf_counter())
+        jax.block_until_ready(compiled(*inputs))
+        times.append(time.perf_counter())
+        return compiled, dict(
+            zip(("trace", "compile", "run"), np.diff(times).tolist(), strict=True)
+        )
+
+    def _count(self) -> dict[str, int | None]:
+        """Evaluations of the field that a solve and a gradient execute, counted as they run.
+
+        Those of a batch that moves together count once, whoever needed them.
+        """
+        counts: dict[str, int | None] = {}
+        for what in ("forward", "gradient"):
+            counter = Counter()
+            try:
+                jax.block_until_ready(jax.jit(self._function(what, counter.wrap))(*self._inputs()))
+                jax.effects_barrier()
+                counts[what] = counter.count
+            except Exception:  # a library may not take fields with side effects
+                counts[what] = None
+        return counts
+
+
+class Counter:
+    """Counts how often a field is evaluated inside a compiled program."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._tick = jax.custom_batching.custom_vmap(self._call)
+        self._tick.def_vmap(lambda _size, batched, t: (self._call(t), batched[0]))
+
+    def wrap(self, field: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+        """The field, counted; a vmapped one counts once for all."""
+
+        def counted(t: Any, y: Any, args: Any) -> Any:
+            # The state goes through the ticker, because time may not be batched where states are.
+            first = jax.lax.stop_gradient(jnp.ravel(jax.tree.leaves(y)[0])[0])
+            self._tick(first)
+            return field(t, y, args)
+
+        return counted
+
+    def _call(self, t: Any) -> Any:
+        jax.debug.callback(self._add)
+        return t
+
+    def _add(self) -> None:
+        self.count += 1

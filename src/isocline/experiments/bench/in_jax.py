@@ -1,0 +1,111 @@
+"""The solvers of libraries on JAX, ours first: each builds `end(y0, args, tolerance)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .contestant import Ask, End
+
+# Room for steps where it is not known how many there will be.
+MANY_STEPS = 16384
+
+
+def _most_steps(ask: Ask, default: int) -> int:
+    """The step limit to ask for: the library's own, or one that just fits if `fit` is set."""
+    if ask.attempts is None:
+        return MANY_STEPS
+    return ask.attempts + 2 if ask.options.get("fit") else max(default, ask.attempts)
+
+
+def isocline(ask: Ask) -> End:
+    """Options: method, adjoint, fit (max_steps as needed)."""
+    from isocline.ode import METHODS, solve
+
+    problem, options = ask.problem, ask.options
+    most, each = _most_steps(ask, 4096), METHODS[options["method"]].evaluations
+    settings: dict[str, Any] = {"batch": "independent", "args_axes": 0} if problem.lanes else {}
+
+    def end(y0: Any, args: Any, tolerance: Any) -> tuple[Any, dict[str, Any]]:
+        solution = solve(
+            ask.field,
+            y0,
+            [problem.t1],
+            args,
+            t0=problem.t0,
+            method=options["method"],
+            adjoint=options.get("adjoint", "auto"),
+            rtol=tolerance,
+            atol=tolerance * options.get("atol", 1.0),
+            max_steps=most,
+            on_failure="return",
+            **settings,
+        )
+        stats = solution.stats
+        counts = {
+            "accepted": stats.accepted,
+            "attempts": stats.accepted + stats.rejected,
+            "needed": 1 + stats.accepted * each,
+        }
+        return (solution.ys[:, -1] if problem.lanes else solution.ys[-1]), counts
+
+    return end
+
+
+def diffrax(ask: Ask) -> End:
+    """Options: solver, adjoint (names in Diffrax), fit (max_steps as needed)."""
+    import diffrax as dfx
+
+    problem, options = ask.problem, ask.options
+    solver = getattr(dfx, options["solver"])()
+    adjoint = getattr(dfx, options.get("adjoint", "RecursiveCheckpointAdjoint"))()
+    most = _most_steps(ask, 4096)
+    each = solver.tableau.num_stages - int(solver.tableau.fsal)
+
+    def one(y0: Any, args: Any, tolerance: Any) -> tuple[Any, dict[str, Any]]:
+        solution = dfx.diffeqsolve(
+            dfx.ODETerm(ask.field),
+            solver,
+            problem.t0,
+            problem.t1,
+            None,
+            y0,
+            args,
+            stepsize_controller=dfx.PIDController(
+                rtol=tolerance, atol=tolerance * options.get("atol", 1.0)
+            ),
+            saveat=dfx.SaveAt(t1=True),
+            max_steps=most,
+            adjoint=adjoint,
+            throw=False,
+        )
+        failed = solution.result != dfx.RESULTS.successful
+        counts = {
+            "accepted": solution.stats["num_accepted_steps"],
+            "attempts": solution.stats["num_steps"],
+            "needed": 1 + solution.stats["num_accepted_steps"] * each,
+        }
+        return jnp.where(failed, jnp.nan, solution.ys[0]), counts
+
+    return jax.vmap(one, in_axes=(0, 0, None)) if problem.lanes else one
+
+
+def jax_odeint(ask: Ask) -> End:
+    """`jax.experimental.ode.odeint`: Dormand-Prince 5, continuous adjoint. It counts no steps."""
+    from jax.experimental.ode import odeint
+
+    problem = ask.problem
+
+    def one(y0: Any, args: Any, tolerance: Any) -> Any:
+        times = jnp.asarray([problem.t0, problem.t1], y0.dtype)
+        atol = tolerance * ask.options.get("atol", 1.0)
+
+        def slope(y: Any, t: Any, args: Any) -> Any:
+            return ask.field(t, y, args)
+
+        return odeint(slope, y0, times, args, rtol=tolerance, atol=atol, mxstep=MANY_STEPS)[-1]
+
+    many = jax.vmap(one, in_axes=(0, 0, None)) if problem.lanes else one
+    return lambda y0, args, tolerance: (many(y0, args, tolerance), {})

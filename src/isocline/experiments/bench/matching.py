@@ -1,0 +1,92 @@
+"""Solvers are compared at the same achieved error, not at the same tolerance."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from .problems import Problem
+
+
+class Match(NamedTuple):
+    """A tolerance, and the error that it leads to."""
+
+    tolerance: float
+    error: float
+
+
+def match_error(
+    error_at: Callable[[float], float],
+    target: float,
+    tightest: float = 1e-12,
+    per_decade: int = 4,
+    halvings: int = 4,
+) -> Match | None:
+    """The loosest tolerance that reaches the target, or None if none does.
+
+    A loose tolerance that is right by luck does not count: the two tighter ones beside it on the
+    scan must reach the target as well.
+    """
+    grid = 10.0 ** (
+        -np.arange(per_decade, round(-per_decade * np.log10(tightest)) + 1) / per_decade
+    )
+    errors: list[float] = []
+    for tolerance in grid:
+        errors.append(error_at(float(tolerance)))
+        if len(errors) >= 3 and max(errors[-3:]) <= target:
+            break
+    else:
+        return None
+    found = len(errors) - 3
+    best = Match(float(grid[found]), errors[found])
+    loose = float(grid[found - 1]) if found else best.tolerance
+    for _ in range(halvings if found else 0):
+        middle = float(np.sqrt(loose * best.tolerance))
+        error = error_at(middle)
+        if error <= target:
+            best = Match(middle, error)
+        else:
+            loose = middle
+    return best
+
+
+def relative_error(problem: Problem, value: Any, truth: Float[np.ndarray, "..."]) -> float:
+    """Root mean square of the error, over that of the truth; infinite if the solve failed."""
+    scale = np.broadcast_to(np.asarray(problem.scale, float), np.shape(truth))
+    error = (np.asarray(value, float).reshape(truth.shape) - truth) / scale
+    size = np.sqrt(np.mean(error**2) / np.mean((truth / scale) ** 2))
+    return float(size) if np.isfinite(size) else float("inf")
+
+
+def reference(problem: Problem, dtype: str, rtol: float = 1e-11) -> Float[np.ndarray, "..."]:
+    """The final state in float64, by SciPy: nobody's code that is measured here.
+
+    The data are rounded to `dtype` first, as the solvers see them.
+    """
+    from scipy.integrate import solve_ivp
+
+    rounded = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (problem.y0, problem.args))
+    with jax.enable_x64(True):
+        y0, args = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64"), rounded)
+        batched = problem.batched_field()
+        slope = jax.jit(lambda t, y: batched(t, y.reshape(y0.shape), args).reshape(-1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            solved = solve_ivp(
+                lambda t, y: np.asarray(slope(t, y)),
+                (problem.t0, problem.t1),
+                np.asarray(y0).reshape(-1),
+                method="Radau" if problem.stiff else "DOP853",
+                rtol=rtol,
+                atol=rtol * 1e-2 * np.min(problem.scale),
+                t_eval=(problem.t1,),
+            )
+    if not solved.success:
+        raise RuntimeError(f"The reference of {problem.kind} failed: {solved.message}")
+    return solved.y[:, -1].reshape(np.shape(problem.y0))

@@ -1,0 +1,89 @@
+"""Forward and gradient of one solve: us and the peers, side by side, at the same achieved error.
+
+The cases are in `bench.cases`, the contestants in `bench.solvers`; `table.md` says how it was
+measured.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from isocline.errors import InputError
+
+from .bench.cases import CASES
+from .bench.measuring import Effort, measure
+from .bench.reporting import summary_rows, tables
+from .bench.solvers import SOLVERS, Solver
+from .results import versions, write_results
+
+PACKAGES = ("jaxlib", "equinox", "diffrax", "torch", "torchdiffeq", "torchode", "gradsolve")
+QUICK = Effort(repeats=5, first_calls=1)
+NOTE = (
+    "Every solver runs at the loosest tolerance that reaches the error target against a float64 "
+    "reference by SciPy. Seconds are medians of interleaved measurements, with quartiles, each of "
+    "at least 20 ms. NFE counts evaluations of the field (of the whole batch) in a forward solve. "
+    "The gradient is that of the sum of squares of the final state by initial state and "
+    "parameters. First call: trace, compile and run of the gradient in a fresh function, the least "
+    "of several. Temp: XLA's scratch memory of the gradient. The floor is a bare scan over as many "
+    "evaluations as the accepted steps need, checkpointed for the gradient; each row is held "
+    "against that for its own steps."
+)
+
+
+def run(
+    out: Path,
+    *,
+    quick: bool = False,
+    seeds: int | None = None,  # noqa: ARG001 - all experiments are called alike
+    progress: Callable[[dict[str, Any]], None] | None = None,
+    cases: Sequence[str] | None = None,
+    solvers: Sequence[Solver] | None = None,
+    effort: Effort | None = None,
+) -> dict[str, Any]:
+    """Measure; results are written after every case.
+
+    Args:
+        out: folder of results.json, table.md and the figures.
+        quick: few solvers and repeats, on the cases that are marked for it.
+        progress: called with a row at every step.
+        cases: names of cases, all if not given.
+        solvers: rows to use, those of `SOLVERS` if not given.
+        effort: how much to measure.
+    """
+    chosen = _chosen(cases, quick)
+    rows = [row for row in solvers or SOLVERS if row.quick or not quick or solvers]
+    effort = effort or (QUICK if quick else Effort())
+    present = [row for row in rows if row.installed()]
+    absent = sorted({row.library for row in rows if not row.installed()})
+    measured: list[dict[str, Any]] = []
+    results: dict[str, Any] = {}
+    for number, name in enumerate(chosen, start=1):
+
+        def say(text: str, number: int = number) -> None:
+            if progress is not None:
+                progress({"stage": text, "epoch": number, "epochs": len(chosen)})
+
+        measured.append(measure(name, CASES[name], present, effort, say))
+        results = {
+            "note": NOTE,
+            "missing": absent,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "versions": versions(*PACKAGES),
+            "summary": [row for one in measured for row in summary_rows(one)],
+            "cases": measured,
+        }
+        left = f"Not installed, left out: {', '.join(absent)}." if absent else ""
+        write_results(out, results, "\n\n".join(filter(None, (NOTE, left, tables(measured)))))
+    kept = ("summary", "missing")
+    return {key: results[key] for key in kept} | {"out": str(out)}
+
+
+def _chosen(cases: Sequence[str] | None, quick: bool) -> list[str]:
+    unknown = set(cases or ()) - set(CASES)
+    if unknown:
+        raise InputError(f"There is no case {sorted(unknown)[0]!r}; there are: {', '.join(CASES)}.")
+    return list(cases or [name for name, case in CASES.items() if case.quick or not quick])
