@@ -1,6 +1,9 @@
-"""Figures of forecasts, and one self-contained HTML page about a run."""
+"""One self-contained HTML page about a run, and a picture of its forecasts.
 
-from .figures import forecast_figure
-from .page import report_page
+Both need matplotlib, and the page Jinja2: the extra `plot`.
+"""
 
-__all__ = ["forecast_figure", "report_page"]
+from __future__ import annotations
+
+from .page import report_page as report_page
+from .picture import forecast_figure as forecast_figure

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from isocline.data import SeriesTable
 
 from .bands import Band
-from .svg import settings
+from .svg import ROLES, settings
 from .words import zone
 
 _FONT = 10.5
@@ -117,7 +117,21 @@ def plain_axis(axes: Axes, most: int = 6) -> None:
     axes.xaxis.set_major_formatter(formatter)
 
 
-def dots(axes: Axes, x: np.ndarray, y: np.ndarray, *, color: str, size: float = 3.6, zorder: float = 3) -> None:
+def label_bottom(axes: Axes, text: str) -> None:
+    """Numbers along the bottom, and what they are."""
+    plain_axis(axes)
+    axes.set_xlabel(text, color=ROLES["muted"], fontsize=_FONT, labelpad=3)
+    fit_margins(axes, below=44)
+
+
+def upright(axes: Axes, where: float, colours: Mapping[str, str]) -> None:
+    """A dashed line that marks a time, or an epoch."""
+    axes.axvline(where, color=colours["muted"], linewidth=0.8, linestyle=(0, (2, 2)))
+
+
+def dots(
+    axes: Axes, x: np.ndarray, y: np.ndarray, *, color: str, size: float = 3.6, zorder: float = 3
+) -> None:
     """Round dots as one path of empty strokes: a tenth of the bytes of markers."""
     seen = np.isfinite(x) & np.isfinite(y)
     if not seen.any():
@@ -126,7 +140,13 @@ def dots(axes: Axes, x: np.ndarray, y: np.ndarray, *, color: str, size: float = 
     path = Path(corners, np.tile([Path.MOVETO, Path.LINETO], int(seen.sum())))
     path.should_simplify = False
     patch = PathPatch(
-        path, fill=False, edgecolor=color, linewidth=size, capstyle="round", zorder=zorder, snap=False
+        path,
+        fill=False,
+        edgecolor=color,
+        linewidth=size,
+        capstyle="round",
+        zorder=zorder,
+        snap=False,
     )
     axes.add_patch(patch)
 
@@ -146,12 +166,13 @@ def observations(axes: Axes, times: np.ndarray, values: np.ndarray, color: str) 
 
 def forecast_band(axes: Axes, band: Band, color: str) -> None:
     """Mean and both bands; one time alone gets bars."""
+    alone = len(band) == 1
     for low, high, alpha, width in (("q05", "q95", 0.20, 3), ("q25", "q75", 0.36, 7)):
-        lower, upper = band.quantiles[low], band.quantiles[high]
-        if len(band) > 1:
-            axes.fill_between(band.times, lower, upper, color=color, alpha=alpha, linewidth=0, zorder=2)
+        ends = band.times, band[low], band[high]
+        if alone:
+            axes.vlines(*ends, color=color, alpha=alpha, linewidth=width, zorder=2)
         else:
-            axes.vlines(band.times, lower, upper, color=color, alpha=alpha, linewidth=width, zorder=2)
-    axes.plot(band.times, band.mean, color=color, linewidth=1.8, zorder=4)
-    if len(band) == 1:
-        dots(axes, band.times, band.mean, color=color, size=6, zorder=4)
+            axes.fill_between(*ends, color=color, alpha=alpha, linewidth=0, zorder=2)
+    axes.plot(band.times, band["mean"], color=color, linewidth=1.8, zorder=4)
+    if alone:
+        dots(axes, band.times, band["mean"], color=color, size=6, zorder=4)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas
 
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
+BASELINES = ("persistence", "seasonal_naive", "climatology", "gru")
+_OTHERS = ("mean", "observed", *QUANTILES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,20 +22,35 @@ class Band:
     """Rows of one series and channel, in order of origin and time.
 
     Args:
-        times, mean: of each row.
-        quantiles: by the names in `QUANTILES`.
+        times: of each row.
         origins: of each row; NaN in a forecast.
-        observed: what was observed later; NaN where nothing was, and in a forecast.
+        columns: mean, observed (NaN where nothing was, and in a forecast), those of `QUANTILES`,
+            and the means of those `BASELINES` that the frame has.
     """
 
     times: np.ndarray
-    mean: np.ndarray
-    quantiles: dict[str, np.ndarray]
     origins: np.ndarray
-    observed: np.ndarray
+    columns: dict[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self.columns[column]
+
+    @property
+    def lead(self) -> np.ndarray:
+        """Times since the origins."""
+        return self.times - self.origins
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """All values that a figure must have room for."""
+        return np.concatenate([self[name] for name in _OTHERS])
+
+    def inside(self, low: str, high: str) -> np.ndarray:
+        """Whether each observed value lies between two quantiles; those not observed do not."""
+        return (self["observed"] >= self[low]) & (self["observed"] <= self[high])
 
     def at(self, origin: float) -> Band:
         """The rows of one origin."""
@@ -41,50 +58,42 @@ class Band:
 
     def where(self, rows: np.ndarray) -> Band:
         """Some of the rows."""
-        parts = {name: values[rows] for name, values in self.quantiles.items()}
-        return Band(
-            self.times[rows], self.mean[rows], parts, self.origins[rows], self.observed[rows]
-        )
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return Band(self.times[rows], self.origins[rows], columns)
+
+
+def joined(found: list[Band]) -> Band:
+    """The rows of several bands of one frame, one after another."""
+    return Band(
+        np.concatenate([band.times for band in found]),
+        np.concatenate([band.origins for band in found]),
+        {name: np.concatenate([band[name] for band in found]) for name in found[0].columns},
+    )
 
 
 def bands(frame: pandas.DataFrame, table: SeriesTable) -> dict[tuple[str, str], Band]:
-    """The bands of a frame by series and channel; its cells may be text, as read from a CSV file."""
+    """The bands of a frame by series and channel; times may be text, as read from a CSV file."""
     if not len(frame):
         return {}
-    names = frame["series"].fillna("").astype(str).to_numpy(object)
-    channels = frame["channel"].astype(str).to_numpy(object)
-    times = numbers_of(table, frame["time"])
-    origins = numbers_of(table, frame["origin"]) if "origin" in frame else np.full(len(times), np.nan)
-    columns = {
-        name: frame[name].to_numpy(np.float64) if name in frame else np.full(len(times), np.nan)
-        for name in ("mean", "observed", *QUANTILES)
-    }
-    order = np.lexsort((times, origins))
+    missing = np.full(len(frame), np.nan)
+    whole = Band(
+        numbers_of(table, frame["time"]),
+        numbers_of(table, frame["origin"]) if "origin" in frame else missing,
+        {name: frame[name].to_numpy(np.float64) if name in frame else missing for name in _OTHERS}
+        | {name: frame[name].to_numpy(np.float64) for name in BASELINES if name in frame},
+    )
+    # A series without a name is an empty cell in a CSV file.
+    keys = list(zip(frame["series"].fillna("").astype(str), frame["channel"].astype(str)))
     rows: dict[tuple[str, str], list[int]] = {}
-    for row in order:
-        rows.setdefault((names[row], channels[row]), []).append(int(row))
-    return {
-        key: Band(
-            times[found],
-            columns["mean"][found],
-            {name: columns[name][found] for name in QUANTILES},
-            origins[found],
-            columns["observed"][found],
-        )
-        for key, found in rows.items()
-    }
+    for row in np.lexsort((whole.times, whole.origins)):
+        rows.setdefault(keys[row], []).append(row)
+    return {key: whole.where(np.array(found)) for key, found in rows.items()}
 
 
 def numbers_of(table: SeriesTable, labels: pandas.Series) -> np.ndarray:
     """Times of a frame on the time axis."""
-    if getattr(labels.dt, "tz", None) is not None if hasattr(labels, "dt") else False:
-        labels = labels.dt.tz_convert("UTC").dt.tz_localize(None)
-    values = labels.to_numpy()
     if table.axis.kind == "number":
-        return values.astype(np.float64)
-    return table.axis.to_number(values)
-
-
-def value_of(table: SeriesTable, channel: str) -> int:
-    """The position of a channel."""
-    return table.channels.index(channel)
+        return labels.to_numpy(np.float64)
+    if getattr(labels.dtype, "tz", None) is not None:
+        labels = labels.dt.tz_convert("UTC").dt.tz_localize(None)
+    return table.axis.to_number(labels.to_numpy())

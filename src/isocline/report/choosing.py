@@ -1,4 +1,4 @@
-"""What is shown where there is more than a page can show: even choices, so that nobody picks cherries."""
+"""What is shown of more than a page can show: even choices, so that nobody picks cherries."""
 
 from __future__ import annotations
 

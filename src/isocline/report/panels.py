@@ -2,88 +2,104 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from isocline.data import Series, SeriesTable
 
-from .axes import Size, fit_margins, forecast_band, new_axes, observations, time_axis, value_axis
-from .axes import dots as draw_dots
+from .axes import (
+    Size,
+    dots,
+    fit_margins,
+    forecast_band,
+    new_axes,
+    observations,
+    time_axis,
+    upright,
+    value_axis,
+)
 from .bands import Band
 from .choosing import apart
-from .svg import ROLES, to_svg
+from .svg import ROLES, Panel, to_svg
 from .words import moment, name_of, number
 
 _HORIZONS, _FEWEST, _MOST = 6.0, 30, 400
 
 
-def forecast_panel(
-    table: SeriesTable, one: Series, channel: str, band: Band | None, size: Size, name: str
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Subject:
+    """What a panel is about: one channel of one series of a table."""
+
+    table: SeriesTable
+    series: Series
+    channel: str
+
+    @property
+    def values(self) -> np.ndarray:
+        """Of the channel, NaN where it was not observed."""
+        return self.series.values[:, self.table.channels.index(self.channel)]
+
+
+def forecast_panel(subject: Subject, band: Band, sizes: Sequence[Size], name: str) -> Panel:
     """The last part of what was observed, and the forecast."""
-    values = one.values[:, table.channels.index(channel)]
-    reach = float(band.times[-1] - one.times[-1]) if band is not None and len(band) else 0.0
-    first = _beginning(one.times, reach)
-    last = max(float(one.times[-1]) + reach, first)
-    shown = one.times >= first
-    axes = new_axes(size, ROLES)
-    observations(axes, one.times[shown], values[shown], ROLES["ink"])
-    parts = [values[shown]]
-    if band is not None:
-        forecast_band(axes, band, ROLES["model"])
-        parts += [band.mean, *band.quantiles.values()]
-    axes.axvline(one.times[-1], color=ROLES["muted"], linewidth=0.8, linestyle=(0, (2, 2)))
-    _finish(axes, table, np.concatenate(parts), (first, last), size)
-    said = _last_seen(table, one.times, values)
-    ahead = _ends(table, band)
-    label = f"{name_of(one.name)}, {channel}: {said} {ahead}"
-    return {
-        "title": name_of(one.name) if one.name else channel,
-        "channel": channel if one.name else "",
-        "note": f"{said} {ahead}",
-        "svg": to_svg(axes.figure, name, label),
-    }
+    times = subject.series.times
+    last = float(times[-1])
+    first = _beginning(times, float(band.times[-1]) - last)
+    note = f"{_last_seen(subject)} {_last_forecast(subject.table, band)}"
+    return _panel(subject, {last: band}, first, note, sizes, name)
 
 
 def backtest_panel(
-    table: SeriesTable, one: Series, channel: str, band: Band, size: Size, name: str, horizon: float
-) -> dict[str, Any] | None:
+    subject: Subject, band: Band, sizes: Sequence[Size], name: str, *, horizon: float
+) -> Panel:
     """Forecasts from a few origins, over what was then observed."""
-    origins = apart(band.origins, horizon)
-    if not len(origins):
-        return None
-    values = one.values[:, table.channels.index(channel)]
-    runs = [band.at(origin) for origin in origins]
-    last = max(float(run.times[-1]) for run in runs)
-    first = min(origins[0] - 2 * horizon, float(runs[0].times[0]))
-    shown = (one.times >= first) & (one.times <= last)
-    asked = np.concatenate([run.times for run in runs])
-    past = shown & ~np.isin(one.times, asked)
+    runs = {float(origin): band.at(origin) for origin in apart(band.origins, horizon)}
+    first = max(min(runs) - 2 * horizon, float(subject.series.times[0]))
+    return _panel(subject, runs, first, _hits(list(runs.values())), sizes, name)
+
+
+def _panel(
+    subject: Subject,
+    runs: dict[float, Band],
+    first: float,
+    note: str,
+    sizes: Sequence[Size],
+    name: str,
+) -> Panel:
+    """What was observed from `first` on, and the forecasts by their origins."""
+    title = name_of(subject.series.name)
+    label = f"{title}, {subject.channel}: {note}"
+    figures = [_draw(subject, runs, first, size).figure for size in sizes]
+    svgs = [to_svg(figure, f"{name}-{index}", label) for index, figure in enumerate(figures)]
+    if not subject.series.name:
+        return Panel(name_of(subject.channel), tuple(svgs), note=note)
+    return Panel(title, tuple(svgs), name_of(subject.channel), note)
+
+
+def _draw(subject: Subject, runs: dict[float, Band], first: float, size: Size) -> Axes:
+    times, values = subject.series.times, subject.values
+    last = max(float(run.times[-1]) for run in runs.values())
+    asked = np.concatenate([run.times for run in runs.values()])
+    shown = (times >= first) & (times <= last)
+    # What was forecast is drawn with the forecast, in a colour of its own.
+    past = shown & ~np.isin(times, asked)
     axes = new_axes(size, ROLES)
-    line = np.where(shown, values, np.nan)
-    observations(axes, one.times[past], line[past], ROLES["ink"])
-    parts = [values[shown]]
-    for origin, run in zip(origins, runs, strict=True):
-        axes.axvline(origin, color=ROLES["muted"], linewidth=0.8, linestyle=(0, (2, 2)))
+    observations(axes, times[past], values[past], ROLES["ink"])
+    for origin, run in runs.items():
+        upright(axes, origin, ROLES)
         forecast_band(axes, run, ROLES["model"])
-        draw_dots(axes, run.times, run.observed, color=ROLES["truth"], size=4.6, zorder=5)
-        parts += [run.mean, run.observed, *run.quantiles.values()]
-    first = max(first, float(one.times[0]))
-    _finish(axes, table, np.concatenate(parts), (min(first, origins[0]), last), size)
-    note = _hits(runs)
-    label = f"{name_of(one.name)}, {channel}: forecasts from {len(origins)} past origins. {note}"
-    return {
-        "title": name_of(one.name) if one.name else channel,
-        "channel": channel if one.name else "",
-        "note": note,
-        "svg": to_svg(axes.figure, name, label),
-    }
+        dots(axes, run.times, run["observed"], color=ROLES["truth"], size=4.6, zorder=5)
+    time_axis(axes, subject.table, min(first, *runs), last, most=9 if size.width > 600 else 5)
+    value_axis(axes, np.concatenate([values[shown], *(run.drawn for run in runs.values())]))
+    fit_margins(axes)
+    return axes
 
 
 def _beginning(times: np.ndarray, reach: float) -> float:
-    """Where the history that is shown begins: long enough to see its course, and not the forecast shrunk."""
+    """Where the history that is shown begins: its course is seen, and the forecast not shrunk."""
     if len(times) < 2:
         return float(times[0]) - max(reach, 1.0)
     spacing = float(np.median(np.diff(times)))
@@ -92,35 +108,24 @@ def _beginning(times: np.ndarray, reach: float) -> float:
     return max(wanted, float(times[-min(_MOST, len(times))]), float(times[0]))
 
 
-def _finish(axes: Axes, table: SeriesTable, values: np.ndarray, ends: tuple[float, float], size: Size) -> None:
-    time_axis(axes, table, *ends, most=9 if size.width > 600 else 5)
-    value_axis(axes, values)
-    fit_margins(axes)
-
-
-def _last_seen(table: SeriesTable, times: np.ndarray, values: np.ndarray) -> str:
+def _last_seen(subject: Subject) -> str:
+    values = subject.values
     seen = np.flatnonzero(np.isfinite(values))
     if not len(seen):
         return "Never observed."
-    return f"Last observed {number(values[seen[-1]])} ({moment(table, float(times[seen[-1]]))})."
+    when = moment(subject.table, float(subject.series.times[seen[-1]]))
+    return f"Last observed {number(values[seen[-1]])} ({when})."
 
 
-def _ends(table: SeriesTable, band: Band | None) -> str:
-    if band is None or not len(band):
-        return "Not asked for."
-    low, high = band.quantiles["q05"][-1], band.quantiles["q95"][-1]
-    return (
-        f"Forecast {number(float(band.mean[-1]))} ({moment(table, float(band.times[-1]))}), "
-        f"90 % between {number(float(low))} and {number(float(high))}."
-    )
+def _last_forecast(table: SeriesTable, band: Band) -> str:
+    mean, low, high = (number(float(band[name][-1])) for name in ("mean", "q05", "q95"))
+    when = moment(table, float(band.times[-1]))
+    return f"Forecast {mean} ({when}), 90 % between {low} and {high}."
 
 
 def _hits(runs: list[Band]) -> str:
-    observed = np.concatenate([run.observed for run in runs])
-    inside = [
-        (run.observed >= run.quantiles["q05"]) & (run.observed <= run.quantiles["q95"]) for run in runs
-    ]
-    seen = int(np.isfinite(observed).sum())
+    seen = sum(int(np.isfinite(run["observed"]).sum()) for run in runs)
     if not seen:
         return "Nothing was observed after these origins."
-    return f"{int(np.concatenate(inside).sum())} of {seen} observed values lie in the 90 % band."
+    inside = sum(int(run.inside("q05", "q95").sum()) for run in runs)
+    return f"{inside} of {seen} observed values lie in the 90 % band."

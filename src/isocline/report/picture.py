@@ -1,4 +1,4 @@
-"""The picture of the README: a few series, a forecast from a past origin, and what was observed later."""
+"""The picture of the README: a forecast of each of a few series, and what was observed later."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from isocline.data import Series, SeriesTable
+from isocline.data import SeriesTable
 from isocline.errors import InputError
 
-from .axes import dots, dress, forecast_band, observations, time_axis, value_axis
+from .axes import dots, dress, forecast_band, observations, time_axis, upright, value_axis
 from .bands import Band, bands
 from .choosing import evenly
+from .panels import Subject
 from .svg import LIGHT, settings
 from .words import moment, name_of
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import pandas
 
 _HISTORY = 5.0  # horizons
+_SERIES = 3  # that are shown if none are named
 
 
 def forecast_figure(
@@ -36,7 +39,7 @@ def forecast_figure(
     unit: str = "",
     size: tuple[float, float] = (9.6, 5.6),
 ) -> Figure:
-    """Forecasts of a backtest, each from the earliest origin of its series with the most to compare with.
+    """Forecasts of a backtest, each from the origin after which most was observed.
 
     Args:
         table: the data.
@@ -51,22 +54,17 @@ def forecast_figure(
         InputError: a series or channel has no backtest.
     """
     channel = channel or table.channels[0]
-    found = {name: band for (name, part), band in bands(backtest, table).items() if part == channel}
-    names = list(series) if series else evenly(list(found), 3)
-    unknown = [name for name in names if name not in found]
-    if unknown or not names:
-        of = f"the series {unknown[0]!r} of " if unknown else ""
-        raise InputError(f"The backtest has no forecast of {of}channel {channel!r}.")
+    found = _chosen(bands(backtest, table), series, channel)
     by_name = {one.name: one for one in table.series}
+    titles = titles or {}
     with matplotlib.rc_context(settings()):
         figure = Figure(figsize=size, dpi=160, facecolor=LIGHT["paper"])
-        for index, name in enumerate(names):
-            axes = figure.add_subplot(len(names), 1, index + 1)
+        for index, (name, band) in enumerate(found.items()):
+            axes = figure.add_subplot(len(found), 1, index + 1)
             dress(axes, LIGHT)
-            _draw(axes, table, by_name[name], channel, found[name])
-            axes.set_title(
-                name_of((titles or {}).get(name, name)), loc="left", fontsize=11, color=LIGHT["ink"], pad=5
-            )
+            _draw(axes, Subject(table, by_name[name], channel), band)
+            title = name_of(titles.get(name, name))
+            axes.set_title(title, loc="left", fontsize=11, color=LIGHT["ink"], pad=5)
             axes.set_ylabel(unit or channel, color=LIGHT["muted"], fontsize=10)
         figure.align_ylabels()
         _legend(figure)
@@ -75,28 +73,45 @@ def forecast_figure(
     return figure
 
 
-def _draw(axes, table: SeriesTable, one: Series, channel: str, band: Band) -> None:
+def _chosen(
+    tested: dict[tuple[str, str], Band], series: Sequence[str] | None, channel: str
+) -> dict[str, Band]:
+    """The bands of the channel of those series, or of three of all."""
+    found = {name: band for (name, part), band in tested.items() if part == channel}
+    names = evenly(list(found), _SERIES) if series is None else list(series)
+    if not names:
+        raise InputError(f"The backtest has no forecast of channel {channel!r}.")
+    for name in names:
+        if name not in found:
+            raise InputError(
+                f"The backtest has no forecast of the series {name!r} of channel {channel!r}."
+            )
+    return {name: found[name] for name in names}
+
+
+def _draw(axes: Axes, subject: Subject, band: Band) -> None:
     run = band.at(_telling(band))
+    times, values, table = subject.series.times, subject.values, subject.table
     origin, last = float(run.origins[0]), float(run.times[-1])
-    values = one.values[:, table.channels.index(channel)]
-    first = max(origin - _HISTORY * (last - origin), float(one.times[0]))
-    shown = (one.times >= first) & (one.times <= origin)
-    observations(axes, one.times[shown], values[shown], LIGHT["ink"])
+    first = max(origin - _HISTORY * (last - origin), float(times[0]))
+    shown = (times >= first) & (times <= origin)
+    observations(axes, times[shown], values[shown], LIGHT["ink"])
     forecast_band(axes, run, LIGHT["model"])
-    dots(axes, run.times, run.observed, color=LIGHT["truth"], size=5.5, zorder=5)
-    axes.axvline(origin, color=LIGHT["muted"], linewidth=0.8, linestyle=(0, (2, 2)))
+    dots(axes, run.times, run["observed"], color=LIGHT["truth"], size=5.5, zorder=5)
+    upright(axes, origin, LIGHT)
     axes.annotate(
-        f"forecast from {moment(table, origin).split(' ')[0]}", (origin, 1), (-4, -3), color=LIGHT["muted"],
-        xycoords=("data", "axes fraction"), textcoords="offset points", ha="right", va="top", fontsize=9,
+        f"forecast from {moment(table, origin).split(' ')[0]}", (origin, 1), (-4, -3),
+        xycoords=("data", "axes fraction"), textcoords="offset points", ha="right", va="top",
+        color=LIGHT["muted"], fontsize=9,
     )  # fmt: skip
     time_axis(axes, table, first, last, most=9)
-    value_axis(axes, np.concatenate([values[shown], run.observed, run.mean, *run.quantiles.values()]), most=4)
+    value_axis(axes, np.concatenate([values[shown], run.drawn]), most=4)
 
 
 def _telling(band: Band) -> float:
     """The earliest of the origins after which most was observed."""
     origins = np.unique(band.origins)
-    seen = [int(np.isfinite(band.at(origin).observed).sum()) for origin in origins]
+    seen = [int(np.isfinite(band.at(origin)["observed"]).sum()) for origin in origins]
     return float(origins[int(np.argmax(seen))])
 
 

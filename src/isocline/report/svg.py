@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 import io
 import re
+from dataclasses import dataclass
 
 import matplotlib
-from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -49,7 +49,22 @@ def settings() -> dict[str, object]:
     return defaults | _SETTINGS
 
 
-def to_svg(figure: Figure, name: str, label: str) -> Markup:
+@dataclass(frozen=True)
+class Panel:
+    """A figure of the page with its caption.
+
+    Args:
+        title, channel, note: any text; the template escapes it.
+        svgs: of `to_svg`: the same figure drawn once, or first wide and then narrow.
+    """
+
+    title: str
+    svgs: tuple[str, ...]
+    channel: str = ""
+    note: str = ""
+
+
+def to_svg(figure: Figure, name: str, label: str) -> str:
     """The figure as an SVG element.
 
     Args:
@@ -71,7 +86,7 @@ def to_svg(figure: Figure, name: str, label: str) -> Markup:
         f'<svg class="plot" viewBox="0 0 {float(size[1]):g} {float(size[2]):g}" role="img" '
         f'aria-label="{html.escape(label, quote=True)}">'
     )
-    return Markup(head + _cleaned(body, name) + "</svg>")
+    return head + _cleaned(body, name) + "</svg>"
 
 
 def _cleaned(body: str, name: str) -> str:
@@ -80,9 +95,7 @@ def _cleaned(body: str, name: str) -> str:
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
     used = set(re.findall(r'(?:href="|url\()#([\w-]+)', body))
     # Groups are named alike in all figures, but an id may occur only once in a page.
-    body = re.sub(
-        r' id="([\w-]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body
-    )
+    body = re.sub(r' id="([\w-]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
     body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
     body = body.replace("url(#", f"url(#{name}-")
     body = re.sub(r"(font(?:-family)?: [^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1var(--sans)", body)

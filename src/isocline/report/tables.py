@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,19 @@ import numpy as np
 from isocline.data import Series, SeriesTable
 
 from .choosing import evenly
-from .words import count, finite, label_of, moment, name_of, number, percent, seconds, signed, span
+from .words import (
+    count,
+    finite,
+    label_of,
+    listed,
+    moment,
+    name_of,
+    number,
+    percent,
+    seconds,
+    signed,
+    span,
+)
 
 # Score, its heading, and the value it should be near (None: the lower the better).
 SCORES = (
@@ -21,6 +34,7 @@ SCORES = (
     ("coverage_90", "Inside 90 % band", 0.9),
 )
 _MOST_ROWS = 200
+_GOOD_COVERAGE = (0.85, 0.95)
 _ERRORS = tuple(entry for entry in SCORES if entry[2] is None)
 
 
@@ -52,82 +66,109 @@ def _best(methods: dict[str, dict[str, Any]], key: str, nominal: float | None) -
     return {name for name, distance in off.items() if distance <= least * (1 + 1e-9)}
 
 
-def rivals(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each error score, the best baseline and by what share the model's error is lower than its."""
-    found = []
+@dataclass(frozen=True)
+class Rival:
+    """The best baseline in one error score, and the share by which the model's error is lower."""
+
+    score: str
+    name: str
+    gain: float
+
+    @property
+    def tone(self) -> str:
+        """How the model stands: better, worse or, where a table would show no difference, same."""
+        return "same" if abs(self.gain) < 0.0005 else "better" if self.gain > 0 else "worse"
+
+    @property
+    def words(self) -> str:
+        """Such as "RMSE (3.1 % lower than that of the GRU)"."""
+        if self.tone == "same":
+            return f"{self.score} ({self.name})"
+        side = "lower" if self.gain > 0 else "higher"
+        return f"{self.score} ({percent(abs(self.gain), 1)} {side} than that of {self.name})"
+
+
+def rivals(metrics: dict[str, Any]) -> list[Rival]:
+    """The rival in each error score that both the model and a baseline have."""
     model = metrics.get("model") or {}
+    found = []
     for key, head, _ in _ERRORS:
         scores = {
             name: entry[key]
             for name, entry in (metrics.get("baselines") or {}).items()
             if entry and finite(entry.get(key))
         }
-        if not scores or not finite(model.get(key)):
-            continue
-        name = min(scores, key=lambda one: scores[one])
-        gain = 1 - model[key] / scores[name] if scores[name] > 0 else 0.0
-        found.append({"key": key, "head": head, "rival": label_of(name), "gain": gain})
+        if scores and finite(model.get(key)):
+            name = min(scores, key=lambda one: scores[one])
+            gain = 1 - model[key] / scores[name] if scores[name] > 0 else 0.0
+            found.append(Rival(head, label_of(name), gain))
     return found
 
 
 def verdict(metrics: dict[str, Any]) -> dict[str, str]:
-    """How the model stands against the best baseline: a tone, and a sentence."""
+    """How the model stands against the best baselines: a tone, and sentences."""
     found = rivals(metrics)
     if not found:
         return {"tone": "unknown", "text": "There are no baseline scores to compare with."}
-    won = [one for one in found if one["gain"] >= 0.0005]
-    lost = [one for one in found if one["gain"] <= -0.0005]
-    text = []
-    if won:
-        text.append(f"Better than every baseline in {_listed(won, 'lower than that of')}.")
-    if lost:
-        text.append(f"Not better in {_listed(lost, 'higher than that of')}.")
-    for one in found:
-        if one not in won and one not in lost:
-            text.append(f"As good as {one['rival']} in {one['head']}.")
-    tone = "better" if not lost and won else "worse" if not won else "mixed"
-    return {"tone": tone, "text": " ".join(text)}
-
-
-def _listed(found: list[dict[str, Any]], than: str) -> str:
-    parts = [
-        f"{one['head']} ({percent(abs(one['gain']), 1)} {than} {one['rival']})" for one in found
-    ]
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    beginnings = {
+        "better": "Better than every baseline in",
+        "worse": "Not better in",
+        "same": "As good as the best baseline in",
+    }
+    said = {tone: [one.words for one in found if one.tone == tone] for tone in beginnings}
+    sentences = [f"{beginnings[tone]} {listed(words)}." for tone, words in said.items() if words]
+    tones = {one.tone for one in found} - {"same"} or {"same"}
+    return {"tone": tones.pop() if len(tones) == 1 else "mixed", "text": " ".join(sentences)}
 
 
 def cards(metrics: dict[str, Any], robustness: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """The few numbers at the top."""
     made = []
     for one in rivals(metrics):
-        if one["key"] == "mae":
-            continue
-        side = "lower" if one["gain"] >= 0 else "higher"
-        tone = "better" if one["gain"] >= 0.0005 else "worse"
-        text = f"{one['head']} {side} than the best baseline, {one['rival']}"
-        made.append({"value": percent(abs(one["gain"]), 1), "text": text, "tone": tone})
-    covered = (metrics.get("model") or {}).get("coverage_90")
-    if finite(covered):
-        tone = "better" if 0.85 <= covered <= 0.95 else "worse"
-        text = "of what was observed later lay in the 90 % band (it should be 85 to 95 %)"
-        made.append({"value": percent(covered), "text": text, "tone": tone})
+        if one.score != "MAE":  # it hardly ever differs from the RMSE in what it says
+            side = "lower" if one.gain >= 0 else "higher"
+            text = f"{one.score} {side} than the best baseline, {one.name}"
+            made.append({"value": percent(abs(one.gain), 1), "text": text, "tone": one.tone})
+    return made + _coverage_card(metrics) + _deletion_card(robustness)
+
+
+def _coverage_card(metrics: dict[str, Any]) -> list[dict[str, str]]:
+    covered = _covered(metrics)
+    if not finite(covered):
+        return []
+    low, high = _GOOD_COVERAGE
+    text = (
+        f"of what was observed later lay in the 90 % band (it should be {100 * low:.0f} to "
+        f"{percent(high)})"
+    )
+    tone = "better" if low <= covered <= high else "worse"
+    return [{"value": percent(covered), "text": text, "tone": tone}]
+
+
+def _deletion_card(robustness: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     most = max(robustness, key=lambda row: row.get("deleted") or 0.0, default={})
-    if most.get("deleted") and finite(most.get("increase")):
-        text = f"RMSE when {percent(most['deleted'])} of the observations are deleted"
-        made.append({"value": signed(most["increase"]), "text": text, "tone": "plain"})
-    return made
+    if not most.get("deleted") or not finite(most.get("increase")):
+        return []
+    text = f"RMSE when {percent(most['deleted'])} of the observations are deleted"
+    return [{"value": signed(most["increase"]), "text": text, "tone": "plain"}]
 
 
 def coverage_sentence(metrics: dict[str, Any]) -> str:
     """Whether the bands hold what they promise."""
-    covered = (metrics.get("model") or {}).get("coverage_90")
+    covered = _covered(metrics)
     if not finite(covered):
         return ""
-    if covered < 0.85:
-        return f"The 90 % band is too narrow: it held {percent(covered)} of what was observed later."
-    if covered > 0.95:
-        return f"The 90 % band is wider than need be: it held {percent(covered)} of what was observed later."
-    return f"The 90 % band held {percent(covered)} of what was observed later, as it should."
+    held = f"it held {percent(covered)} of what was observed later"
+    low, high = _GOOD_COVERAGE
+    if covered < low:
+        return f"The 90 % band is too narrow: {held}."
+    if covered > high:
+        return f"The 90 % band is wider than need be: {held}."
+    return f"The 90 % band is as wide as it should be: {held}."
+
+
+def _covered(metrics: dict[str, Any]) -> Any:
+    return (metrics.get("model") or {}).get("coverage_90")
 
 
 def channel_rows(metrics: dict[str, Any]) -> dict[str, Any] | None:
@@ -163,28 +204,32 @@ def robustness_rows(robustness: Sequence[dict[str, Any]]) -> list[dict[str, str]
 
 def data_facts(table: SeriesTable, source: str) -> list[tuple[str, str]]:
     """What the model was given."""
-    cells = sum(one.values.size for one in table.series)
-    missing = sum(int(np.isnan(one.values).sum()) for one in table.series)
+    cells = np.concatenate([one.values.ravel() for one in table.series])
+    missing = int(np.isnan(cells).sum())
     first, last = table.span
-    gaps = np.concatenate([np.diff(one.times) for one in table.series])
     facts = [
         ("Source", source),
         ("Series", f"{len(table.series):,}"),
         ("Channels", ", ".join(name_of(channel) for channel in table.channels)),
         ("Rows", f"{sum(map(len, table.series)):,}"),
         ("Time", f"{moment(table, first)} to {moment(table, last)} ({span(table, last - first)})"),
-        ("Cells not observed", f"{missing:,} of {cells:,} ({percent(missing / max(cells, 1))})"),
+        ("Cells not observed", f"{missing:,} of {len(cells):,} ({percent(missing / len(cells))})"),
+        ("Between rows", _spacing(table)),
     ]
-    if len(gaps):
-        low, middle, high = (float(np.quantile(gaps, level)) for level in (0, 0.5, 1))
-        told = f"{span(table, middle)} at the median, {span(table, low)} to {span(table, high)}"
-        facts.append(("Between rows", span(table, middle) if low == high else told))
     if table.axis.kind == "datetime":
         facts.append(("Time zone", table.axis.timezone or "as in the file"))
-    columns = table.columns
-    named = [f"time: {columns.time}"] + ([f"series: {columns.series}"] if columns.series else [])
-    facts.append(("Columns", ", ".join(map(name_of, named))))
-    return facts
+    facts.append(("Time column", name_of(table.columns.time)))
+    if table.columns.series:
+        facts.append(("Series column", name_of(table.columns.series)))
+    return [(head, text) for head, text in facts if text]
+
+
+def _spacing(table: SeriesTable) -> str:
+    gaps = np.concatenate([np.diff(one.times) for one in table.series])
+    if not len(gaps):
+        return ""
+    low, middle, high = (span(table, float(value)) for value in np.quantile(gaps, (0, 0.5, 1)))
+    return middle if low == high else f"{middle} at the median, {low} to {high}"
 
 
 def series_rows(table: SeriesTable) -> dict[str, Any]:
@@ -212,7 +257,10 @@ def run_facts(forecaster: Any, metrics: dict[str, Any]) -> list[tuple[str, str]]
     trained = metrics.get("training_seconds") or sum(row.get("seconds") or 0.0 for row in history)
     facts = [
         ("Horizon", span(table, getattr(forecaster, "horizon_", None))),
-        ("Seasons", ", ".join(span(table, one) for one in getattr(forecaster, "periods_", ())) or "none"),
+        (
+            "Seasons",
+            ", ".join(span(table, one) for one in getattr(forecaster, "periods_", ())) or "none",
+        ),
         ("Epochs", f"{len(history)}, the best was {getattr(forecaster, 'best_epoch_', '–')}"),
         ("Function evaluations a solve (NFE)", number(getattr(forecaster, "nfe_", None))),
         ("Training of the latent ODE", seconds(trained)),

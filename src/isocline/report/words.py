@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from numbers import Real
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,13 +26,13 @@ _SPANS = (
     (2.0, 1.0, "days"),
     (2 / 24, 1 / 24, "hours"),
     (2 / 1440, 1 / 1440, "minutes"),
-    (0.0, 1 / 86_400, "seconds"),
+    (-math.inf, 1 / 86_400, "seconds"),
 )
 
 
 def finite(value: Any) -> bool:
     """Whether it is a number to show."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -77,18 +79,31 @@ def count(amount: int, one: str, many: str | None = None) -> str:
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"
 
 
+def listed(parts: Sequence[str]) -> str:
+    """A list in a sentence: a; a and b; a, b and c."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
 def span(table: SeriesTable, length: Any) -> str:
     """A length of time, in words."""
     if not finite(length):
         return MISSING
     if table.axis.kind == "number":
-        return f"{number(length)} in {name_of(table.columns.time)}"
-    for least, unit, name in _SPANS:
-        if length >= least:
-            break
+        return f"{_short(number(length))} ({unit_of(table)})"
+    unit, name = next((unit, name) for least, unit, name in _SPANS if length >= least)
     amount = length / unit
-    text = f"{amount:.0f}" if abs(amount - round(amount)) < 0.05 or amount >= 100 else f"{amount:.1f}"
+    text = f"{amount:.0f}" if amount >= 100 else _short(f"{amount:.1f}")
     return f"{text} {name[:-1] if text == '1' else name}"
+
+
+def _short(text: str) -> str:
+    """A decimal number without zeros at its end."""
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def unit_of(table: SeriesTable) -> str:
+    """What the numbers of the time axis count: days, or whatever a column of numbers counts."""
+    return table.axis.unit or name_of(table.columns.time)
 
 
 def moment(table: SeriesTable, time: Any) -> str:
@@ -110,7 +125,7 @@ def _clock(days: float, where: tzinfo) -> str:
 
 
 def zone(axis: TimeAxis) -> tzinfo:
-    """The time zone in which times are shown: UTC where none is named, or none of that name is known."""
+    """The time zone in which times are shown: UTC where none is named, or that is not known."""
     try:
         return ZoneInfo(axis.timezone) if axis.timezone else UTC
     except (ValueError, OSError, KeyError):
