@@ -60,7 +60,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "learning_rate": (_is_positive, "a positive number"),
     "kl_weight": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
-    "deletion": (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and less than 1"),
+    **dict.fromkeys(
+        ("deletion", "average"),
+        (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and less than 1"),
+    ),
+    "growth": (lambda value: _is_number(value) and 0 <= value <= 1, "a fraction from 0 to 1"),
     # Beyond that JAX takes it modulo 2**32 in silence.
     "seed": (lambda value: _is_whole(value) and 0 <= value < 2**31, "a whole number from 0 to 2**31 - 1"),
 }

@@ -49,6 +49,8 @@ class LatentODEForecaster:
         epochs, patience, learning_rate: of training; it stops early on the validation part.
         kl_weight: the weight of the KL term of the ELBO at the end of its annealing.
         deletion: up to this share of each training window's context is left out at random.
+        growth: the horizon that is trained on grows over this fraction of the training (0: it does not).
+        average: decay of the running average of the weights that forecasts use (0: the last weights).
         batch_size: windows a step.
         seed: of everything random.
 
@@ -70,6 +72,8 @@ class LatentODEForecaster:
         learning_rate: float = 3e-3,
         kl_weight: float = 0.1,
         deletion: float = 0.5,
+        growth: float = 0.0,
+        average: float = 0.0,
         batch_size: int = 64,
         seed: int = 0,
     ):
@@ -84,6 +88,8 @@ class LatentODEForecaster:
         self.learning_rate = learning_rate
         self.kl_weight = kl_weight
         self.deletion = deletion
+        self.growth = growth
+        self.average = average
         self.batch_size = batch_size
         self.seed = seed
 
@@ -161,9 +167,13 @@ class LatentODEForecaster:
         return Ensemble(make, 1 if kind == "gru" else self.members, key=jax.random.key(self.seed))
 
     def _train(self, kind: str, scaling: Scaling) -> tuple[Ensemble, Any]:
-        problem = training_problem(self.table_, self.split_, scaling, self.shape_, self.deletion)
+        problem = training_problem(self.table_, self.split_, scaling, self.shape_, self.deletion, self.growth)
         settings = Settings(
-            epochs=self.epochs, patience=self.patience, learning_rate=self.learning_rate, kl_weight=self.kl_weight
+            epochs=self.epochs,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            kl_weight=self.kl_weight,
+            average=self.average,
         )
         kept = None
         if self._folder is not None:
@@ -306,7 +316,7 @@ class LatentODEForecaster:
 
 _NAMES = (
     "horizon", "encoder", "latent_size", "hidden_size", "members", "periods", "epochs", "patience",
-    "learning_rate", "kl_weight", "deletion", "batch_size", "seed",
+    "learning_rate", "kl_weight", "deletion", "growth", "average", "batch_size", "seed",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from isocline.errors import InputError
 from isocline.evaluation.windows import Split
 from isocline.models import Context, Target
 from isocline.models.likelihood import gaussian_crps
-from isocline.train import Problem
+from isocline.train import Problem, growing_horizon
 
 from .preparing import Scaling
 from .windows import Rows, Shape, gather_rows, sample_windows, stack_windows, window_at
@@ -26,8 +26,11 @@ VALIDATION_WINDOWS = 256
 VALIDATION_DRAWS = 8
 
 
-def training_problem(table: SeriesTable, split: Split, scaling: Scaling, shape: Shape, deletion: float) -> Problem:
-    """Random windows of the training rows, and fixed windows whose targets lie in the validation part."""
+def training_problem(table: SeriesTable, split: Split, scaling: Scaling, shape: Shape, deletion: float, growth: float) -> Problem:
+    """Random windows of the training rows, and fixed windows whose targets lie in the validation part.
+
+    Up to a fraction `growth` of the training, the horizon that is asked grows (0: it is whole from the start).
+    """
     rows = gather_rows(table.until(split.train_end), scaling)
     if not len(rows.origins):
         raise InputError(
@@ -39,7 +42,10 @@ def training_problem(table: SeriesTable, split: Split, scaling: Scaling, shape: 
     # As partials the windows are arguments of the compiled functions; closed over they would be constants
     # that XLA tries to fold.
     return Problem(
-        Partial(partial(_sample, shape, deletion), rows, frequencies), _loss, Partial(_validate, context, target)
+        Partial(partial(_sample, shape, deletion), rows, frequencies),
+        _loss,
+        Partial(_validate, context, target),
+        growing_horizon(growth),
     )
 
 

@@ -28,10 +28,13 @@ ENCODERS = {name: {"encoder": name} for name in ("rnn", "ode_rnn", "attention")}
 HELPS = {
     "ode_rnn, one member": {"encoder": "ode_rnn", "members": 1},
     "ode_rnn, trained without deletion": {"encoder": "ode_rnn", "deletion": 0.0},
+    "ode_rnn, growing horizon": {"encoder": "ode_rnn", "growth": 0.4},
+    "ode_rnn, averaged weights": {"encoder": "ode_rnn", "average": 0.99},
 }
 SCORES = ("crps", "coverage_50", "coverage_90")
 TITLES = {
     "model": "model",
+    "validation": "validation",
     "rmse": "RMSE",
     "spread": "spread",
     "crps": "CRPS",
@@ -121,6 +124,7 @@ def _scores(forecaster: LatentODEForecaster, protocol: Protocol, baselines: bool
         "scores": metrics["model"],
         "baselines": metrics["baselines"] if baselines else {},
         "deletion": thinned,
+        "validation": min(row["validation"] for row in forecaster.history_),
         "nfe": forecaster.nfe_,
         "best_epoch": forecaster.best_epoch_,
         "windows": metrics["windows"],
@@ -136,6 +140,7 @@ def _summary(protocol: Protocol, runs: list[dict[str, Any]]) -> list[dict[str, A
         done = [one for one in runs if one["model"] == model]
         if done:
             row = _row(model, [one["scores"] for one in done])
+            row["validation"] = float(np.mean([one["validation"] for one in done]))
             costs = [100 * one["deletion"]["increase"] for one in done]
             row["deletion_percent"] = round(float(np.mean(costs)), 1)
             row["seconds"] = round(float(np.median([one["seconds"] for one in done])), 1)
@@ -160,7 +165,8 @@ def _results(protocol: Protocol, runs: list[dict[str, Any]], quick: bool) -> dic
         "protocol": asdict(protocol),
         "note": f"{runs[0]['windows']} windows of {runs[0]['horizon']:.0f} days; RMSE and CRPS in "
         "the units of the data (deg C). Means over the seeds; spread is the standard deviation of "
-        "the RMSE over them. Cost of deletion: by how much the RMSE rises when "
+        "the RMSE over them. Validation is the CRPS, in units of each series' spread, by which training "
+        "stops early: settings are chosen by it, and the backtest tells how good the choice was. Cost of deletion: by how much the RMSE rises when "
         f"{100 * protocol.deleted:.0f} % of the history's observations are withheld at random. "
         "Seconds are of one fit (median), on a machine that other work ran on.",
         "seeds": seeds,

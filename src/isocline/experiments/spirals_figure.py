@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,11 +15,17 @@ LABELS = {"rnn": "RNN", "rnn_gaps": "RNN with time differences", "latent_ode": "
 CURVES = 3  # of each sense
 
 
-def draw(out: Path, data: Spirals, runs: list[dict[str, Any]], observations: int) -> None:
-    """Test curves of both senses: what was observed, the clean continuation, and every model's forecast."""
+def draw(out: Path, data: Spirals, shown: dict[str, np.ndarray], observations: int) -> None:
+    """Test curves of both senses: what was observed, the clean continuation, and every model's forecast.
+
+    Args:
+        out: where spirals.png and spirals.svg go.
+        data: the curves.
+        shown: by model, forecasts `(curves, 100, 2)` of the first test curves.
+        observations: of each curve.
+    """
     from matplotlib.figure import Figure
 
-    shown = {run["kind"]: np.array(run["examples"]) for run in runs if run["examples"] and run["observations"] == observations}
     kept = len(next(iter(shown.values())))
     sense = data.clockwise[data.test[:kept]]
     chosen = [np.flatnonzero(sense == side)[:CURVES] for side in (True, False)]

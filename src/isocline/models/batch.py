@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 
@@ -28,6 +29,13 @@ class Target(eqx.Module):
     times: Float[Array, "batch times"]
     values: Float[Array, "batch times channels"]
     mask: Bool[Array, "batch times channels"]
+
+    def until(self, end: Float[Array, ""]) -> Target:
+        """The same with nothing asked after a time: what lies beyond becomes padding."""
+        inside = self.times <= end
+        last = jnp.max(jnp.where(inside, self.times, 0), axis=1, keepdims=True)
+        times = jnp.where(inside, self.times, last)
+        return Target(times, self.values, self.mask & inside[:, :, None])
 
 
 class Prediction(eqx.Module):

@@ -6,6 +6,7 @@ steps that the uninterrupted one would have taken.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,14 +47,22 @@ class Settings:
 
 
 class Problem(NamedTuple):
-    """What to train on: `sample(key) -> batch`, `loss(model, batch, key, kl_weight)`, `validate(model) -> score`.
+    """What to train on.
 
     Large arrays belong into a `jax.tree_util.Partial`, so that they are arguments of what is compiled.
+
+    Attributes:
+        sample: `sample(key) -> batch`.
+        loss: `loss(model, batch, key, kl_weight) -> (value, parts)`.
+        validate: `validate(model) -> score`, lower is better.
+        curriculum: `curriculum(batch, progress) -> batch`, what is shown of a batch when so much of
+            the training (0 to 1) is done; all of it without.
     """
 
     sample: Callable[[PRNGKeyArray], Any]
     loss: Callable[[Any, Any, PRNGKeyArray, Array], tuple[Array, dict[str, Array]]]
     validate: Callable[[Any], Array]
+    curriculum: Callable[[Any, Array], Any] | None = None
 
 
 class Trained(NamedTuple):
@@ -101,24 +110,34 @@ def train(
         state, notes = checkpoint.read(state)
     elif checkpoint is not None:
         checkpoint.write(state, notes)
-    run_epoch = _epoch_function(problem.loss, settings, optimizer)
+    run_epoch = _epoch_function(problem, settings, optimizer)
     validate = eqx.filter_jit(problem.validate)
     while notes["epoch"] < settings.epochs and not _stalled(notes, settings):
         began = time.perf_counter()
         epoch = notes["epoch"]
-        state, parts = run_epoch(state, problem.sample, jax.random.fold_in(jax.random.key(seed), epoch), jnp.asarray(epoch))
-        score = float(validate(state.average))
+        key = jax.random.fold_in(jax.random.key(seed), epoch)
+        state, parts = run_epoch(state, problem.sample, key, jnp.asarray(epoch))
         row = {name: float(value) for name, value in parts.items()}
-        row |= {"epoch": epoch + 1, "validation": score, "seconds": time.perf_counter() - began}
-        if score == score and (notes["best"] is None or score < notes["best"]):
-            state = state._replace(best=state.average)
-            notes |= {"best": score, "best_epoch": epoch + 1}
-        notes |= {"epoch": epoch + 1, "history": [*notes["history"], row]}
+        row |= {"epoch": epoch + 1, "validation": float(validate(state.average))}
+        row |= {"seconds": time.perf_counter() - began}
+        state, notes = _noted(state, notes, row)
         if checkpoint is not None:
             checkpoint.write(state, notes)
         if progress is not None:
             progress({**row, "epochs": settings.epochs, "best_epoch": notes["best_epoch"]})
     return Trained(state.best, notes["history"], notes["best_epoch"])
+
+
+def _noted(
+    state: _State, notes: dict[str, Any], row: dict[str, Any]
+) -> tuple[_State, dict[str, Any]]:
+    """State and notes after an epoch: the weights are kept if none before were better."""
+    score, epoch = row["validation"], row["epoch"]
+    notes = notes | {"epoch": epoch, "history": [*notes["history"], row]}
+    if math.isfinite(score) and (notes["best"] is None or score < notes["best"]):
+        state = state._replace(best=state.average)
+        notes |= {"best": score, "best_epoch": epoch}
+    return state, notes
 
 
 def _stalled(notes: dict[str, Any], settings: Settings) -> bool:
@@ -136,9 +155,12 @@ def _optimizer(settings: Settings) -> optax.GradientTransformation:
     )
 
 
-def _epoch_function(loss: Callable, settings: Settings, optimizer: optax.GradientTransformation):
-    """One epoch as a compiled scan over its steps; a step with a non-finite gradient changes nothing."""
-    ramp = max(settings.anneal * settings.epochs * settings.steps, 1.0)
+def _epoch_function(
+    problem: Problem, settings: Settings, optimizer: optax.GradientTransformation
+) -> Callable[..., tuple[_State, dict[str, Array]]]:
+    """One epoch as a compiled scan; a step with a non-finite gradient changes nothing."""
+    total = settings.epochs * settings.steps
+    compute = eqx.filter_value_and_grad(problem.loss, has_aux=True)
 
     @eqx.filter_jit
     def run_epoch(
@@ -149,18 +171,21 @@ def _epoch_function(loss: Callable, settings: Settings, optimizer: optax.Gradien
         def step(arrays, number):
             state = eqx.combine(arrays, static)
             batch_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
-            weight = settings.kl_weight * jnp.minimum((epoch * settings.steps + number) / ramp, 1.0)
-            compute = eqx.filter_value_and_grad(loss, has_aux=True)
-            (value, parts), gradient = compute(state.model, sample(batch_key), loss_key, weight)
-            norm = optax.tree.norm(gradient)
-            fine = jnp.isfinite(norm) & jnp.isfinite(value)
+            progress = (epoch * settings.steps + number) / total
+            batch = sample(batch_key)
+            if problem.curriculum is not None:
+                batch = problem.curriculum(batch, progress)
+            weight = settings.kl_weight * jnp.minimum(progress / max(settings.anneal, 1 / total), 1)
+            (value, parts), gradient = compute(state.model, batch, loss_key, weight)
+            fine = jnp.isfinite(optax.tree.norm(gradient)) & jnp.isfinite(value)
             updates, following = optimizer.update(
                 gradient, state.optimizer, eqx.filter(state.model, eqx.is_inexact_array)
             )
             model = eqx.apply_updates(state.model, updates)
             average = _blend(state.average, model, settings.average)
             moved = state._replace(model=model, average=average, optimizer=following)
-            kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), eqx.filter(moved, eqx.is_array), arrays)
+            moved = eqx.filter(moved, eqx.is_array)
+            kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, arrays)
             return kept, {"loss": value, "skipped": 1.0 - fine, **parts}
 
         arrays, parts = jax.lax.scan(step, arrays, jnp.arange(settings.steps))
