@@ -46,14 +46,24 @@ FILES = {
     "horizon zero": (table(), ["--horizon", "0"], ["must be positive"]),
     "horizon below zero": (table(), ["--horizon=-3"], ["must be positive"]),
     "horizon below zero, apart": (table(), ["--horizon", "-3"], ["must be positive"]),
+    "days below zero, apart": (
+        dates(),
+        ["--horizon", "-5d"],
+        ["--horizon -5d", "must be positive"],
+    ),
+    "a date as horizon": (dates(), ["--horizon", "2019-01-01"], ["not a length", "by --at"]),
+    "no target": (table(), ["--target", ""], ["no column ''"]),
+    "empty times": (table(), ["--at", ""], ["names no time"]),
     "horizon in parsecs": (dates(), ["--horizon", "90 parsecs"], ["unknown unit 'parsecs'"]),
     "horizon without unit": (dates(), ["--horizon", "90"], ["no unit"]),
     "days on numbers": (table(), ["--horizon", "90d"], ["plain numbers"]),
     "horizon too long": (table(), ["--horizon", "1e9"], ["longer than the data"]),
     "times in the past": (table(), ["--at", "3,90"], ["not after the last observation"]),
+    "unreadable times": (dates(), ["--at", "2021-01-01,soon"], ["'soon' (number 2 of the given"]),
     "dates on numbers": (table(), ["--at", "2020-01-01"], ["number"]),
     "no such file of times": (table(), ["--at", "nowhere.csv"], ["nowhere.csv"]),
-    "unknown period": (table(), ["--period", "x"], ["'x' is not a length"]),
+    "unknown period": (table(), ["--period", "x"], ["--period x", "'x' is not a length"]),
+    "channel without values": (table().replace("\n", ",\n").replace("y,", "y,z"), [], ["'z'"]),
     "no such settings": (table(), ["--config", "nowhere.toml"], ["nowhere.toml"]),
     "semicolons": ("time;y\n1;2\n", [], ["semicolons"]),
 }
@@ -196,6 +206,14 @@ PREDICTIONS = {
 def test_a_bad_question_is_refused(isocline, fitted, case):
     options, words = PREDICTIONS[case]
     refused(isocline("predict", fitted / "model", *options), *words)
+
+
+def test_a_file_of_times_says_which_row_is_wrong(isocline, tmp_path, fitted):
+    file = tmp_path / "times.csv"
+    file.write_text("date,station\n2018-01-01,north\n2016-01-01,south\n")
+    refused(isocline("predict", fitted, "--at", file), "'date', row 3 of times.csv", "not after")
+    file.write_text("2018-01-01\n2018-02-01\n")
+    refused(isocline("predict", fitted, "--at", file), "Row 1 of times.csv", "name the columns")
 
 
 def test_newer_data_must_have_the_columns_of_the_model(isocline, tmp_path, fitted):

@@ -82,7 +82,7 @@ def test_other_kinds_of_file_and_a_settings_file_give_the_same(
     document = ended.document
     assert document["out"] == str(out)
     assert document["model"] == json.loads((fitted / "metrics.json").read_text())["model"]
-    assert "latent ODE  epoch 1/2" in ended.err
+    assert "latent ODE  epoch 2/2" in ended.err
     assert (out / "forecast.csv").read_bytes() == (fitted / "forecast.csv").read_bytes()
     weights = "model/weights.safetensors"
     assert (out / weights).read_bytes() == (fitted / weights).read_bytes()
@@ -247,3 +247,8 @@ def test_info_describes_built_in_data_and_the_installation(isocline):
 def test_a_saved_model_can_be_moved(isocline, tmp_path, fitted):
     shutil.copytree(fitted / "model", tmp_path / "elsewhere")
     assert isocline("predict", tmp_path / "elsewhere").out == isocline("predict", fitted).out
+
+
+def test_a_list_of_times_may_be_longer_than_the_name_of_a_file(isocline, fitted):
+    days = ",".join(f"2018-{month:02}-{day:02}" for month in range(1, 13) for day in (1, 11, 21))
+    assert len(csv_of(isocline("predict", fitted, "--at", days).out)) == 36 * 2 * 2

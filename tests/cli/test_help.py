@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -57,12 +57,13 @@ def test_help_of_a_command_does_not_load_heavy_libraries():
 
 def test_help_answers_at_once():
     def seconds() -> float:
-        began = time.perf_counter()
+        """Of the processor: that it was busy with others is not the program's fault."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "isocline", "--help"]
         subprocess.run(command, capture_output=True, check=True)
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
-    # The best of three: other work on the machine is not the fault of the program.
     assert min(seconds() for _ in range(3)) < 0.5
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -89,6 +90,21 @@ BAD = {
     "long row": ("t,y\n1,1\n2,1,5\n3,1\n", r"Row 3 of data.csv has 3 cells"),
     "two columns of a name": ("t,y,y\n1,1,1\n", r"Row 1 .* two columns 'y'"),
     "semicolons": ("t;y\n1;1\n", r"data.csv are separated by semicolons"),
+    "semicolons and a quoted comma": ('t;y;"z, m"\n1;1;1\n', r"separated by semicolons"),
+    "bars": ("t|y\n1|1\n", r"separated by vertical bars"),
+    "decimal commas everywhere": (
+        't,y,z\n1,"2,5",1\n2,"1.003,5",1\n',
+        r"'2,5' in column 'y', row 2 .*decimal mark.*--target",
+    ),
+    "title": ("# my data\nt,y\n1,1\n", r"Row 2 .* 2 cells.*row 1 is a title.*delete it"),
+    "no header": (
+        "2020-01-01,1\n2020-01-02,2\n2020-01-03,2\n",
+        r"Row 1 of data.csv holds the value '2020-01-01', but it must name the columns",
+    ),
+    "numbers without a header": ("5,1.5\n6,1\n7,2\n", r"Row 1 of data.csv holds the value '5'"),
+    "JSON": ('[\n {"t": 1, "y": 2}\n]\n', r"data.csv looks like JSON.*export or convert"),
+    "lines of JSON": ('{"t": 1, "y": 2}\n{"t": 2, "y": 2}\n', r"looks like JSON"),
+    "HTML": ("<!DOCTYPE html>\n<p>Not found, sorry</p>\n", r"looks like a page of HTML"),
     "empty": ("", r"data.csv is empty"),
     "header only": ("t,y\n", r"data.csv has no rows below its header"),
     "not UTF-8": (b"t,y\n1,1\n2,\xe9\n", r"not UTF-8 text: row 3 has the byte 0xe9"),
@@ -140,9 +156,59 @@ def test_frames_with_nulls_of_pandas_own_and_odd_names():
 
 def test_an_empty_channel(tmp_path):
     path = write(tmp_path, BAD["empty channel"][0])
-    assert "column 'z' is empty: left out" in read_table(path).notes
-    with pytest.raises(InputError, match=r"Column 'z' of data.csv has no observed value.*--target"):
-        read_table(path, target=["y", "z"])
+    for target in (None, ["y", "z"]):
+        with pytest.raises(
+            InputError,
+            match=r"Column 'z' of data.csv has no .*value, from row 2 to row 3.*--target",
+        ):
+            read_table(path, target=target)
+    assert read_table(path, target="y").channels == ("y",)
+
+
+def test_lines_may_end_as_on_an_old_mac(tmp_path):
+    expected = read_table(write(tmp_path, GOOD)).to_frame()
+    old = write(tmp_path, GOOD.replace("\n", "\r"), "mac.csv")
+    pd.testing.assert_frame_equal(read_table(old).to_frame(), expected)
+
+
+def test_names_that_count_from_nought_are_names(tmp_path):
+    table = read_table(write(tmp_path, "0,1\n5,1.5\n6,1\n"), time="0")
+    assert table.channels == ("1",)
+
+
+def test_empty_names_are_no_names(tmp_path):
+    for option in ("time", "series", "target"):
+        with pytest.raises(InputError, match="no column ''"):
+            read_table(write(tmp_path, GOOD), **{option: ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "words"),
+    [
+        ("timestamp", 1_577_836_800, "seconds since 1970 .*2020-01-01"),
+        ("time", 1_577_836_800_000, "milliseconds since 1970 .*2020-01-01"),
+        ("date", 43_831, "days of a spreadsheet .*2020-01-01"),
+        ("date", 12, None),
+        ("t", 43_831, None),
+    ],
+)
+def test_numbers_that_may_be_dates_are_taken_as_numbers_and_noted(tmp_path, name, first, words):
+    path = write(tmp_path, f"{name},y\n{first},1\n{first + 1},2\n")
+    table = read_table(path, time=name)
+    assert table.axis.kind == "number"
+    assert table.series[0].times[0] == first
+    found = [note for note in table.notes if "plain numbers" in note]
+    assert len(found) == (words is not None)
+    assert words is None or re.search(words, found[0])
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_compact_dates_in_a_frame_are_refused(kind):
+    frame = pd.DataFrame({"t": np.array([20200131, 20200201], kind), "y": [1.0, 2.0]})
+    with pytest.raises(
+        InputError, match=r"'t' of the data frame, such as 20200131, look like dates"
+    ):
+        SeriesTable.from_frame(frame)
 
 
 def test_workbooks_and_archives(tmp_path):

@@ -67,6 +67,45 @@ def test_a_horizon_shorter_than_the_spacing():
             regular_times(0, horizon, spacing)
 
 
+def test_lengths_say_how_to_write_them():
+    for axis, words in ((DATES, "Write 30min, 36h, 90d"), (NUMBERS, "Give a number in the units")):
+        for text in ("soon", "-1d", "0"):
+            with pytest.raises(InputError, match=words):
+                parse_horizon(text, axis)
+
+
+def test_seconds_that_are_too_coarse_become_milliseconds():
+    days = 18_262 + np.array([0, 0.01, 0.4, 90.0]) / 86_400
+    labels = DATES.to_label(days)
+    assert [str(label)[11:] for label in labels] == [
+        "00:00:00.000",
+        "00:00:00.010",
+        "00:00:00.400",
+        "00:01:30.000",
+    ]
+    np.testing.assert_allclose(DATES.to_number(labels), days, atol=1e-3 / 86_400)
+    assert str(DATES.to_label(days[-1])) == "2020-01-01T00:01:30"
+    assert DATES.to_label(days[[0, 0, 3]]).dtype == "datetime64[s]"
+
+
+def test_times_in_files_follow_the_last_observations(tmp_path):
+    path = tmp_path / "times.csv"
+    path.write_text("ds,box\n1970-01-09,a\n1970-01-05,b\n1970-01-04,a\n")
+    read = read_times(path, DATES, series="box", ends={"a": 2.0, "b": 3.0})
+    assert {name: list(times) for name, times in read.items()} == {"a": [3, 8], "b": [4]}
+    for ends, words in (
+        (
+            {"a": 3.0, "b": 3.0},
+            r"1970-01-04T00:00:00 in column 'ds', row 4 of times.csv is not after",
+        ),
+        ({"a": 0.0}, r"'b' in column 'box', row 3 of times.csv is not in the data.*There are: a\."),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_times(path, DATES, series="box", ends=ends)
+    with pytest.raises(InputError, match=r"1970-01-05T00:00:00 in column 'ds', row 3.*1970-01-07"):
+        read_times(path, DATES, "ds", ends={"x": 1.0, "y": 6.0})
+
+
 def test_times_in_files(tmp_path):
     path = tmp_path / "times.csv"
     path.write_text("when\n1970-01-03\n1970-01-02\n1970-01-02\n")

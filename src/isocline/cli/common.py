@@ -57,6 +57,14 @@ class Talk:
         sys.stdout.flush()
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder; no error where a list of dates is too long for a name."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def plain(value: Any) -> Any:
     """A value as strict JSON has it: numbers that are not finite become null, arrays lists."""
     if isinstance(value, dict):

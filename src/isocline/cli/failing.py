@@ -75,7 +75,8 @@ def _judged(error: BaseException) -> tuple[int, str]:
         return _missing(error)
     if isinstance(error, OSError):
         return _of_the_system(error)
-    if isinstance(error, MemoryError):
+    # JAX has no error of its own for that.
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return FAILED, (
             "There is not enough memory. Give less data, fewer members or a smaller batch size."
         )

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-
 _asked: list[int] = []  # the signals of this run
 _MOMENT = 0.01  # seconds
 

@@ -31,7 +31,11 @@ def predict(
         ),
     ] = None,
     horizon: Annotated[
-        str | None, Parameter(help="How far, on a regular grid: 90d, 36h, 2w, 6M, 1y, or a number.")
+        str | None,
+        Parameter(
+            help="How far, on a regular grid: 90d, 36h, 2w, 6M, 1y, or a number.",
+            allow_leading_hyphen=True,
+        ),
     ] = None,
     data: Annotated[
         str | None, Parameter(help="Newer observations to forecast from, with the same columns.")

@@ -1,4 +1,4 @@
-"""Progress of long work on the standard error: bars in a terminal, a few lines elsewhere."""
+"""Progress of long work on the standard error: bars in a terminal, hardly a line elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 from .interrupts import stop_if_asked
 
 _STAGES = {"latent_ode": "latent ODE", "gru": "GRU baseline"}
-_SECONDS_BETWEEN_LINES = 30.0
+_SECONDS_BETWEEN_LINES = 60.0
 
 
 class Progress(Protocol):
@@ -46,12 +46,12 @@ class _Silent:
 
 
 class _Lines(_Silent):
-    """The first and the last epoch of each stage, and one line in half a minute between."""
+    """The last epoch of each stage, and one line a minute on the way: enough for a log."""
 
     def __init__(self) -> None:
         super().__init__()
         self._told: dict[str, Any] | None = None
-        self._when = 0.0
+        self._when = time.monotonic()
 
     def __call__(self, row: Any) -> None:
         if not isinstance(row, dict):
@@ -59,9 +59,8 @@ class _Lines(_Silent):
             return
         if self.last is not None and row.get("stage") != self.last.get("stage"):
             self._tell()
-            self._told = None
         super().__call__(row)
-        if self._told is None or time.monotonic() - self._when >= _SECONDS_BETWEEN_LINES:
+        if time.monotonic() - self._when >= _SECONDS_BETWEEN_LINES:
             self._tell()
 
     def __exit__(self, *_: object) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isocline._version import __version__
-from isocline.data import SeriesTable, parse_horizon
+from isocline.data import SeriesTable
 from isocline.errors import InputError
 
 from .common import COMMAND, Talk, plain
@@ -20,7 +20,7 @@ from .failing import StoppedError
 from .progress import Progress, progress_of
 from .scores import score_table
 from .settings import ForecastSettings
-from .sources import asked_at, open_table, trained_for
+from .sources import asked_at, length_of, open_table, trained_for
 from .staging import ResultFolder
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Run:
         periods = self.settings.period
         if periods is not None:
             words = () if periods == ("none",) else periods
-            periods = tuple(parse_horizon(word, table.axis) for word in words)
+            periods = tuple(length_of("--period", word, table) for word in words)
         return LatentODEForecaster(horizon=horizon, periods=periods, **self.settings.estimator())
 
     def _begin(self, folder: ResultFolder) -> None:

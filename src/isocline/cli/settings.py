@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from isocline._version import __version__
 from isocline.errors import InputError
 
+from .common import is_there
 from .failing import faults_of
 
 _COLUMNS = Group("Columns", sort_key=1)
@@ -46,7 +47,8 @@ class ForecastSettings(BaseModel):
     duplicates: Annotated[Literal["error", "mean", "first", "last"], Parameter(group=_COLUMNS)] = (
         Field(default="error", description="What to make of rows of the same series and time.")
     )
-    horizon: Annotated[str | None, Parameter(group=_TIMES)] = Field(
+    # A hyphen may lead, so that -5d is refused as a length and not taken for an unknown option.
+    horizon: Annotated[str | None, Parameter(group=_TIMES, allow_leading_hyphen=True)] = Field(
         default=None,
         description="How far to forecast: 90d, 36h, 2w, 6M (months), 1y, or a number where times "
         "are numbers. A tenth of the span if neither this nor --at is given.",
@@ -193,4 +195,5 @@ def _located(name: str, folder: Path) -> str:
     from isocline.data import names
 
     there = folder / name
-    return str(there.resolve()) if name not in names() and there.exists() else name
+    is_file = name.strip() and name not in names() and is_there(there)
+    return str(there.resolve()) if is_file else name

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from isocline.data import Series, SeriesTable, load, names, parse_horizon, read_table, regular_times
+from isocline.data.cells import is_date
 from isocline.data.columns import did_you_mean
 from isocline.data.reading import read_cells
 from isocline.data.times import read_times
 from isocline.errors import InputError
+
+from .common import is_there
 
 LARGEST = 1e100
 MOST_TIMES = 1_000_000
@@ -36,7 +39,7 @@ def open_table(
     if data in names():
         return _narrowed(load(data), data, time=time, series=series, target=target)
     path = Path(data)
-    if not path.exists() and not path.suffix and len(path.parts) == 1:
+    if not is_there(path) and not path.suffix and len(path.parts) == 1:
         raise InputError(
             f"There is no file '{data}', and no built-in data of that name."
             f"{did_you_mean(data, names())} Built-in are: {', '.join(names())}."
@@ -100,11 +103,11 @@ def asked_at(table: SeriesTable, at: Sequence[str]) -> dict[str, np.ndarray]:
     Raises:
         InputError: there is no such file, or a time is not of the kind of the table's.
     """
-    if len(at) == 1 and (Path(at[0]).exists() or Path(at[0]).suffix.lower() in _SUFFIXES):
-        return _from_file(table, Path(at[0]))
     texts = [text.strip() for entry in at for text in entry.split(",") if text.strip()]
     if not texts:
         raise InputError("--at names no time. Give a file of times, or dates with commas between.")
+    if len(at) == 1 and (is_there(Path(at[0])) or Path(at[0]).suffix.lower() in _SUFFIXES):
+        return _from_file(table, Path(at[0]))
     try:
         numbers = np.unique(table.axis.to_number(texts))
     except InputError as error:
@@ -116,17 +119,24 @@ def _from_file(table: SeriesTable, path: Path) -> dict[str, np.ndarray]:
     there = read_cells(path).columns
     time = table.columns.time if table.columns.time in there else None
     series = table.columns.series if table.columns.series in there else None
-    found = read_times(path, table.axis, time, series)
-    known = [one.name for one in table.series]
+    ends = {one.name: float(one.times[-1]) for one in table.series}
+    found = read_times(path, table.axis, time, series, ends=ends)
     if series is None:
-        return dict.fromkeys(known, found[None])  # pyright: ignore[reportReturnType]
-    for name in found:
-        if name not in known:
-            raise InputError(
-                f"{path.name} asks for the series '{name}', which is not in the data."
-                f"{did_you_mean(str(name), known)}"
-            )
+        return dict.fromkeys(ends, found[None])
     return {str(name): times for name, times in found.items()}
+
+
+def length_of(option: str, text: str, table: SeriesTable) -> float:
+    """A length of time that an option asks for, in units of the table's time axis.
+
+    Raises:
+        InputError: it is none; the message begins with the option.
+    """
+    try:
+        return parse_horizon(text, table.axis)
+    except InputError as error:
+        more = " To forecast up to a time, name it by --at." if is_date(text.strip()) else ""
+        raise InputError(f"{option} {text}: {error}{more}") from None
 
 
 def grid_over(table: SeriesTable, horizon: str) -> dict[str, np.ndarray]:
@@ -135,7 +145,7 @@ def grid_over(table: SeriesTable, horizon: str) -> dict[str, np.ndarray]:
     Raises:
         InputError: the horizon is not a length of time.
     """
-    length = parse_horizon(horizon, table.axis)
+    length = length_of("--horizon", horizon, table)
     spacing = table.median_spacing
     if len(table.series) * length / spacing > MOST_TIMES:
         raise InputError(
@@ -154,24 +164,31 @@ def trained_for(
     Raises:
         InputError: the horizon is not a length of time, or longer than the data.
     """
-    unit = f" {table.axis.unit}" if table.axis.unit else ""
-    if horizon is not None:
-        length = parse_horizon(horizon, table.axis)
-        if length > table.duration:
-            raise InputError(
-                f"The horizon {horizon} is longer than the data, which cover {table.duration:.4g}"
-                f"{unit}. Nothing is known about what happens so much later: give a shorter one."
-            )
-        return length, None
+    length = None if horizon is None else _horizon(table, horizon)
     if asked is None:
-        return None, None
-    wanted, most = _reach(table, asked), table.duration / 2
-    if wanted <= most:
-        return wanted, None
-    return most, (
+        return length, None
+    wanted = _reach(table, asked)
+    if length is None:
+        # Half of what the data cover: with more, hardly a window could be trained on.
+        length = min(wanted, table.duration / 2)
+    if wanted <= length:
+        return length, None
+    unit = f" {table.axis.unit}" if table.axis.unit else ""
+    return length, (
         f"the asked times reach {wanted:.4g}{unit} ahead, but the model is trained for "
-        f"{most:.4g}{unit}, half of what the data cover: trust later times less"
+        f"{length:.4g}{unit}: trust later times less"
     )
+
+
+def _horizon(table: SeriesTable, horizon: str) -> float:
+    length = length_of("--horizon", horizon, table)
+    if length > table.duration:
+        unit = f" {table.axis.unit}" if table.axis.unit else ""
+        raise InputError(
+            f"The horizon {horizon} is longer than the data, which cover {table.duration:.4g}"
+            f"{unit}. Nothing is known about what happens so much later: give a shorter one."
+        )
+    return length
 
 
 def _reach(table: SeriesTable, asked: dict[str, np.ndarray]) -> float:

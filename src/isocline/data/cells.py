@@ -22,6 +22,13 @@ _DATE = re.compile(
 )
 _COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What numbers in a column that is called like a date may count, and from when.
+_COUNTS = (
+    ("seconds since 1970", timedelta(seconds=1), _EPOCH),
+    ("milliseconds since 1970", timedelta(milliseconds=1), _EPOCH),
+    ("the days of a spreadsheet", timedelta(days=1), datetime(1899, 12, 30, tzinfo=UTC)),
+)
+_CALLED_LIKE_A_DATE = re.compile(r"date|time|stamp|^ds$|^day$", re.IGNORECASE)
 _MICROSECONDS_A_DAY = 86_400e6
 
 
@@ -32,12 +39,12 @@ class Source:
     Args:
         label: the file's name, or "the data frame".
         spreadsheet: rows count from 2 (the header is row 1), as a spreadsheet shows them;
-            otherwise from 0, as a data frame does.
+            otherwise from 0, as a data frame does; None for a list, which has no columns.
         rows: which row of the source each row at hand was, where some were skipped.
     """
 
     label: str
-    spreadsheet: bool = True
+    spreadsheet: bool | None = True
     rows: Int[np.ndarray, "rows"] | None = None
 
     def row(self, index: int) -> str:
@@ -47,6 +54,8 @@ class Source:
 
     def at(self, column: str, index: int) -> str:
         """Name of one cell."""
+        if self.spreadsheet is None:
+            return f"(number {index + 1} of {self.label})"
         return f"in column '{column}', {self.row(index)} of {self.label}"
 
 
@@ -120,7 +129,8 @@ def _floats(column: nw.Series) -> Float[np.ndarray, "rows"]:
 def _refuse(texts: list[str], good: Callable[[str], bool], name: str, source: Source) -> None:
     for index, text in enumerate(texts):
         if not good(text):
-            hint = " (a decimal mark must be a point)" if is_number(text.replace(",", ".")) else ""
+            commas = is_number(text.replace(",", ""))
+            hint = " (a decimal mark must be a point, and thousands have none)" if commas else ""
             raise InputError(
                 f"'{text}' {source.at(name, index)} is not a number{hint}. Correct the cell, leave "
                 f"it empty if nothing was observed, or name other columns by --target "
@@ -166,13 +176,33 @@ def _require(cells: list[Any], name: str, source: Source) -> None:
 
 
 def _finite(numbers: np.ndarray, name: str, source: Source) -> Float[np.ndarray, "rows"]:
+    """The times, unless one of them is not finite or all of them are dates in disguise."""
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         raise InputError(
             f"The time is missing or infinite {source.at(name, bad[0])}. Every row needs a time: "
             f"correct the cell, or delete the row."
         )
+    # As numbers they would jump from the end of each month to the next.
+    if all(_COMPACT_DATE.fullmatch(f"{number:.17g}") for number in numbers):
+        raise InputError(
+            f"The times in column '{name}' of {source.label}, such as {numbers[0]:.0f}, look like "
+            f"dates without dashes. Write them as 2020-01-31."
+        )
     return numbers
+
+
+def suspected_dates(numbers: Float[np.ndarray, "rows"], name: str) -> tuple[str, ...]:
+    """A note on times that are taken as numbers, but may count the seconds or days of dates."""
+    if not _CALLED_LIKE_A_DATE.search(name):
+        return ()
+    for count, step, start in _COUNTS:
+        first, last = ((datetime(year, 1, 1, tzinfo=UTC) - start) / step for year in (1990, 2050))
+        if first <= numbers.min() and numbers.max() < last:
+            date = (start + float(numbers.min()) * step).date()
+            note = f"the times in column '{name}' are taken as plain numbers; if they count {count}"
+            return (f"{note} (the first is {date} then), write them as dates, which have seasons",)
+    return ()
 
 
 def _number_times(texts: list[str], name: str, source: Source) -> Float[np.ndarray, "rows"]:
@@ -182,11 +212,6 @@ def _number_times(texts: list[str], name: str, source: Source) -> Float[np.ndarr
                 f"'{text}' {source.at(name, index)} is not a number, as other times in this column "
                 f"are. Correct the cell, or delete the row."
             )
-    if all(map(_COMPACT_DATE.fullmatch, texts)):
-        raise InputError(
-            f"The times in column '{name}' of {source.label}, such as '{texts[0]}', look like "
-            f"dates without dashes. Write them as 2020-01-31."
-        )
     return _finite(np.array(texts, np.float64), name, source)
 
 

@@ -51,7 +51,7 @@ def choose_columns(
         InputError: an asked-for column does not exist or has two uses, or a guess is in doubt.
     """
     targets = (target,) if isinstance(target, str) else tuple(target or ())
-    for name in filter(None, (time, series, *targets)):
+    for name in (time, series, *targets):
         require_column(name, frame.columns, source)
     guess = _Guess(frame, source, {name: kind_of(frame[name]) for name in frame.columns})
     notes = []
@@ -77,7 +77,8 @@ def kind_of(column: nw.Series) -> Kind:
     texts = [text for text in texts_of(column) if text][:_LOOK_AT]
     if not texts:
         return "empty"
-    if 2 * sum(map(is_number, texts)) > len(texts):
+    # With decimal commas it is meant to be one: parsing says where, and how to mend it.
+    if 2 * sum(is_number(text.replace(",", "")) for text in texts) > len(texts):
         return "number"
     return "datetime" if 2 * sum(map(is_date, texts)) > len(texts) else "text"
 
@@ -146,10 +147,13 @@ class _Guess:
         numbers = self._of_kind({"number"}, taken)
         targets = tuple(name for name in numbers if name.lower() not in SERIES_NAMES)
         rest = [name for name in self.kinds if name not in {*taken, *targets}]
+        for name in rest:
+            if self.kinds[name] == "empty":
+                # It may have been meant to be a target: there is a doubt.
+                raise InputError(without_values(name, len(self.frame), self.source))
         reasons = {
             "text": "text",
             "datetime": "a second time",
-            "empty": "empty",
             "number": "a label by its name",
         }
         if not targets:
@@ -161,13 +165,22 @@ class _Guess:
         return targets, {name: reasons[self.kinds[name]] for name in rest}
 
 
-def require_column(name: str, columns: Sequence[str], source: Source) -> None:
-    """Refuses a column that is not there, and suggests the one that was meant."""
-    if name not in columns:
+def require_column(name: str | None, columns: Sequence[str], source: Source) -> None:
+    """Refuses a column that is asked for and not there, and suggests the one that was meant."""
+    if name is not None and name not in columns:
         raise InputError(
             f"{source.label} has no column '{name}'.{did_you_mean(name, columns)} Its columns are "
             f"{_listed(columns)}."
         )
+
+
+def without_values(name: str, rows: int, source: Source) -> str:
+    """What to say of a column that is empty from the first row to the last."""
+    return (
+        f"Column '{name}' of {source.label} has no observed value, from {source.row(0)} to "
+        f"{source.row(rows - 1)}. Fill it, or leave it out by naming the other columns with "
+        f"--target (in Python: target=)."
+    )
 
 
 def _require_distinct(time: str, series: str | None, targets: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from jaxtyping import Float
 
-from isocline.data.cells import Source, parse_numbers, parse_times
-from isocline.data.columns import choose_columns
+from isocline.data.cells import Source, parse_numbers, parse_times, suspected_dates
+from isocline.data.columns import choose_columns, without_values
 from isocline.data.rows import Rows, to_series
 from isocline.data.table import SeriesTable
 from isocline.errors import InputError
@@ -51,6 +51,8 @@ def read_frame(
         source=source,
     )
     split = to_series(rows, sort=sort, duplicates=duplicates)
+    if axis.kind == "number":
+        notes += suspected_dates(times, columns.time)
     return SeriesTable(split, columns.targets, axis, columns, notes)
 
 
@@ -91,11 +93,7 @@ def _values_of(
     values = np.stack([parse_numbers(cells[name], source) for name in targets], axis=1)
     silent = np.flatnonzero(np.isnan(values).all(axis=0))
     if len(silent):
-        raise InputError(
-            f"Column '{targets[silent[0]]}' of {source.label} has no observed value, from "
-            f"{source.row(0)} to {source.row(len(values) - 1)}. Leave it out by naming the other "
-            f"columns with --target (in Python: target=)."
-        )
+        raise InputError(without_values(targets[silent[0]], len(values), source))
     return values
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from isocline.data.cells import Source
+from isocline.data.cells import Source, is_date, is_number
 from isocline.data.frames import read_frame
 from isocline.data.table import SeriesTable
 from isocline.errors import InputError
@@ -38,6 +39,11 @@ _SIGNATURES = {
     b"\xff\xfe": "text in UTF-16",
     b"\xfe\xff": "text in UTF-16",
 }
+_TEXT_KINDS = {
+    re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{])'): "JSON",
+    re.compile(rb"\s*<(!doctype|html|\?xml|!--|table)", re.IGNORECASE): "a page of HTML or XML",
+}
+_FOREIGN_SEPARATORS = {";": "semicolons", "|": "vertical bars"}
 
 
 def read_table(
@@ -97,8 +103,10 @@ def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        near = f" in {path.parent.resolve()}" if not path.is_absolute() else ""
-        raise InputError(f"There is no file {path}{near}. Check the name and the folder.") from None
+        there = f" ({path.resolve()})" if not path.is_absolute() else ""
+        raise InputError(
+            f"There is no file {path}{there}. Check the name and the folder."
+        ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
     if not content.strip():
@@ -107,8 +115,10 @@ def _content(path: Path) -> bytes:
 
 
 def _refuse_other_kinds(content: bytes, path: Path) -> None:
-    kinds = (kind for start, kind in _SIGNATURES.items() if content.startswith(start))
-    kind = next(kinds, "a binary file" if b"\x00" in content[:4096] else None)
+    kinds = [kind for start, kind in _SIGNATURES.items() if content.startswith(start)]
+    kinds += ["a binary file"] if b"\x00" in content[:4096] else []
+    kinds += [kind for start, kind in _TEXT_KINDS.items() if start.match(content)]
+    kind = next(iter(kinds), None)
     if kind is None and path.suffix.lower() in {".parquet", ".pq"}:
         kind = "text, and not like the Parquet file of its name"
     if kind is not None:
@@ -141,6 +151,9 @@ def _read_parquet(content: bytes, name: str) -> polars.DataFrame:
 
 def _read_text(text: str, path: Path) -> polars.DataFrame:
     polars = _polars()
+    if "\n" not in text:
+        # Old programs on the Mac end lines so.
+        text = text.replace("\r", "\n")
     first = text.split("\n", 1)[0]
     if not first.strip():
         raise InputError(f"Row 1 of {path.name} is blank. Put the names of the columns there.")
@@ -158,14 +171,16 @@ def _read_text(text: str, path: Path) -> polars.DataFrame:
 
 
 def _separator(header: str, path: Path) -> str:
-    if path.suffix.lower() in {".tsv", ".tab"} or ("\t" in header and "," not in header):
+    """What parts the columns: tabs or commas; a name in quotes may hold one of the others."""
+    if path.suffix.lower() in {".tsv", ".tab"} and "\t" in header:
         return "\t"
-    if ";" in header and "," not in header:
+    likely = max((",", "\t", *_FOREIGN_SEPARATORS), key=header.count)
+    if likely in _FOREIGN_SEPARATORS:
         raise InputError(
-            f"The columns of {path.name} are separated by semicolons. Save it with commas between "
-            f"columns and points as decimal marks."
+            f"The columns of {path.name} are separated by {_FOREIGN_SEPARATORS[likely]}. Save it "
+            f"with commas between columns and points as decimal marks."
         )
-    return ","
+    return likely
 
 
 def _checked_header(text: str, separator: str, name: str) -> list[str]:
@@ -175,19 +190,40 @@ def _checked_header(text: str, separator: str, name: str) -> list[str]:
         header = [cell.strip() for cell in next(rows)]
         for number, row in enumerate(rows, start=2):
             if row and len(row) != len(header):
-                raise InputError(
-                    f"Row {number} of {name} has {len(row)} cells, but the header has "
-                    f"{len(header)} columns ({', '.join(header)}). Add or remove cells; a cell "
-                    f"that contains the separator needs quotes."
-                )
+                raise InputError(_ragged(number, row, header, name))
     except csv.Error as error:
         raise InputError(
             f"Row {max(rows.line_num, 1)} of {name} cannot be read ({error}). Check the quotes and "
             f"the ends of lines there."
         ) from None
+    _refuse_values(header, name)
     twice = [column for column in header if column and header.count(column) > 1]
     if twice:
         raise InputError(
             f"Row 1 of {name} names two columns '{twice[0]}'. Give every column its own name."
         )
     return header
+
+
+def _ragged(number: int, row: list[str], header: list[str], name: str) -> str:
+    mend = "Add or remove cells; a cell that contains the separator needs quotes."
+    if number == 2 and len(row) > len(header):
+        mend = "If row 1 is a title or a comment, delete it: row 1 must name the columns."
+    return (
+        f"Row {number} of {name} has {len(row)} cells, but the header has {len(header)} columns "
+        f"({', '.join(header)}). {mend}"
+    )
+
+
+def _refuse_values(header: list[str], name: str) -> None:
+    """Refuses a file without a header, of which the first row would be lost in silence."""
+    cells = [cell for cell in header if cell]
+    values = [cell for cell in cells if is_date(cell)]
+    # Names that count from 0 are those of a data frame that was given none.
+    if all(map(is_number, cells)) and cells != [str(place) for place in range(len(cells))]:
+        values = cells
+    if values:
+        raise InputError(
+            f"Row 1 of {name} holds the value '{values[0]}', but it must name the columns. Put a "
+            f"row with their names above it; if dates are the columns, turn them into rows."
+        )

@@ -70,9 +70,10 @@ def to_series(rows: Rows, *, sort: bool, duplicates: str) -> tuple[Series, ...]:
     for code, part in enumerate(np.split(np.arange(len(rows.times)), _starts(rows)[1:])):
         if len(part) < 2:
             alone = rows.source.row(int(rows.indices[part[0]]))
+            whose = f"series '{rows.names[code]}'" if len(rows.names) > 1 else "table"
             raise InputError(
-                f"The table{rows.of(part[0])} has one row only, {alone} of {rows.source.label}, and"
-                f" one row shows no change. Give it more rows, or delete it."
+                f"The {whose} has one row only, {alone} of {rows.source.label}, and one row shows "
+                f"no change. Give it more rows, or delete that one."
             )
         series.append(Series(rows.names[code], rows.times[part], rows.values[part]))
     return tuple(series)

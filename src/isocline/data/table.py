@@ -92,7 +92,7 @@ class TimeAxis:
             numbers[np.isnat(cells)] = np.nan
             numbers /= _MICROSECONDS_A_DAY
         else:
-            source = Source("the given times", spreadsheet=False)
+            source = Source("the given times", spreadsheet=None)
             texts = [str(cell).strip() for cell in cells.tolist()]
             found, numbers = parse_time_texts(texts, "time", source)
             kind = found.kind
@@ -104,11 +104,18 @@ class TimeAxis:
         return numbers
 
     def to_label(self, numbers: Any) -> np.ndarray:
-        """Labels of numbers: `datetime64[s]` rounded to the second (UTC), or float64."""
+        """Labels of numbers: `datetime64` (UTC), or float64.
+
+        Datetimes are rounded to the second, or to the millisecond where seconds do not tell the
+        numbers apart.
+        """
         numbers = np.asarray(numbers, np.float64)
         if self.kind == "number":
             return numbers
-        return np.rint(numbers * 86_400).astype(np.int64).astype("datetime64[s]")
+        seconds = np.rint(numbers * 86_400)
+        if len(np.unique(seconds)) == len(np.unique(numbers)):
+            return seconds.astype(np.int64).astype("datetime64[s]")
+        return np.rint(numbers * 86_400e3).astype(np.int64).astype("datetime64[ms]")
 
 
 @dataclass(frozen=True)
@@ -185,7 +192,7 @@ class SeriesTable:
         return frame
 
     def time_column(self, numbers: Float[np.ndarray, " rows"]) -> pandas.Series:
-        """Times as a column of the kind that was read: numbers, dates, or dates in their time zone."""
+        """Times as a column of the kind that was read: numbers, or dates in their time zone."""
         import pandas as pd
 
         times = pd.Series(self.axis.to_label(numbers))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from isocline.data.cells import Source, parse_times
-from isocline.data.columns import TIME_NAMES, kind_of
+from isocline.data.columns import TIME_NAMES, did_you_mean, kind_of
 from isocline.data.table import TimeAxis
 from isocline.errors import InputError
 
@@ -34,6 +35,7 @@ _SPELLINGS = {
 _UNIT = {word: unit for unit, words in _SPELLINGS.items() for word in (unit, *words.split())}
 _HORIZON = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([A-Za-z]*)")
 _EXAMPLES = "Write 30min, 36h, 90d, 2w, 6M (months) or 1y"
+_OF_NUMBERS = "Give a number in the units of the time column, such as 12.5"
 
 
 def parse_horizon(text: str | float, axis: TimeAxis) -> float:
@@ -48,11 +50,12 @@ def parse_horizon(text: str | float, axis: TimeAxis) -> float:
         InputError: not a length, not positive, or with a unit that does not fit.
     """
     match = _HORIZON.fullmatch(str(text).strip())
+    mend = _EXAMPLES if axis.kind == "datetime" else _OF_NUMBERS
     if match is None:
-        raise InputError(f"'{text}' is not a length of time. {_EXAMPLES}, or a plain number.")
+        raise InputError(f"'{text}' is not a length of time. {mend}.")
     number, unit = float(match[1]), match[2]
     if not 0 < number < float("inf"):
-        raise InputError(f"A length of time must be positive and finite, and '{text}' is not.")
+        raise InputError(f"The length of time '{text}' must be positive and finite. {mend}.")
     if axis.kind == "number":
         if unit:
             raise InputError(
@@ -69,7 +72,12 @@ def parse_horizon(text: str | float, axis: TimeAxis) -> float:
 
 
 def read_times(
-    path: str | Path, axis: TimeAxis, column: str | None = None, series: str | None = None
+    path: str | Path,
+    axis: TimeAxis,
+    column: str | None = None,
+    series: str | None = None,
+    *,
+    ends: Mapping[str, float] | None = None,
 ) -> dict[str | None, Float[np.ndarray, "times"]]:
     """The times in a file, increasing and without repeats, as numbers on the axis.
 
@@ -79,12 +87,14 @@ def read_times(
         axis: of the table that is forecast.
         column: name of the time column; the only column, or guessed, if not given.
         series: name of the series column, if there is one.
+        ends: the last observation of each series, which all its times have to follow.
 
     Returns:
         Times of each series by its name; under None where they hold for every series.
 
     Raises:
-        InputError: as `read_table`, or times of another kind than those of the axis.
+        InputError: as `read_table`, times of another kind than those of the axis, or, given the
+            ends, times that are not later or series that have none.
     """
     import narwhals.stable.v2 as nw
 
@@ -94,7 +104,7 @@ def read_times(
 
     path = Path(path)
     cells, source = filled_rows(nw.from_native(read_cells(path)), Source(path.name))
-    for name in filter(None, (column, series)):
+    for name in (column, series):
         require_column(name, cells.columns, source)
     column = column or _time_column(cells, source, axis)
     found, times = parse_times(cells[column], source)
@@ -103,10 +113,43 @@ def read_times(
             f"Column '{column}' of {path.name} has {found.kind}s, but the times of the table are "
             f"{axis.kind}s. Give times of the same kind."
         )
+    names, codes = series_of(cells, series, source)
+    if ends is not None:
+        if series is not None:
+            _require_known(names, codes, ends, series, source)
+        # Times that hold for every series have to follow the last one of all.
+        last = [ends.get(name, max(ends.values())) for name in names]
+        _require_later(times, np.array(last)[codes], axis, column, source)
     if series is None:
         return {None: np.unique(times)}
-    names, codes = series_of(cells, series, source)
     return {name: np.unique(times[codes == code]) for code, name in enumerate(names)}
+
+
+def _require_known(
+    names: tuple[str, ...], codes: np.ndarray, known: Iterable[str], column: str, source: Source
+) -> None:
+    for code, name in enumerate(names):
+        if name not in known:
+            row = int(np.flatnonzero(codes == code)[0])
+            raise InputError(
+                f"The series '{name}' {source.at(column, row)} is not in the data."
+                f"{did_you_mean(name, known)} There are: {', '.join(list(known)[:20])}. Correct "
+                f"the name, or delete the row."
+            )
+
+
+def _require_later(
+    times: np.ndarray, last: np.ndarray, axis: TimeAxis, column: str, source: Source
+) -> None:
+    early = np.flatnonzero(times <= last)
+    if len(early):
+        row = int(early[0])
+        asked, end = axis.to_label([times[row], last[row]])
+        raise InputError(
+            f"The time {asked} {source.at(column, row)} is not after the last observation of its "
+            f"series ({end}). Ask for later times, or give only the data up to the time from which "
+            f"to forecast."
+        )
 
 
 def _time_column(cells, source: Source, axis: TimeAxis) -> str:

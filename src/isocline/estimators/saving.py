@@ -46,7 +46,10 @@ def save_parts(forecaster: LatentODEForecaster, directory: Path) -> None:
         write_bytes(directory / "weights.safetensors", weights)
         write_bytes(directory / "config.json", json.dumps(config, indent=1).encode())
     except OSError as error:
-        raise InputError(f"The model can not be written to {directory}: {error.strerror or error}.") from error
+        raise InputError(
+            f"The model can not be written to {directory}: {error.strerror or error}. Make room "
+            f"there, or name another folder."
+        ) from error
 
 
 def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
@@ -64,7 +67,11 @@ def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
         "horizon": forecaster.horizon_,
         "shape": list(predictor.shape),
         "models": ["latent_ode"] if forecaster.gru_ is None else ["latent_ode", "gru"],
-        "split": [split.train_end, split.validation_end, [float(origin) for origin in split.origins]],
+        "split": [
+            split.train_end,
+            split.validation_end,
+            [float(origin) for origin in split.origins],
+        ],
         "best_epoch": forecaster.best_epoch_,
         "history": forecaster.history_,
         "nfe": forecaster.nfe_,
@@ -108,35 +115,55 @@ def _read(directory: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if not (directory / "config.json").is_file():
-        raise InputError(
-            f"There is no model in {directory}: it has no config.json. Give the folder `model` that "
-            "`isocline forecast --out DIR` wrote, as DIR/model."
-        )
+    config = _read_config(directory)
+    weights = directory / "weights.safetensors"
+    mend = "Restore it from a copy, or fit the model again."
     try:
-        config = json.loads((directory / "config.json").read_text("utf-8"))
-        content = (directory / "weights.safetensors").read_bytes()
-    except (OSError, ValueError) as error:
-        raise InputError(f"The model in {directory} can not be read: {error}. Restore it, or fit it again.") from error
-    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
-        raise InputError(f"The config.json in {directory} is not one of Isocline's: it names no format version.")
-    if config["format"] > FORMAT:
-        raise InputError(
-            f"The model in {directory} has format {config['format']}, written by Isocline {config.get('isocline')}; "
-            f"this is Isocline {__version__}, which reads up to format {FORMAT}. Upgrade Isocline to read it."
-        )
+        content = weights.read_bytes()
+    except OSError as error:
+        raise InputError(f"The file {weights} can not be read: {error.strerror}. {mend}") from error
     if hashlib.sha256(content).hexdigest() != config.get("sha256"):
         raise InputError(
-            f"The file {directory / 'weights.safetensors'} is damaged: its checksum is not the one in config.json. "
-            "Restore it from a copy, or fit the model again."
+            f"The file {weights} is damaged: its checksum is not the one in config.json. {mend}"
         )
     try:
         return config, load(content)
     except SafetensorError as error:
-        raise InputError(f"The file {directory / 'weights.safetensors'} is damaged: {error}.") from error
+        raise InputError(f"The file {weights} is damaged: {error}. {mend}") from error
 
 
-def _rebuild(cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+def _read_config(directory: Path) -> dict[str, Any]:
+    file = directory / "config.json"
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"There is no model in {directory}: it has no config.json. Give the folder `model` "
+            f"that `isocline forecast --out DIR` wrote, as DIR/model."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The file {file} can not be read: {error}. Restore it from a copy, or fit the model "
+            f"again."
+        ) from error
+    version = config.get("format") if isinstance(config, dict) else None
+    if not isinstance(version, int):
+        raise InputError(
+            f"The file {file} is not one of Isocline's: it names no format version. Give the "
+            f"folder `model` that `isocline forecast --out DIR` wrote, as DIR/model."
+        )
+    if version > FORMAT:
+        raise InputError(
+            f"The model in {directory} has format {version}, written by Isocline "
+            f"{config.get('isocline')}; this is Isocline {__version__}, which reads up to format "
+            f"{FORMAT}. Upgrade Isocline to read it."
+        )
+    return config
+
+
+def _rebuild(
+    cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> Any:
     forecaster = cls(**config["settings"])
     series = tuple(
         Series(name, arrays[f"data.{index:05d}.times"], arrays[f"data.{index:05d}.values"])
@@ -151,7 +178,9 @@ def _rebuild(cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dic
     forecaster.shape_ = Shape(*map(int, config["shape"]))
     forecaster._folder, forecaster._resume, forecaster._progress = None, False, None
     scales = {
-        name: SeriesScale(*(arrays[f"scale.{index:05d}.{part}"] for part in ("coefficients", "spread", "doubt")))
+        name: SeriesScale(
+            *(arrays[f"scale.{index:05d}.{part}"] for part in ("coefficients", "spread", "doubt"))
+        )
         for index, name in enumerate(config["series"])
     }
     scaling = Scaling(forecaster.periods_, config["harmonics"], forecaster.horizon_, scales)
