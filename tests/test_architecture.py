@@ -27,7 +27,7 @@ ALLOWED = {
 }
 _BELOW = ALLOWED["estimators"] | {"estimators"}
 ALLOWED |= {
-    "experiments": _BELOW,
+    "experiments": _BELOW | {"report"},
     "report": _BELOW,
     "cli": _BELOW | {"experiments", "report"},
     "__main__": {"cli"},

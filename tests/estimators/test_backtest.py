@@ -1,4 +1,4 @@
-"""The backtest: the same windows for all, honest about time; and what deleting observations costs."""
+"""The backtest: the same windows for all, honest about time; the cost of deletion."""
 
 from __future__ import annotations
 
@@ -40,8 +40,18 @@ def test_baselines_and_channels_are_scored_too(scored):
     assert backtest.metrics["horizon"] == TINY["horizon"]
 
 
+def test_the_frame_holds_what_the_baselines_said(scored):
+    """So that the report can show them by lead time."""
+    _, backtest = scored
+    rows = backtest.frame[backtest.frame.observed.notna()]
+    for name, scores in backtest.metrics["baselines"].items():
+        assert rmse(rows[name].to_numpy(), rows.observed.to_numpy()) == pytest.approx(
+            scores["rmse"]
+        )
+
+
 def test_no_window_reaches_back_or_beyond_the_horizon(scored, frame):
-    """Origins lie in the last fifth; targets follow theirs within one horizon, in the file's zone."""
+    """Origins lie in the last fifth; targets follow within one horizon, in the file's zone."""
     forecaster, backtest = scored
     rows = backtest.frame
     ahead = rows.time - rows.origin
@@ -62,7 +72,7 @@ def test_a_forecast_of_the_backtest_does_not_see_its_targets(scored):
     """Other values after the origin leave the forecast as it was."""
     from isocline.data import Series
 
-    forecaster, backtest = scored
+    forecaster, _ = scored
     origin = float(forecaster.split_.origins[0])
     series = forecaster.table_.series[0]
     later = series.times > origin

@@ -106,7 +106,7 @@ def test_failing_lane_is_masked_by_its_last_state_and_leaves_a_finite_gradient()
 
 
 def test_coupled_batch_is_one_trajectory():
-    """One step for all: as many as its error norm over everything asks for, one status, one count."""
+    """One step for all, as its error norm over everything asks; one status, one count."""
     y0, rates = starts(3), jnp.asarray(RATES)[:, None]
 
     def field(t, y):

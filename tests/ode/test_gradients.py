@@ -110,7 +110,7 @@ def test_gradients_of_float32_stay_float32(adjoint):
 
 @pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
 def test_gradient_backward_in_time_is_the_one_by_hand(adjoint):
-    """y' = -a y from t = 1 to -1: y = exp(2 a), so d y / d a = 2 exp(2 a) and d y / d y0 the same / 2."""
+    """y' = -a y from t = 1 to -1: y = exp(2 a), dy/da = 2 exp(2 a) and dy/dy0 half of it."""
 
     def last(y0, rate):
         options = {"rtol": 1e-10, "atol": 1e-10, "adjoint": adjoint}

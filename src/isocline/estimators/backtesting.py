@@ -21,14 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Backtest:
-    """`metrics` as in metrics.json, and `frame`: a row for each forecast with its origin and what was observed."""
+    """`metrics` as in metrics.json, and `frame`: each forecast beside what was observed.
+
+    The frame has a row a forecast, with its origin, and a column with the mean of each baseline.
+    """
 
     metrics: dict[str, Any]
     frame: pandas.DataFrame
 
 
 def run_backtest(
-    predictor: Predictor, gru: Predictor, table: SeriesTable, split: Split, periods: tuple[float, ...]
+    predictor: Predictor,
+    gru: Predictor,
+    table: SeriesTable,
+    split: Split,
+    periods: tuple[float, ...],
 ) -> Backtest:
     """Score the model and every baseline on the same windows."""
     horizon = predictor.scaling.horizon
@@ -36,21 +43,22 @@ def run_backtest(
     truth = [target.values for target in targets]
     forecasts = predictor.forecasts(requests)
     period = max(periods, default=None)
-    # A file without a season has none to repeat: the horizon stands in, and says so in the settings.
+    # A file without a season has none to repeat: the horizon stands in, and says so in the
+    # settings.
     rules = {
         "persistence": Persistence(),
         "seasonal_naive": SeasonalNaive(period or horizon),
         "climatology": Climatology(period),
     }
     known = table.until(split.validation_end)
-    baselines = {}
+    rivals: dict[str, list[Forecast]] = {}
     for name, rule in rules.items():
         rule.fit(known, horizon) if name != "climatology" else rule.fit(known)
-        baselines[name] = summarize([rule.forecast(history, times) for history, _, times in requests], truth)
-    baselines["gru"] = summarize(gru.forecasts(requests), truth)
+        rivals[name] = [rule.forecast(history, times) for history, _, times in requests]
+    rivals["gru"] = gru.forecasts(requests)
     metrics = {
         "model": summarize(forecasts, truth),
-        "baselines": baselines,
+        "baselines": {name: summarize(made, truth) for name, made in rivals.items()},
         "horizon": horizon,
         "origins": [str(label) for label in table.axis.to_label(split.origins)],
         "windows": len(requests),
@@ -59,25 +67,37 @@ def run_backtest(
     }
     if len(table.channels) > 1:
         metrics["channels"] = _by_channel(table, forecasts, truth)
-    return Backtest(metrics, _frame(table, requests, targets, forecasts))
+    return Backtest(metrics, _frame(table, (requests, targets), forecasts, rivals))
 
 
-def _by_channel(table: SeriesTable, forecasts: list[Forecast], truth: list[np.ndarray]) -> dict[str, Any]:
+def _by_channel(
+    table: SeriesTable, forecasts: list[Forecast], truth: list[np.ndarray]
+) -> dict[str, Any]:
     scores = {}
     for index, channel in enumerate(table.channels):
         part = slice(index, index + 1)
-        narrowed = [Forecast(one.times, one.mean[:, part], one.quantiles[:, part]) for one in forecasts]
+        narrowed = [
+            Forecast(one.times, one.mean[:, part], one.quantiles[:, part]) for one in forecasts
+        ]
         values = [value[:, part] for value in truth]
-        scores[channel] = summarize(narrowed, values) if any(np.isfinite(v).any() for v in values) else None
+        scores[channel] = (
+            summarize(narrowed, values) if any(np.isfinite(v).any() for v in values) else None
+        )
     return scores
 
 
-def _frame(table: SeriesTable, requests: list[Request], targets: list[Series], forecasts: list[Forecast]):
+def _frame(
+    table: SeriesTable,
+    asked: tuple[list[Request], list[Series]],
+    forecasts: list[Forecast],
+    rivals: dict[str, list[Forecast]],
+) -> pandas.DataFrame:
+    """A row a forecast: where and when, what was observed, mean, quantiles, baselines."""
     import pandas
 
     parts = []
-    for (history, origin, times), target, forecast in zip(requests, targets, forecasts, strict=True):
-        quantiles = forecast.at(LEVELS)
+    for place, ((history, origin, times), target) in enumerate(zip(*asked, strict=True)):
+        quantiles = forecasts[place].at(LEVELS)
         labels = table.time_column(np.append(times, origin))
         for index, channel in enumerate(table.channels):
             columns = {
@@ -86,14 +106,20 @@ def _frame(table: SeriesTable, requests: list[Request], targets: list[Series], f
                 "series": history.name,
                 "channel": channel,
                 "observed": target.values[:, index],
-                "mean": forecast.mean[:, index],
+                "mean": forecasts[place].mean[:, index],
             }
-            columns |= {f"q{round(100 * level):02d}": quantiles[:, index, k] for k, level in enumerate(LEVELS)}
+            columns |= {
+                f"q{round(100 * level):02d}": quantiles[:, index, k]
+                for k, level in enumerate(LEVELS)
+            }
+            columns |= {name: made[place].mean[:, index] for name, made in rivals.items()}
             parts.append(pandas.DataFrame(columns))
     return pandas.concat(parts, ignore_index=True)
 
 
-def model_rmse(predictor: Predictor, table: SeriesTable, split: Split, deleted: float, seed: int) -> float:
+def model_rmse(
+    predictor: Predictor, table: SeriesTable, split: Split, deleted: float, seed: int
+) -> float:
     """RMSE of the backtest when a random share of every history's observations is withheld.
 
     The targets stay whole, so that the same cells are scored; at least one observation stays.

@@ -1,10 +1,10 @@
 """Conformal calibration: intervals as wide as past forecasts show that they must be.
 
-Every forecast whose outcome is known says by what factor its 90% interval would have had to be wider, or
-could have been narrower, to end just at what was observed. The factor that nine in ten of them need is
-applied to the next forecast (split conformal prediction, with the outcomes growing as time goes on).
-The outcomes of one series within one horizon are much alike, so they count as one case, and the share
-is taken one standard error on the safe side.
+Every forecast whose outcome is known says by what factor its 90% interval would have had to be
+wider, or could have been narrower, to end just at what was observed. The factor that nine in ten of
+them need is applied to the next forecast (split conformal prediction, with the outcomes growing as
+time goes on). The outcomes of one series within one horizon are much alike, so they count as one
+case, and the share is taken one standard error on the safe side.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Calibration:
             return 1.0
         error = np.sqrt(COVERAGE * (1 - COVERAGE) / len(np.unique(self.cases[known])))
         level = min(COVERAGE + error, HIGHEST)
-        return float(np.clip(np.quantile(self.ratios[known], level, method="higher"), NARROWEST, WIDEST))
+        return float(
+            np.clip(np.quantile(self.ratios[known], level, method="higher"), NARROWEST, WIDEST)
+        )
 
     def joined(self, other: Calibration) -> Calibration:
         """The outcomes of both."""
@@ -71,7 +73,10 @@ def outcomes(
         cases = np.floor(times / horizon).astype(np.int64) * len(order) + order[target.name]
         parts.append(Calibration(times, (np.abs(missed) / np.maximum(reach, 1e-30))[seen], cases))
     return Calibration(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("times", "ratios", "cases"))
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("times", "ratios", "cases")
+        )
     )
 
 

@@ -33,11 +33,12 @@ HARMONICS = 2
 
 
 class LatentODEForecaster:
-    """A latent ODE (Chen et al. 2018, sec. 5) for irregular, incomplete time series, in scikit-learn's manner.
+    """A latent ODE for irregular, incomplete time series, in scikit-learn's manner.
 
-    Each series is taken apart into level and season (fitted to the training rows) and anomalies, which
-    an ensemble of latent ODEs forecasts: an encoder reads the last observations, however they lie, and
-    the ODE is solved from the forecast's origin through any times asked.
+    The model is that of Chen et al. (2018), sec. 5. Each series is taken apart into level and
+    season (fitted to the training rows) and anomalies, which an ensemble of latent ODEs forecasts:
+    an encoder reads the last observations, however they lie, and the ODE is solved from the
+    forecast's origin through any times asked.
 
     Args:
         horizon: how far forecasts reach, in units of the time axis (days for dates); a tenth of the
@@ -49,8 +50,10 @@ class LatentODEForecaster:
         epochs, patience, learning_rate: of training; it stops early on the validation part.
         kl_weight: the weight of the KL term of the ELBO at the end of its annealing.
         deletion: up to this share of each training window's context is left out at random.
-        growth: the horizon that is trained on grows over this fraction of the training (0: it does not).
-        average: decay of the running average of the weights that forecasts use (0: the last weights).
+        growth: the horizon that is trained on grows over this fraction of the training (0: it does
+            not).
+        average: decay of the running average of the weights that forecasts use (0: the last
+            weights).
         batch_size: windows a step.
         seed: of everything random.
 
@@ -96,7 +99,9 @@ class LatentODEForecaster:
     def settings(self) -> dict[str, Any]:
         """All settings by name (scikit-learn's `get_params`)."""
         values = {name: getattr(self, name) for name in _NAMES}
-        return values | {"periods": None if self.periods is None else [float(p) for p in self.periods]}
+        return values | {
+            "periods": None if self.periods is None else [float(p) for p in self.periods]
+        }
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """All settings by name."""
@@ -106,7 +111,9 @@ class LatentODEForecaster:
         """Change settings; InputError names one that there is not."""
         for name, value in settings.items():
             if name not in _NAMES:
-                raise InputError(f"LatentODEForecaster has no setting {name!r}; it has {', '.join(_NAMES)}.")
+                raise InputError(
+                    f"LatentODEForecaster has no setting {name!r}; it has {', '.join(_NAMES)}."
+                )
             setattr(self, name, value)
         return self
 
@@ -131,15 +138,18 @@ class LatentODEForecaster:
             progress: called after every epoch with stage, epoch, loss, validation, nfe and seconds.
 
         Raises:
-            InputError: the data or a setting does not fit; the message says where and how to mend it.
+            InputError: the data or a setting does not fit; the message says where and how to mend
+                it.
         """
         check_settings(self.get_params())
         self.table_ = as_table(data, time=time, series=series, target=target)
-        self.horizon_ = float(self.horizon) if self.horizon is not None else default_horizon(self.table_)
+        self.horizon_ = (
+            float(self.horizon) if self.horizon is not None else default_horizon(self.table_)
+        )
         if self.horizon_ > self.table_.duration:
             raise InputError(
-                f"The horizon ({self.horizon_:g}) is longer than the data ({self.table_.duration:g}), in units of the "
-                "time axis: give a shorter horizon."
+                f"The horizon ({self.horizon_:g}) is longer than the data "
+                f"({self.table_.duration:g}), in units of the time axis: give a shorter horizon."
             )
         self.split_ = rolling_origins(self.table_, self.horizon_)
         known = self.table_.until(self.split_.train_end)
@@ -153,7 +163,9 @@ class LatentODEForecaster:
         self.history_, self.best_epoch_ = trained.history, trained.best_epoch
         self.gru_: Predictor | None = None
         self.predictor_ = self._finish(model, training_scale)
-        self.nfe_ = float(np.mean([row["nfe"] for row in trained.history[-1:]])) if trained.history else 0.0
+        self.nfe_ = (
+            float(np.mean([row["nfe"] for row in trained.history[-1:]])) if trained.history else 0.0
+        )
         return self
 
     def _build(self, kind: str, channels: int, frequencies: tuple[float, ...]) -> Ensemble:
@@ -162,12 +174,16 @@ class LatentODEForecaster:
         def make(key: Any) -> Any:
             if kind == "gru":
                 return GRUForecaster(channels, self.hidden_size, frequencies, key=key)
-            return LatentODE(channels, self.latent_size, self.hidden_size, self.encoder, frequencies, key=key)
+            return LatentODE(
+                channels, self.latent_size, self.hidden_size, self.encoder, frequencies, key=key
+            )
 
         return Ensemble(make, 1 if kind == "gru" else self.members, key=jax.random.key(self.seed))
 
     def _train(self, kind: str, scaling: Scaling) -> tuple[Ensemble, Any]:
-        problem = training_problem(self.table_, self.split_, scaling, self.shape_, self.deletion, self.growth)
+        problem = training_problem(
+            self.table_, self.split_, scaling, self.shape_, self.deletion, self.growth
+        )
         settings = Settings(
             epochs=self.epochs,
             patience=self.patience,
@@ -177,38 +193,52 @@ class LatentODEForecaster:
         )
         kept = None
         if self._folder is not None:
-            kept = Checkpoint(self._folder / f"{kind}.safetensors", fingerprint(self.settings(), kind, self.table_))
-        report = None if self._progress is None else lambda row: self._progress({"stage": kind, **row})
+            kept = Checkpoint(
+                self._folder / f"{kind}.safetensors",
+                fingerprint(self.settings(), kind, self.table_),
+            )
+        report = (
+            None if self._progress is None else lambda row: self._progress({"stage": kind, **row})
+        )
         model = self._build(kind, len(self.table_.channels), scaling.frequencies)
         trained = train(
-            model, problem, settings, seed=self.seed, checkpoint=kept, resume=self._resume, progress=report
+            model,
+            problem,
+            settings,
+            seed=self.seed,
+            checkpoint=kept,
+            resume=self._resume,
+            progress=report,
         )
         if not trained.best_epoch:
             raise InputError(
-                "Training found no usable model: the loss was not finite in any epoch. Look for extreme values in "
-                "the target columns, or lower the learning rate."
+                "Training found no usable model: the loss was not finite in any epoch. Look for "
+                "extreme values in the target columns, or lower the learning rate."
             )
         return trained.model, trained
 
     def _finish(self, model: Ensemble, scaling: Scaling) -> Predictor:
-        """Let the validation part refine level and season, and calibrate by every outcome after training."""
+        """Refine level and season by the validation part; calibrate by every later outcome."""
         predictor = Predictor(model, scaling, self.shape_)
         validated = validation_outcomes(predictor, self.table_, self.split_)
         known = self.table_.until(self.split_.validation_end)
-        predictor = replace(predictor, scaling=Scaling.fit(known, self.periods_, HARMONICS, self.horizon_))
+        predictor = replace(
+            predictor, scaling=Scaling.fit(known, self.periods_, HARMONICS, self.horizon_)
+        )
         tested = outcomes_from(predictor, self.table_, self.split_.origins)
         return replace(predictor, calibration=validated.joined(tested))
 
     def forecast(self, history: Series, times: Any) -> Forecast:
-        """The forecast of one series from its history, at later times (numbers on the time axis, increasing)."""
+        """The forecast of one series from its history, at later times: numbers on the time axis."""
         self._require_fitted()
         times = np.asarray(times, np.float64)
         if not times.size:
             raise InputError("There is no time to forecast: times is empty.")
         if not len(history) or not times[0] > history.times[-1]:
             raise InputError(
-                f"The time {times.flat[0]:g} is not after the last observation of series {history.name!r}: ask for "
-                "later times, or give only the history up to the time from which to forecast."
+                f"The time {times.flat[0]:g} is not after the last observation of series "
+                f"{history.name!r}: ask for later times, or give only the history up to the time "
+                "from which to forecast."
             )
         return self.predictor_.forecast(history, times)
 
@@ -216,9 +246,9 @@ class LatentODEForecaster:
         """Forecast at any times.
 
         Args:
-            times: dates or numbers after the last observation, the same for every series; or a frame
-                with the time column, and the series column if series differ; None for a regular grid
-                over the horizon.
+            times: dates or numbers after the last observation, the same for every series; or a
+                frame with the time column, and the series column if series differ; None for a
+                regular grid over the horizon.
             data: newer observations to forecast from, instead of the ones that were fitted.
 
         Returns:
@@ -231,16 +261,21 @@ class LatentODEForecaster:
         table = self.table_ if data is None else self._like(data)
         asked = asked_times(table, times, self.horizon_)
         forecasts = self.predictor_.forecasts(
-            [(one, float(one.times[-1]), asked[one.name]) for one in table.series if one.name in asked]
+            [
+                (one, float(one.times[-1]), asked[one.name])
+                for one in table.series
+                if one.name in asked
+            ]
         )
         names = [one.name for one in table.series if one.name in asked]
         return forecast_frame(table, names, forecasts)
 
     def backtest(self, data: Any = None) -> Backtest:
-        """Rolling-origin scores on the last fifth of the rows, against the baselines on the same windows.
+        """Rolling-origin scores on the last fifth of the rows, beside the baselines'.
 
         Args:
-            data: another table; without it, the one that was fitted (whose last fifth was not trained on).
+            data: another table; without it, the one that was fitted (whose last fifth was not
+                trained on).
         """
         self._require_fitted()
         table = self.table_ if data is None else self._like(data)
@@ -251,13 +286,18 @@ class LatentODEForecaster:
         return run_backtest(self.predictor_, self.gru_, table, split, self.periods_)
 
     def _training_scale(self) -> Scaling:
-        return Scaling.fit(self.table_.until(self.split_.train_end), self.periods_, HARMONICS, self.horizon_)
+        return Scaling.fit(
+            self.table_.until(self.split_.train_end), self.periods_, HARMONICS, self.horizon_
+        )
 
-    def robustness(self, fractions: Sequence[float] = (0.25, 0.5), repeats: int = 3) -> list[dict[str, float]]:
+    def robustness(
+        self, fractions: Sequence[float] = (0.25, 0.5), repeats: int = 3
+    ) -> list[dict[str, float]]:
         """What deleting observations at random from the history costs in the backtest.
 
         Returns:
-            A row for each fraction, 0 first: deleted, rmse (mean over the repeats), spread, increase.
+            A row for each fraction, 0 first: deleted, rmse (mean over the repeats),
+            spread, increase.
         """
         from .backtesting import model_rmse
 
@@ -272,7 +312,12 @@ class LatentODEForecaster:
             ]
             mean = float(np.mean(scores))
             rows.append(
-                {"deleted": fraction, "rmse": mean, "spread": float(np.std(scores)), "increase": mean / whole - 1}
+                {
+                    "deleted": fraction,
+                    "rmse": mean,
+                    "spread": float(np.std(scores)),
+                    "increase": mean / whole - 1,
+                }
             )
         return rows
 
@@ -281,18 +326,18 @@ class LatentODEForecaster:
         return -self.backtest(data).metrics["model"]["crps"]
 
     def latent(self, points: int = 60) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Mean latent trajectories of the first member over the horizon: times and (points, latent), by series."""
+        """The first member's mean latent trajectories: times and (points, latent), by series."""
         self._require_fitted()
         return self.predictor_.latent(self.table_, points)
 
     def save(self, directory: str | Path) -> None:
-        """Write `config.json` and `weights.safetensors`; nothing that was there is lost if that fails."""
+        """Write `config.json` and `weights.safetensors`; if that fails, nothing is lost."""
         self._require_fitted()
         save_parts(self, Path(directory))
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
-        """Read what `save` wrote; InputError says what is wrong with a directory that can not be read."""
+        """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
         return load_parts(cls, Path(directory))
 
     def _like(self, data: Any) -> SeriesTable:
@@ -304,14 +349,18 @@ class LatentODEForecaster:
             table = as_table(data, time=columns.time, series=columns.series, target=columns.targets)
         if table.channels != self.table_.channels or table.axis.kind != self.table_.axis.kind:
             raise InputError(
-                f"The data has channels {', '.join(table.channels)} on a {table.axis.kind} time axis, but the model "
-                f"was fitted to {', '.join(self.table_.channels)} on a {self.table_.axis.kind} one."
+                f"The data has channels {', '.join(table.channels)} on a {table.axis.kind} time "
+                f"axis, but the model was fitted to {', '.join(self.table_.channels)} on a "
+                f"{self.table_.axis.kind} one."
             )
         return table
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "predictor_"):
-            raise InputError("This LatentODEForecaster is not fitted yet: call fit(frame) first, or load a model.")
+            raise InputError(
+                "This LatentODEForecaster is not fitted yet: call fit(frame) first, or load a "
+                "model."
+            )
 
 
 _NAMES = (

@@ -28,7 +28,7 @@ Request = tuple[Series, float, np.ndarray]
 
 @dataclass(frozen=True)
 class Predictor:
-    """Model, scaling, window shape, and what past forecasts say about the width of its intervals."""
+    """Model, scaling, window shape, and what past forecasts say of its intervals' width."""
 
     model: Any
     scaling: Scaling
@@ -49,16 +49,20 @@ class Predictor:
     def _batch(self, requests: list[Request]) -> list[Forecast]:
         windows = [self._window(*request) for request in requests]
         # A full last batch has the shape of the others: one compilation serves all.
-        context, target = stack_windows(windows + [windows[-1]] * (_round_up(len(windows)) - len(windows)))
+        context, target = stack_windows(
+            windows + [windows[-1]] * (_round_up(len(windows)) - len(windows))
+        )
         mean, std = _draw(self.model, context, target.times)
         return [self._unscale(request, mean[:, k], std[:, k]) for k, request in enumerate(requests)]
 
     def _window(self, history: Series, origin: float, times: np.ndarray) -> tuple[dict, dict]:
         blank = np.full((len(times), history.values.shape[1]), np.nan)
-        return window_at(history, origin, Series(history.name, times, blank), self.scaling, self.shape)
+        return window_at(
+            history, origin, Series(history.name, times, blank), self.scaling, self.shape
+        )
 
     def _unscale(self, request: Request, mean: np.ndarray, std: np.ndarray) -> Forecast:
-        """Quantiles of the mixture of all draws, each a normal distribution, in the units of the file."""
+        """Quantiles of the mixture of all draws, each a normal, in the units of the file."""
         from scipy.special import ndtri
 
         history, origin, times = request
@@ -70,13 +74,17 @@ class Predictor:
         centre = np.mean(mean, axis=0)
         quantiles = np.moveaxis(np.quantile(points, DENSE_LEVELS, axis=0), 0, -1)
         forecast = Forecast(
-            times, season + centre * scale.spread, season[..., None] + quantiles * scale.spread[:, None]
+            times,
+            season + centre * scale.spread,
+            season[..., None] + quantiles * scale.spread[:, None],
         )
         return widened(forecast, self.calibration.width(origin))
 
     def latent(self, table: SeriesTable, points: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The mean latent trajectory of the first member over one horizon, by series."""
-        member = jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, self.model.members)
+        member = jax.tree.map(
+            lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, self.model.members
+        )
         paths = {}
         for one in table.series:
             origin = float(one.times[-1])
@@ -106,7 +114,9 @@ def _draw(model: Any, context: Context, times: Any) -> tuple[np.ndarray, np.ndar
     return np.asarray(mean, np.float64), np.asarray(std, np.float64)
 
 
-def requests_at(table: SeriesTable, origins: Any, horizon: float) -> tuple[list[Request], list[Series]]:
+def requests_at(
+    table: SeriesTable, origins: Any, horizon: float
+) -> tuple[list[Request], list[Series]]:
     """What is asked from every origin of every series that has history and targets there."""
     requests, targets = [], []
     for origin in origins:
@@ -118,14 +128,16 @@ def requests_at(table: SeriesTable, origins: Any, horizon: float) -> tuple[list[
     return requests, targets
 
 
-def outcomes_from(predictor: Predictor, table: SeriesTable, origins: Any, after: float = -np.inf) -> Calibration:
+def outcomes_from(
+    predictor: Predictor, table: SeriesTable, origins: Any, after: float = -np.inf
+) -> Calibration:
     """What the rows later than `after` say about the forecasts from these origins."""
     requests, targets = requests_at(table, origins, predictor.scaling.horizon)
     return outcomes(predictor.forecasts(requests), targets, predictor.scaling.horizon, after)
 
 
 def validation_outcomes(predictor: Predictor, table: SeriesTable, split: Split) -> Calibration:
-    """What the validation part says; rows of the training part do not count, for they were fitted."""
+    """What the validation part says; rows of the training part were fitted: they don't count."""
     earliest = split.train_end - predictor.scaling.horizon / 2
     origins = np.linspace(earliest, split.validation_end, VALIDATION_ORIGINS, endpoint=False)
     return outcomes_from(predictor, table.until(split.validation_end), origins, split.train_end)

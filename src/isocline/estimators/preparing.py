@@ -1,4 +1,4 @@
-"""From observations to what a model sees: each series less its season, in units of its own spread."""
+"""What a model sees of observations: each series less its season, by its own spread."""
 
 from __future__ import annotations
 
@@ -47,21 +47,25 @@ class Scaling:
     scales: dict[str, SeriesScale]
 
     @classmethod
-    def fit(cls, table: SeriesTable, periods: tuple[float, ...], harmonics: int, horizon: float) -> Scaling:
+    def fit(
+        cls, table: SeriesTable, periods: tuple[float, ...], harmonics: int, horizon: float
+    ) -> Scaling:
         """Fit every series of a table of training rows."""
         empty = cls(tuple(periods), harmonics, horizon, {})
         scales = {one.name: empty.scale_of(one) for one in table.series}
         return cls(tuple(periods), harmonics, horizon, scales)
 
     def scale_of(self, series: Series) -> SeriesScale:
-        """The scale of a series: the one that was fitted, or a fit to the rows given, for a new one."""
+        """The scale of a series: the fitted one, or for a new series a fit to its rows."""
         if series.name in self.scales:
             return self.scales[series.name]
         fits = [self._fit_channel(series.times, column) for column in series.values.T]
         coefficients, spread, doubt = zip(*fits, strict=True)
         return SeriesScale(np.stack(coefficients, axis=1), np.array(spread), np.stack(doubt))
 
-    def _fit_channel(self, times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    def _fit_channel(
+        self, times: np.ndarray, values: np.ndarray
+    ) -> tuple[np.ndarray, float, np.ndarray]:
         seen = np.isfinite(values)
         times, values = times[seen], values[seen]
         size = 1 + 2 * self.harmonics * len(self.periods)
@@ -83,7 +87,7 @@ class Scaling:
         return coefficients, spread, factor
 
     def _inflation(self, times: np.ndarray, values: np.ndarray, spread: float) -> float:
-        """By how much blocks of time that were left out are missed by more than independent errors explain."""
+        """How much worse left-out blocks of time are met than independent errors explain."""
         if len(values) < 2 * FOLDS:
             return 1.0
         missed, leverage = [], []
@@ -91,7 +95,9 @@ class Scaling:
             rest = np.delete(np.arange(len(values)), block)
             kept = self._affordable(times[rest])
             design = self.design(times) * kept
-            inverse = np.linalg.inv(design[rest].T @ design[rest] + np.diag([1e-9] + [RIDGE] * (len(kept) - 1)))
+            inverse = np.linalg.inv(
+                design[rest].T @ design[rest] + np.diag([1e-9] + [RIDGE] * (len(kept) - 1))
+            )
             guess = design[block] @ inverse @ design[rest].T @ values[rest]
             missed.append(np.mean((values[block] - guess) ** 2))
             leverage.append(np.mean(np.sum(design[block] @ inverse * design[block], axis=1)))
@@ -99,7 +105,7 @@ class Scaling:
         return float(np.clip(excess / np.mean(leverage), 1.0, 25.0))
 
     def _affordable(self, times: np.ndarray) -> np.ndarray:
-        """Which coefficients the rows can carry: no season that they do not span, no more than rows allow."""
+        """Which coefficients the rows can carry: seasons that they span, in sufficient number."""
         span = times[-1] - times[0] if len(times) else 0.0
         allowed = [np.array([True])]
         for period in self.periods:
@@ -134,4 +140,3 @@ class Scaling:
     def frequencies(self) -> tuple[float, ...]:
         """Of the seasons, in radians per unit of model time."""
         return tuple(2 * np.pi * self.horizon / period for period in self.periods)
-

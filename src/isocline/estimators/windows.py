@@ -34,8 +34,13 @@ class Rows(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """How many observations a window holds before and after its origin, how many windows a batch, and
-    every how many-th row after the origin is asked while training (1: all)."""
+    """The size of windows.
+
+    Attributes:
+        context, target: observations before and after the origin.
+        batch: windows in a batch.
+        stride: every how many-th row after the origin is asked while training (1: all).
+    """
 
     context: int
     target: int
@@ -64,30 +69,42 @@ def gather_rows(table: SeriesTable, scaling: Scaling) -> Rows:
         jnp.asarray(end),
         jnp.asarray(np.flatnonzero(asked)),
         jnp.asarray(np.repeat(np.arange(len(lengths)), lengths)),
-        jnp.asarray(np.concatenate([scaling.design(one.times) for one in table.series]), jnp.float32),
+        jnp.asarray(
+            np.concatenate([scaling.design(one.times) for one in table.series]), jnp.float32
+        ),
         jnp.asarray(np.stack([scaling.scale_of(one).doubt for one in table.series]), jnp.float32),
     )
 
 
 def window_shape(table: SeriesTable, horizon: float, batch: int, most: int = 64) -> Shape:
-    """A shape that fits the table: as many targets as a horizon holds, and a few times as much context."""
+    """A shape that fits the table: targets for a whole horizon, and twice as much context."""
     densest = 1
     for one in table.series:
-        densest = max(densest, int(np.max(np.searchsorted(one.times, one.times + horizon) - np.arange(len(one)))))
+        densest = max(
+            densest,
+            int(np.max(np.searchsorted(one.times, one.times + horizon) - np.arange(len(one)))),
+        )
     longest = max(len(one) for one in table.series)
     target = min(densest, most)
-    return Shape(max(min(max(24, 2 * target), longest, 96), 1), target, batch, -(-densest // target))
+    return Shape(
+        max(min(max(24, 2 * target), longest, 96), 1), target, batch, -(-densest // target)
+    )
 
 
 def sample_windows(
-    rows: Rows, frequencies: Float[Array, " periods"], shape: Shape, deletion: float, key: PRNGKeyArray
+    rows: Rows,
+    frequencies: Float[Array, " periods"],
+    shape: Shape,
+    deletion: float,
+    key: PRNGKeyArray,
 ) -> tuple[Context, Target]:
-    """A batch of windows at random origins, with a random share (up to `deletion`) of the context left out.
+    """A batch of windows at random origins, a random share of the context left out.
 
-    The level and season of each window are drawn from what the training rows leave possible, so that a
-    model learns to trust a season of fifty years and to doubt one of two.
+    The level and season of each window are drawn from what the training rows leave possible, so
+    that a model learns to trust a season of fifty years and to doubt one of two.
 
-    Where a horizon holds more rows than the window, every `stride`-th is asked, from a random start.
+    Where a horizon holds more rows than the window, every `stride`-th is asked, from a random
+    start.
     """
     keys = jax.random.split(key, 6)
     row = rows.origins[jax.random.randint(keys[0], (shape.batch,), 0, len(rows.origins))]
@@ -110,11 +127,15 @@ def sample_windows(
     return context, _targets(rows, shape, (row, origin, season), keys[4])
 
 
-def _shift(rows: Rows, season: Float[Array, "batch channels coefficients"], index: Int[Array, "batch n"]) -> Array:
+def _shift(
+    rows: Rows, season: Float[Array, "batch channels coefficients"], index: Int[Array, "batch n"]
+) -> Array:
     return jnp.einsum("bnp,bcp->bnc", rows.design[index], season)
 
 
-def _targets(rows: Rows, shape: Shape, window: tuple[Array, Array, Array], key: PRNGKeyArray) -> Target:
+def _targets(
+    rows: Rows, shape: Shape, window: tuple[Array, Array, Array], key: PRNGKeyArray
+) -> Target:
     row, origin, season = window
     offset = jax.random.randint(key, (shape.batch, 1), 0, shape.stride)
     ahead = row[:, None] + 1 + offset + shape.stride * jnp.arange(shape.target)
@@ -130,10 +151,12 @@ def _targets(rows: Rows, shape: Shape, window: tuple[Array, Array, Array], key: 
 def window_at(
     series: Series, origin: float, asked: Series, scaling: Scaling, shape: Shape
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """One window on the host: the last rows up to an origin, and the rows asked, as unpadded to padded arrays."""
+    """One window as padded arrays of NumPy: the last rows up to an origin, and those asked."""
     known = series.between(-np.inf, origin)
     known = Series(known.name, known.times[-shape.context :], known.values[-shape.context :])
-    context = _padded(known, scaling, origin, shape.context) | {"phase": scaling.phases(np.array([origin]))[0]}
+    context = _padded(known, scaling, origin, shape.context) | {
+        "phase": scaling.phases(np.array([origin]))[0]
+    }
     size = max(shape.target, len(asked))
     return context, _padded(asked, scaling, origin, size)
 

@@ -1,6 +1,7 @@
 """The tables and figures of papers, and our benchmarks: each is one file, run by name.
 
-`names(kind)` and `run(name, ...)` are all that the command line needs; a new experiment is one more row.
+`names(kind)` and `run(name, ...)` are all that the command line needs; a new experiment is one more
+row.
 """
 
 from __future__ import annotations
@@ -22,9 +23,20 @@ class Entry(NamedTuple):
 
 
 EXPERIMENTS = {
-    "spirals": Entry("reproduce", "spirals", "Chen et al. 2018, table 2: RNN and latent ODE on irregular spirals"),
-    "encoders": Entry("reproduce", "encoders", "Encoders of the latent ODE by the backtest on real series"),
-    "solvers": Entry("bench", "bench_solvers", "Forward and gradient of one solve: us and the peers, side by side"),
+    "spirals": Entry(
+        "reproduce", "spirals", "Chen et al. 2018, table 2: RNN and latent ODE on irregular spirals"
+    ),
+    "forecasts": Entry(
+        "reproduce", "forecasts", "The forecaster against the baselines on the built-in real series"
+    ),
+    "encoders": Entry(
+        "reproduce", "encoders", "Encoders of the latent ODE by the backtest on real series"
+    ),
+    "solvers": Entry(
+        "bench",
+        "bench_solvers",
+        "Forward and gradient of one solve: us and the peers, side by side",
+    ),
 }
 
 
@@ -56,5 +68,7 @@ def run(
     if name not in EXPERIMENTS:
         raise InputError(f"There is no experiment {name!r}; there are: {', '.join(EXPERIMENTS)}.")
     module = import_module(f".{EXPERIMENTS[name].module}", __name__)
-    folder = Path(out) if out is not None else Path("results") / (f"{name}-quick" if quick else name)
+    folder = (
+        Path(out) if out is not None else Path("results") / (f"{name}-quick" if quick else name)
+    )
     return module.run(folder, quick=quick, seeds=seeds, progress=progress)

@@ -1,4 +1,4 @@
-"""What an experiment leaves: results.json with everything measured, table.md, and figures as PNG and SVG."""
+"""What an experiment leaves: results.json, table.md, and figures as PNG and SVG."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Chen et al. 2018, section 5.1 and table 2: forecasts of spirals from 30, 50 or 100 irregular observations.
+"""Chen et al. 2018, section 5.1 and table 2: forecasts of irregularly observed spirals.
 
-The paper gives neither the noise nor the curves, so the protocol is ours (`isocline.data.spirals`): 1,000
-curves (800 to train, 100 to validate, 100 to test), each with a start and a turn of its own, noise 0.1. A
-model reads n of 100 points of a window, and forecasts the next 100. Training curves go on as noisily and as
-sparsely after their window as within it; the 100 points that the RMSE is taken at are without noise.
-All models have the same windows, batches and steps; the epoch is chosen on the validation curves.
+The paper gives neither the noise nor the curves, so the protocol is ours (`isocline.data.spirals`):
+1,000 curves (800 to train, 100 to validate, 100 to test), each with a start and a turn of its own,
+noise 0.1. A model reads n of 100 points of a window, and forecasts the next 100. Training curves go
+on as noisily and as sparsely after their window as within it; the 100 points that the RMSE is taken
+at are without noise. All models have the same windows, batches and steps; the epoch is chosen on
+the validation curves.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Protocol:
     """What is run: the defaults are the experiment, smaller values a test of it.
 
     Attributes:
-        noise, other_noise: standard deviations; with the others, only the fewest observations are run.
+        noise, other_noise: standard deviations; with the others, only the fewest observations are
+            run.
         learning_rate, rnn_learning_rate: chosen on the validation curves, each for its kind.
         average: decay of the running average of the weights that are validated and tested.
         growth: the latent ODE's horizon grows over this fraction of the training.
@@ -51,9 +53,9 @@ class Protocol:
     other_noise: tuple[float, ...] = (0.0, 0.3)
     observations: tuple[int, ...] = (30, 50, 100)
     seeds: int = 3
-    epochs: int = 120
+    epochs: int = 100
     steps: int = 50
-    batch: int = 100
+    batch: int = 50
     hidden_size: int = 64
     latent_size: int = 8
     learning_rate: float = 8e-3
@@ -137,7 +139,9 @@ def run(
 def _examples(runs: list[dict[str, Any]], kind: str, observations: int, noise: float) -> np.ndarray:
     """Forecasts of the first test curves with seed 0."""
     case = list(Case(kind, noise, observations))
-    return np.array(next(one["examples"] for one in runs if one["case"] == case and not one["seed"]))
+    return np.array(
+        next(one["examples"] for one in runs if one["case"] == case and not one["seed"])
+    )
 
 
 def _one(
@@ -183,7 +187,9 @@ def _one(
         "best_epoch": trained.best_epoch,
         "seconds": sum(row["seconds"] for row in trained.history),
         "nfe": draws.nfe,
-        "examples": np.round(draws.mean[:, :EXAMPLES].mean(axis=0), 3).tolist() if not seed else None,
+        "examples": np.round(draws.mean[:, :EXAMPLES].mean(axis=0), 3).tolist()
+        if not seed
+        else None,
     }
     write_bytes(path, json.dumps(done).encode())
     checkpoint.path.unlink(missing_ok=True)
@@ -203,18 +209,29 @@ def _model(kind: Kind, protocol: Protocol, seed: int) -> Any:
 
 
 def _results(protocol: Protocol, runs: list[dict[str, Any]], quick: bool) -> dict[str, Any]:
-    summary = [row for group in cases(protocol) for case in group if (row := _row(case, runs, protocol))]
-    titles = ("model", "noise", "observations", "RMSE", "spread", "the paper's", "median curve", "NLL")
+    summary = [
+        row for group in cases(protocol) for case in group if (row := _row(case, runs, protocol))
+    ]
+    titles = (
+        "model",
+        "noise",
+        "observations",
+        "RMSE",
+        "spread",
+        "the paper's",
+        "median curve",
+        "NLL",
+    )
     titles += ("cover 90 %", "seconds", "seeds")
     seeds = len({run["seed"] for run in runs})
     return {
         "command": f"isocline reproduce spirals --seeds {seeds}" + (" --quick" if quick else ""),
         "protocol": asdict(protocol),
-        "note": "RMSE of x and y against the 100 noise-free points after the window, over the 100 test "
-        "curves; spread is its standard deviation over the seeds, each with curves of its own. Median "
-        "curve: the RMSE of the median test curve. NLL (nats a value) and coverage are of the points with "
-        "noise. Seconds to train, on a machine that other work ran on. The paper's noise and curves are "
-        "not public: its figures stand beside for orientation.",
+        "note": "RMSE of x and y against the 100 noise-free points after the window, over the 100 "
+        "test curves; spread is its standard deviation over the seeds, each with curves of its "
+        "own. Median curve: the RMSE of the median test curve. NLL (nats a value) and coverage "
+        "are of the points with noise. Seconds to train, on a machine that other work ran on. The "
+        "paper's noise and curves are not public: its figures stand beside for orientation.",
         "versions": versions("equinox", "optax"),
         "summary": summary,
         "runs": [{key: value for key, value in run.items() if key != "examples"} for run in runs],

@@ -16,7 +16,7 @@ CURVES = 3  # of each sense
 
 
 def draw(out: Path, data: Spirals, shown: dict[str, np.ndarray], observations: int) -> None:
-    """Test curves of both senses: what was observed, the clean continuation, and every model's forecast.
+    """Test curves of both senses: observations, clean continuation, and forecasts.
 
     Args:
         out: where spirals.png and spirals.svg go.
@@ -31,7 +31,9 @@ def draw(out: Path, data: Spirals, shown: dict[str, np.ndarray], observations: i
     chosen = [np.flatnonzero(sense == side)[:CURVES] for side in (True, False)]
     figure = Figure(figsize=(9.6, 6.6), layout="constrained")
     axes = figure.subplots(2, CURVES, squeeze=False)
-    for row, (positions, name) in enumerate(zip(chosen, ("clockwise", "counter-clockwise"), strict=True)):
+    for row, (positions, name) in enumerate(
+        zip(chosen, ("clockwise", "counter-clockwise"), strict=True)
+    ):
         for column in range(CURVES):
             axis = axes[row, column]
             axis.set_axis_off()
@@ -39,7 +41,9 @@ def draw(out: Path, data: Spirals, shown: dict[str, np.ndarray], observations: i
                 continue
             position = positions[column]
             curve = data.test[position]
-            axis.plot(*data.future[curve].T, color="black", lw=4, alpha=0.18, label="true continuation")
+            axis.plot(
+                *data.future[curve].T, color="black", lw=4, alpha=0.18, label="true continuation"
+            )
             axis.plot(*data.values[curve].T, ".", color="black", ms=4, label="observed, with noise")
             for kind, forecasts in shown.items():
                 axis.plot(*forecasts[position].T, color=COLOURS[kind], lw=1.6, label=LABELS[kind])

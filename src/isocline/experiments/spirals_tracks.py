@@ -23,14 +23,14 @@ NO_SEASON = 0
 
 
 class Tracks(eqx.Module):
-    """Noisy observations of the window and of what follows, in time order; times in windows since its end."""
+    """Noisy observations of the window and what follows; times in windows since its end."""
 
     times: Float[Array, "curves points"]
     values: Float[Array, "curves points 2"]
 
 
 def training_problem(data: Spirals, noise: float, batch: int, growth: float, seed: int) -> Problem:
-    """Random cuts of the training curves; the validation curves are cut at the end of their window."""
+    """Random cuts of the training curves; validation curves are cut where the window ends."""
     training = _tracks(data, data.train, noise, seed)
     validation = _tracks(data, data.validation, noise, seed)
     return Problem(
@@ -62,7 +62,7 @@ def _windows(data: Spirals, times: np.ndarray) -> np.ndarray:
 
 
 def _sample(batch: int, tracks: Tracks, key: Array) -> tuple[Context, Target]:
-    """Random curves, half of them cut at the end of the window, half at a random moment of its second half."""
+    """Random curves, half of them cut where the window ends, half before, in its second half."""
     which, when, whether = jax.random.split(key, 3)
     chosen = jax.random.randint(which, (batch,), 0, len(tracks.times))
     early = jax.random.bernoulli(whether, 0.5, (batch, 1))
@@ -106,7 +106,7 @@ def _validate(tracks: Tracks, model: Any) -> Array:
 
 
 class Draws(eqx.Module):
-    """Forecasts of the 100 points after the window, in the units of the data: a mixture of normals."""
+    """Forecasts of the 100 points after the window: mixtures of normals, in the data's units."""
 
     mean: Float[np.ndarray, "draws curves 100 2"]
     std: Float[np.ndarray, "draws curves 100 2"]
@@ -136,12 +136,14 @@ def forecast(model: Any, data: Spirals, part: np.ndarray) -> Draws:
     return Draws(mean, std, float(np.mean([np.mean(one.nfe) for one in parts])))
 
 
-def scores(draws: Draws, data: Spirals, part: np.ndarray, noise: float, seed: int) -> dict[str, float]:
+def scores(
+    draws: Draws, data: Spirals, part: np.ndarray, noise: float, seed: int
+) -> dict[str, float]:
     """RMSE against the clean continuations; density and coverage of what would have been observed.
 
     Returns:
-        `rmse`; `median_curve`, the RMSE of the median curve; `nll` in nats a value, and `coverage_90`,
-        both against the continuations with the noise of the observations.
+        `rmse`; `median_curve`, the RMSE of the median curve; `nll` in nats a value, and
+        `coverage_90`, both against the continuations with the noise of the observations.
     """
     clean = data.future[part]
     observed = clean + noise * np.random.default_rng([seed, 2]).standard_normal(clean.shape)

@@ -24,7 +24,7 @@ class Context(eqx.Module):
 
 
 class Target(eqx.Module):
-    """What a model is asked: times in rising order after its state (padding repeats the last), and the truth."""
+    """What a model is asked: rising times after its state, padded by the last; and the truth."""
 
     times: Float[Array, "batch times"]
     values: Float[Array, "batch times channels"]

@@ -37,7 +37,9 @@ class Ensemble(eqx.Module):
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The mean loss; members share the batch but not the noise."""
         keys = jax.random.split(key, self.size)
-        losses, parts = self.map(lambda member, key: member.loss(context, target, key, kl_weight), keys)
+        losses, parts = self.map(
+            lambda member, key: member.loss(context, target, key, kl_weight), keys
+        )
         return jnp.mean(losses), jax.tree.map(jnp.mean, parts)
 
     def predict(
@@ -47,4 +49,6 @@ class Ensemble(eqx.Module):
         keys = jax.random.split(key, self.size)
         each = max(samples // self.size, 1)
         pooled = self.map(lambda member, key: member.predict(context, times, key, each), keys)
-        return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), pooled)
+        return jax.tree.map(
+            lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), pooled
+        )

@@ -1,4 +1,4 @@
-"""The paper's baseline: an RNN that is given the time differences, rolled forward on its own predictions."""
+"""The paper's baseline: an RNN with time differences, rolled on its own predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .likelihood import gaussian_log_likelihood
 
 
 class GRUForecaster(eqx.Module):
-    """A GRU over (values, mask, time difference, seasons); it reads the context, then predicts step by step.
+    """A GRU over (values, mask, time difference, seasons), that then predicts step by step.
 
     Args:
         channels: observed at each time.
@@ -79,7 +79,9 @@ class GRUForecaster(eqx.Module):
     def decode(self, context: Context, times: Float[Array, "batch times"]) -> Prediction:
         """The rolled-out prediction."""
         mean, std = jax.vmap(self._roll)(context, times)
-        return Prediction(mean, std, jnp.zeros((*times.shape, 0), mean.dtype), jnp.zeros(times.shape[0]))
+        return Prediction(
+            mean, std, jnp.zeros((*times.shape, 0), mean.dtype), jnp.zeros(times.shape[0])
+        )
 
     def predict(
         self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int
@@ -92,5 +94,11 @@ class GRUForecaster(eqx.Module):
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The negative log-likelihood per observed value."""
         prediction = self.decode(context, target.times)
-        log_likelihood = gaussian_log_likelihood(prediction, target) / jnp.maximum(jnp.sum(target.mask), 1)
-        return -log_likelihood, {"log_likelihood": log_likelihood, "kl": jnp.zeros(()), "nfe": jnp.zeros(())}
+        log_likelihood = gaussian_log_likelihood(prediction, target) / jnp.maximum(
+            jnp.sum(target.mask), 1
+        )
+        return -log_likelihood, {
+            "log_likelihood": log_likelihood,
+            "kl": jnp.zeros(()),
+            "nfe": jnp.zeros(()),
+        }

@@ -19,7 +19,7 @@ LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
 
 
 class LatentODE(eqx.Module):
-    """Observations -> q(z0), `dz/dt = field(z, season)`, z(t) -> a normal distribution of the observation.
+    """Observations -> q(z0), `dz/dt = field(z, season)`, z(t) -> a normal distribution.
 
     Args:
         channels: observed at each time.
@@ -56,21 +56,34 @@ class LatentODE(eqx.Module):
         keys = jax.random.split(key, 4)
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
         self.encoder = ENCODERS[encoder](channels, hidden_size, key=keys[0])
-        self.posterior = eqx.nn.Linear(hidden_size + 2 * len(frequencies), 2 * latent_size, key=keys[1])
-        self.field = ForcedField(latent_size, hidden_size, field_depth, len(frequencies), key=keys[2])
+        self.posterior = eqx.nn.Linear(
+            hidden_size + 2 * len(frequencies), 2 * latent_size, key=keys[1]
+        )
+        self.field = ForcedField(
+            latent_size, hidden_size, field_depth, len(frequencies), key=keys[2]
+        )
         outputs = 2 * channels if noise == "state" else channels
-        self.decoder = eqx.nn.MLP(latent_size, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3])
+        self.decoder = eqx.nn.MLP(
+            latent_size, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3]
+        )
         self.log_std = jnp.full(channels, -1.0, jnp.float32)
 
-    def encode(self, context: Context) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
+    def encode(
+        self, context: Context
+    ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
         """Mean and standard deviation of q(z0)."""
         features = jax.vmap(self.encoder)(context.times, context.values, context.mask)
-        features = jnp.concatenate([features, jnp.cos(context.phase), jnp.sin(context.phase)], axis=1)
+        features = jnp.concatenate(
+            [features, jnp.cos(context.phase), jnp.sin(context.phase)], axis=1
+        )
         mean, raw = jnp.split(jax.vmap(self.posterior)(features), 2, axis=1)
         return mean, jax.nn.softplus(raw - 1.0) + 1e-4
 
     def decode(
-        self, z0: Float[Array, "batch latent"], phase: Float[Array, "batch periods"], times: Float[Array, "batch times"]
+        self,
+        z0: Float[Array, "batch latent"],
+        phase: Float[Array, "batch periods"],
+        times: Float[Array, "batch times"],
     ) -> Prediction:
         """Solve from time 0 through each trajectory's own times, and read the observations off."""
         frequencies = jnp.asarray(self.frequencies, z0.dtype)
@@ -91,7 +104,9 @@ class LatentODE(eqx.Module):
         std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
         return Prediction(mean, std, solution.ys, solution.stats.nfe)
 
-    def predict(self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int) -> Prediction:
+    def predict(
+        self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int
+    ) -> Prediction:
         """Predictions from so many draws of z0; a leading axis of draws on every array."""
         mean, std = self.encode(context)
         noise = jax.random.normal(key, (samples, *mean.shape), mean.dtype)
@@ -100,7 +115,10 @@ class LatentODE(eqx.Module):
     def loss(
         self, context: Context, target: Target, key: PRNGKeyArray, kl_weight: Float[Array, ""]
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """The negative ELBO per observed value, `-E log p(x | z) + kl_weight * KL(q(z0) || N(0, 1))`, and its parts."""
+        """The negative ELBO per observed value, and its parts.
+
+        `-E log p(x | z) + kl_weight * KL(q(z0) || N(0, 1))`; Chen et al. (2018), sec. 5.
+        """
         mean, std = self.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
         prediction = self.decode(z0, context.phase, target.times)

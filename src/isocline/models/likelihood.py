@@ -17,7 +17,9 @@ def gaussian_log_likelihood(prediction: Prediction, target: Target) -> Float[Arr
     return jnp.sum(jnp.where(target.mask, density, 0))
 
 
-def moments(prediction: Prediction) -> tuple[Float[Array, "batch times channels"], Float[Array, "batch times channels"]]:
+def moments(
+    prediction: Prediction,
+) -> tuple[Float[Array, "batch times channels"], Float[Array, "batch times channels"]]:
     """Mean and standard deviation of the mixture of all draws (their leading axis)."""
     mean = jnp.mean(prediction.mean, axis=0)
     variance = jnp.mean(prediction.std**2, axis=0) + jnp.var(prediction.mean, axis=0)
@@ -25,7 +27,7 @@ def moments(prediction: Prediction) -> tuple[Float[Array, "batch times channels"
 
 
 def gaussian_crps(prediction: Prediction, target: Target) -> Float[Array, ""]:
-    """Mean CRPS of the normal distribution with the mixture's moments (Gneiting & Raftery 2007, eq. 21)."""
+    """Mean CRPS of a normal with the mixture's moments (Gneiting & Raftery 2007, eq. 21)."""
     mean, std = moments(prediction)
     z = (target.values - mean) / std
     density = jnp.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)

@@ -9,15 +9,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 def seasons_at(
-    t: Float[Array, "*times"], frequencies: Float[Array, " periods"], phase: Float[Array, " periods"]
+    t: Float[Array, "*times"],
+    frequencies: Float[Array, " periods"],
+    phase: Float[Array, " periods"],
 ) -> Float[Array, "*times twice_periods"]:
-    """Cosine and sine of each season at time t after the origin, where the season stood at `phase` (radians)."""
+    """Cosine and sine of each season at time t, where it stood at `phase` (radians) at time 0."""
     angle = t[..., None] * frequencies + phase
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
 
 
 class ForcedField(eqx.Module):
-    """`dz/dt = W z + MLP(z, seasons(t))`: a linear part, and a small nonlinear one driven by the calendar.
+    """`dz/dt = W z + MLP(z, seasons(t))`: linear, and a small MLP driven by the calendar.
 
     Args:
         latent_size: components of z.
@@ -28,13 +30,17 @@ class ForcedField(eqx.Module):
     linear: Float[Array, "latent latent"]
     mlp: eqx.nn.MLP
 
-    def __init__(self, latent_size: int, hidden_size: int, depth: int, periods: int, *, key: PRNGKeyArray):
-        self.mlp = eqx.nn.MLP(latent_size + 2 * periods, latent_size, hidden_size, depth, jax.nn.tanh, key=key)
+    def __init__(
+        self, latent_size: int, hidden_size: int, depth: int, periods: int, *, key: PRNGKeyArray
+    ):
+        self.mlp = eqx.nn.MLP(
+            latent_size + 2 * periods, latent_size, hidden_size, depth, jax.nn.tanh, key=key
+        )
         self.linear = -0.1 * jnp.eye(latent_size)
 
     def __call__(
         self, t: Float[Array, ""], z: Float[Array, " latent"], args: tuple[Array, Array]
     ) -> Float[Array, " latent"]:
-        """The slope; `args` holds the frequencies of the seasons and this trajectory's phases at time 0."""
+        """The slope; `args` are the seasons' frequencies and this trajectory's phases at time 0."""
         frequencies, phase = args
         return self.linear @ z + self.mlp(jnp.concatenate([z, seasons_at(t, frequencies, phase)]))

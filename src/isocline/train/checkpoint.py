@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file, replaced atomically, so that a killed run always leaves a whole one."""
+"""Checkpoints: one safetensors file, replaced atomically: a kill always leaves a whole one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class Checkpoint:
 
         leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
         arrays = {f"{index:05d}": np.asarray(leaf, order="C") for index, leaf in enumerate(leaves)}
-        write_bytes(self.path, save(arrays, {"fingerprint": self.fingerprint, "notes": json.dumps(notes)}))
+        write_bytes(
+            self.path, save(arrays, {"fingerprint": self.fingerprint, "notes": json.dumps(notes)})
+        )
 
     def read(self, tree: Any) -> tuple[Any, dict[str, Any]]:
         """The tree with the arrays that were kept, and the notes.
@@ -66,17 +68,21 @@ class Checkpoint:
                 arrays = [file.get_tensor(name) for name in sorted(file.keys())]
         except (SafetensorError, OSError) as error:
             raise InputError(
-                f"The checkpoint {self.path} can not be read ({error}). Start anew without resuming; "
-                "the file will be replaced."
+                f"The checkpoint {self.path} can not be read ({error}). Start anew without "
+                "resuming; the file will be replaced."
             ) from error
         if metadata.get("fingerprint") != self.fingerprint:
             raise InputError(
-                f"The checkpoint {self.path} belongs to other data or settings. Resume with the same data, "
-                "options and seed as before, or start anew without resuming."
+                f"The checkpoint {self.path} belongs to other data or settings. Resume with the "
+                "same data, options and seed as before, or start anew without resuming."
             )
         dynamic, static = eqx.partition(tree, eqx.is_array)
         leaves, treedef = jax.tree.flatten(dynamic)
         arrays = [jnp.asarray(array) for array in arrays]
         if [leaf.shape for leaf in leaves] != [array.shape for array in arrays]:
-            raise InputError(f"The checkpoint {self.path} does not fit the model. Start anew without resuming.")
-        return eqx.combine(jax.tree.unflatten(treedef, arrays), static), json.loads(metadata["notes"])
+            raise InputError(
+                f"The checkpoint {self.path} does not fit the model. Start anew without resuming."
+            )
+        return eqx.combine(jax.tree.unflatten(treedef, arrays), static), json.loads(
+            metadata["notes"]
+        )

@@ -1,7 +1,7 @@
 """The training loop: epochs of compiled steps, early stopping, checkpoints, and exact resume.
 
-All randomness of a step comes from folding its number into the seed, so a resumed run takes the very
-steps that the uninterrupted one would have taken.
+All randomness of a step comes from folding its number into the seed, so a resumed run takes the
+very steps that the uninterrupted one would have taken.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ class Settings:
         weight_decay: of AdamW.
         clip: largest global norm of a gradient.
         patience: stop after so many epochs without a better validation score (None: never).
-        kl_weight, anneal: the weight of the KL term, reached linearly over this fraction of all steps.
-        average: decay of the running average of the weights that validation and forecasts use (0: none).
+        kl_weight, anneal: the weight of the KL term, reached linearly over this fraction of all
+            steps.
+        average: decay of the running average of the weights that validation and forecasts use (0:
+            none).
     """
 
     epochs: int = 60
@@ -49,7 +51,8 @@ class Settings:
 class Problem(NamedTuple):
     """What to train on.
 
-    Large arrays belong into a `jax.tree_util.Partial`, so that they are arguments of what is compiled.
+    Large arrays belong into a `jax.tree_util.Partial`, so that they are arguments of what is
+    compiled.
 
     Attributes:
         sample: `sample(key) -> batch`.
@@ -141,13 +144,19 @@ def _noted(
 
 
 def _stalled(notes: dict[str, Any], settings: Settings) -> bool:
-    return settings.patience is not None and notes["epoch"] - notes["best_epoch"] > settings.patience
+    return (
+        settings.patience is not None and notes["epoch"] - notes["best_epoch"] > settings.patience
+    )
 
 
 def _optimizer(settings: Settings) -> optax.GradientTransformation:
     total = settings.epochs * settings.steps
     schedule = optax.warmup_cosine_decay_schedule(
-        0.0, settings.learning_rate, max(total // 20, 1), max(total, 2), 0.02 * settings.learning_rate
+        0.0,
+        settings.learning_rate,
+        max(total // 20, 1),
+        max(total, 2),
+        0.02 * settings.learning_rate,
     )
     return optax.chain(
         optax.clip_by_global_norm(settings.clip),
