@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
@@ -18,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from isocline.data import SeriesTable
 
 from .bands import Band
-from .svg import ROLES, settings
+from .svg import ROLES, settings, to_svg
 from .words import zone
 
 _FONT = 10.5
@@ -28,12 +29,13 @@ _GAP = 3.0  # median spacings, above which the line of observations is interrupt
 
 @dataclass(frozen=True)
 class Size:
-    """Of a figure, in CSS pixels before it is scaled to the width of its place."""
+    """Of a figure, in CSS pixels before it is scaled to its place; by itself a third of a page."""
 
-    width: float = 380
-    height: float = 230
+    width: float = 340
+    height: float = 200
 
 
+HALF = Size(500, 260)
 WIDE = Size(1100, 340)
 
 
@@ -45,6 +47,15 @@ def new_axes(size: Size, colours: Mapping[str, str]) -> Axes:
         axes = figure.add_subplot()
         dress(axes, colours)
     return axes
+
+
+def drawn(
+    draw: Callable[[Size], Axes], sizes: Sequence[Size], name: str, label: str
+) -> tuple[str, ...]:
+    """The same figure as SVG in each of the sizes, for `Panel`."""
+    return tuple(
+        to_svg(draw(size).figure, f"{name}-{index}", label) for index, size in enumerate(sizes)
+    )
 
 
 def dress(axes: Axes, colours: Mapping[str, str]) -> None:
@@ -63,24 +74,26 @@ def dress(axes: Axes, colours: Mapping[str, str]) -> None:
         axis.get_offset_text().set(color=colours["muted"], fontsize=_FONT)
 
 
-def fit_margins(axes: Axes, *, below: float = 36) -> None:
-    """Room for the labels of the vertical axis, as long as they are."""
+def fit_margins(axes: Axes) -> None:
+    """Room for the labels of both axes, as long as they are."""
     figure = axes.figure
     with matplotlib.rc_context(settings()):
-        ticks = _value_ticks(axes)
+        ticks = _tick_labels(axes.yaxis)
+        _tick_labels(axes.xaxis)  # only then the formatter knows its offset
         width, height = figure.get_size_inches() * 72
         longest = max((len(text) for text in ticks), default=0)
         left = (9 + _LETTER * max(longest, 2)) / width
         top = 20 if axes.yaxis.get_major_formatter().get_offset() else 9
+        # A name of the axis, or the date that its ticks have in common, stands below the ticks.
+        more = axes.get_xlabel() or axes.xaxis.get_major_formatter().get_offset()
+        below = 38 if more else 22
         figure.subplots_adjust(left, below / height, 1 - 12 / width, 1 - top / height)
 
 
-def _value_ticks(axes: Axes) -> list[str]:
-    formatter = axes.yaxis.get_major_formatter()
-    low, high = sorted(axes.get_ylim())
-    ticks = axes.yaxis.get_major_locator().tick_values(low, high)
-    formatter.axis.set_view_interval(low, high)
-    return formatter.format_ticks([tick for tick in ticks if low <= tick <= high])
+def _tick_labels(axis: Axis) -> list[str]:
+    low, high = sorted(axis.get_view_interval())
+    shown = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
+    return axis.get_major_formatter().format_ticks(shown)
 
 
 def value_axis(axes: Axes, values: np.ndarray, *, most: int = 5) -> None:
@@ -121,7 +134,7 @@ def label_bottom(axes: Axes, text: str) -> None:
     """Numbers along the bottom, and what they are."""
     plain_axis(axes)
     axes.set_xlabel(text, color=ROLES["muted"], fontsize=_FONT, labelpad=3)
-    fit_margins(axes, below=44)
+    fit_margins(axes)
 
 
 def upright(axes: Axes, where: float, colours: Mapping[str, str]) -> None:

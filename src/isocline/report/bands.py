@@ -52,6 +52,21 @@ class Band:
         """Whether each observed value lies between two quantiles; those not observed do not."""
         return (self["observed"] >= self[low]) & (self["observed"] <= self[high])
 
+    def squared_errors(self) -> dict[str, np.ndarray]:
+        """Of the model, and of the baselines that have a forecast for every row."""
+        found = {"model": self["mean"]}
+        found |= {name: self[name] for name in BASELINES if name in self.columns}
+        return {
+            name: (values - self["observed"]) ** 2
+            for name, values in found.items()
+            if name == "model" or np.isfinite(values).all()
+        }
+
+    def rmse(self) -> dict[str, float]:
+        """Of the same; rows where nothing was observed must have been left out."""
+        errors = self.squared_errors()
+        return {name: float(np.sqrt(squares.mean())) for name, squares in errors.items()}
+
     def at(self, origin: float) -> Band:
         """The rows of one origin."""
         return self.where(self.origins == origin)
@@ -69,6 +84,15 @@ def joined(found: list[Band]) -> Band:
         np.concatenate([band.origins for band in found]),
         {name: np.concatenate([band[name] for band in found]) for name in found[0].columns},
     )
+
+
+def seen_by_channel(past: dict[tuple[str, str], Band]) -> dict[str, Band]:
+    """The rows of a backtest in which something was observed, of all series together."""
+    found: dict[str, list[Band]] = {}
+    for (_, channel), band in past.items():
+        found.setdefault(channel, []).append(band.where(np.isfinite(band["observed"])))
+    whole = {channel: joined(parts) for channel, parts in found.items()}
+    return {channel: band for channel, band in whole.items() if len(band)}
 
 
 def bands(frame: pandas.DataFrame, table: SeriesTable) -> dict[tuple[str, str], Band]:

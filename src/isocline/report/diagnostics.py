@@ -10,9 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from .axes import Size, dots, label_bottom, new_axes, upright, value_axis
 from .svg import ROLES, Panel, to_svg
-from .words import count, number
+from .words import count, number, percent
 
-_SMALL = Size(380, 210)
 _MOST_COMPONENTS = 8
 # Column of the history, its title and the role of its colour.
 _COLUMNS = (
@@ -35,7 +34,7 @@ def latent_panels(paths: Sequence[Path], axis: str) -> list[Panel]:
 
 
 def _component(paths: Sequence[Path], index: int, axis: str) -> Panel:
-    axes = new_axes(_SMALL, ROLES)
+    axes = new_axes(Size(), ROLES)
     for times, states in paths:
         axes.plot(times, states[:, index], color=ROLES["model"], linewidth=1.1, alpha=0.6)
     values = np.concatenate([states[:, index] for _, states in paths])
@@ -54,7 +53,7 @@ def _plane(paths: Sequence[np.ndarray]) -> Panel:
     # The sign of a direction is free: with its largest entry positive it is always the same.
     signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])
     plane = (directions * np.where(signs == 0, 1, signs)[:, None])[:2]
-    axes = new_axes(Size(440, 330), ROLES)
+    axes = new_axes(Size(), ROLES)
     flat = [(states - centre) @ plane.T for states in paths]
     for path in flat:
         axes.plot(path[:, 0], path[:, 1], color=ROLES["model"], linewidth=1.1, alpha=0.6)
@@ -64,7 +63,7 @@ def _plane(paths: Sequence[np.ndarray]) -> Panel:
     axes.grid(axis="x", color=ROLES["grid"], linewidth=0.7)
     label_bottom(axes, "first direction (across), second direction (up)")
     share = float((sizes[:2] ** 2).sum() / max((sizes**2).sum(), 1e-30))
-    note = f"The two directions hold {share:.0%} of the variance."
+    note = f"The two directions hold {percent(share)} of the variance."
     label = f"Latent trajectories of {count(len(paths), 'series', 'series')} in a plane. {note}"
     return Panel(
         "Where the trajectories run", (to_svg(axes.figure, "latent-plane", label),), note=note
@@ -86,7 +85,7 @@ def _curve(
     epochs: np.ndarray, values: np.ndarray, best: int | None, column: tuple[str, str, str]
 ) -> Panel:
     key, title, role = column
-    axes = new_axes(_SMALL, ROLES)
+    axes = new_axes(Size(), ROLES)
     axes.plot(epochs, values, color=ROLES[role], linewidth=1.8)
     if len(epochs) < 3:
         dots(axes, epochs, values, color=ROLES[role], size=6)

@@ -12,7 +12,7 @@ from isocline._version import __version__
 from isocline.data import SeriesTable
 
 from . import tables
-from .axes import WIDE, Size
+from .axes import HALF, WIDE, Size
 from .bands import Band, bands
 from .choosing import MOST_BACKTESTS, MOST_PANELS, evenly, pairs
 from .diagnostics import latent_panels, training_panels
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     # Only for its type: it would bring JAX along.
     from isocline.estimators import Backtest
 
-_MOST_WIDE = 2
+# By the number of panels where three in a row would not do: the class of the grid, and the sizes.
+# A panel that is wider than a third of the page is drawn once more for narrow screens.
+_LAYOUTS = {1: ("wide", (WIDE, Size())), 2: ("wide", (WIDE, Size())), 4: ("two", (HALF, Size()))}
 _MOST_NAMED = 4
 
 
@@ -69,6 +71,7 @@ def report_page(
         "leads": lead_section(table, past),
         "scores": tables.score_table(metrics),
         "channels": tables.channel_rows(metrics),
+        "channel_errors": tables.channel_errors(table.channels, past),
         "several": len(table.channels) > 1,
         "robustness": tables.robustness_rows(robustness),
         "latent": _latent(forecaster),
@@ -110,7 +113,8 @@ def _lead(table: SeriesTable, ahead: dict[tuple[str, str], Band]) -> str:
     reach = max(float(band.times[-1]) - ends[name] for (name, _), band in ahead.items())
     when = moment(table, last)
     when = when if first == last else f"{moment(table, first)} to {when}"
-    return f"{when}, up to {span(table, reach)} after the last observation."
+    when = f"{unit_of(table)} {when}" if table.axis.kind == "number" else when
+    return f"For {when}: up to {span(table, reach)} after the last observation."
 
 
 def _multiples(
@@ -125,14 +129,12 @@ def _multiples(
     tested = {name for name, _ in found}
     names = [name for name in by_name if name in tested]
     chosen = [key for key in pairs(names, table.channels, most) if key in found]
-    # A panel that has the width of the page is drawn once more for narrow screens.
-    wide = len(chosen) <= _MOST_WIDE
-    sizes = (WIDE, Size()) if wide else (Size(),)
+    columns, sizes = _LAYOUTS.get(len(chosen), ("", (Size(),)))
     panels = [
         draw(Subject(table, by_name[key[0]], key[1]), found[key], sizes, f"{name}-{index}")
         for index, key in enumerate(chosen)
     ]
-    return {"panels": panels, "wide": wide, "rest": _hidden(names, table.channels, chosen)}
+    return {"panels": panels, "columns": columns, "rest": _hidden(names, table.channels, chosen)}
 
 
 def _hidden(
@@ -150,4 +152,4 @@ def _latent(forecaster: Any) -> dict[str, Any]:
     chosen = evenly(paths, MOST_PANELS)
     axis = f"time since the last observation ({unit_of(forecaster.table_)})"
     panels = latent_panels(chosen, axis)
-    return {"panels": panels, "shown": len(chosen), "rest": len(paths) - len(chosen)}
+    return {"panels": panels, "shown": len(chosen), "all": len(paths)}

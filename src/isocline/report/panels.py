@@ -13,6 +13,7 @@ from isocline.data import Series, SeriesTable
 from .axes import (
     Size,
     dots,
+    drawn,
     fit_margins,
     forecast_band,
     new_axes,
@@ -23,10 +24,11 @@ from .axes import (
 )
 from .bands import Band
 from .choosing import apart
-from .svg import ROLES, Panel, to_svg
-from .words import moment, name_of, number
+from .svg import ROLES, Panel
+from .words import moment, name_of, number, percent
 
 _HORIZONS, _FEWEST, _MOST = 6.0, 30, 400
+_DENSE = 100
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,10 @@ def _panel(
     """What was observed from `first` on, and the forecasts by their origins."""
     title = name_of(subject.series.name)
     label = f"{title}, {subject.channel}: {note}"
-    figures = [_draw(subject, runs, first, size).figure for size in sizes]
-    svgs = [to_svg(figure, f"{name}-{index}", label) for index, figure in enumerate(figures)]
+    svgs = drawn(lambda size: _draw(subject, runs, first, size), sizes, name, label)
     if not subject.series.name:
-        return Panel(name_of(subject.channel), tuple(svgs), note=note)
-    return Panel(title, tuple(svgs), name_of(subject.channel), note)
+        return Panel(name_of(subject.channel), svgs, note=note)
+    return Panel(title, svgs, name_of(subject.channel), note)
 
 
 def _draw(subject: Subject, runs: dict[float, Band], first: float, size: Size) -> Axes:
@@ -91,7 +92,8 @@ def _draw(subject: Subject, runs: dict[float, Band], first: float, size: Size) -
     for origin, run in runs.items():
         upright(axes, origin, ROLES)
         forecast_band(axes, run, ROLES["model"])
-        dots(axes, run.times, run["observed"], color=ROLES["truth"], size=4.6, zorder=5)
+        size_of_dots = 4.6 if len(asked) < _DENSE else 2.8
+        dots(axes, run.times, run["observed"], color=ROLES["truth"], size=size_of_dots, zorder=5)
     time_axis(axes, subject.table, min(first, *runs), last, most=9 if size.width > 600 else 5)
     value_axis(axes, np.concatenate([values[shown], *(run.drawn for run in runs.values())]))
     fit_margins(axes)
@@ -120,7 +122,7 @@ def _last_seen(subject: Subject) -> str:
 def _last_forecast(table: SeriesTable, band: Band) -> str:
     mean, low, high = (number(float(band[name][-1])) for name in ("mean", "q05", "q95"))
     when = moment(table, float(band.times[-1]))
-    return f"Forecast {mean} ({when}), 90 % between {low} and {high}."
+    return f"Forecast {mean} ({when}), {percent(0.9)} between {low} and {high}."
 
 
 def _hits(runs: list[Band]) -> str:
@@ -128,4 +130,4 @@ def _hits(runs: list[Band]) -> str:
     if not seen:
         return "Nothing was observed after these origins."
     inside = sum(int(run.inside("q05", "q95").sum()) for run in runs)
-    return f"{inside} of {seen} observed values lie in the 90 % band."
+    return f"{inside} of {seen} observed values lie in the {percent(0.9)} band."

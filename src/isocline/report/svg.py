@@ -39,7 +39,8 @@ LIGHT = {
     "gru": "#9a6700",
 }
 _DECIMALS = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
-_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "isocline"}
+# A name is shown as it is, with dollar signs in it too.
+_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "isocline", "text.parse_math": False}
 
 
 def settings() -> dict[str, object]:
@@ -94,12 +95,16 @@ def _cleaned(body: str, name: str) -> str:
         body = re.sub(pattern, "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
     used = set(re.findall(r'(?:href="|url\()#([\w-]+)', body))
-    # Groups are named alike in all figures, but an id may occur only once in a page.
-    body = re.sub(r' id="([\w-]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
-    body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
-    body = body.replace("url(#", f"url(#{name}-")
-    body = re.sub(r"(font(?:-family)?: [^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1var(--sans)", body)
-    for role, colour in ROLES.items():
-        body = body.replace(colour, f"var(--fig-{role.replace('_', '-')})")
-    body = _DECIMALS.sub(lambda m: f"{round(float(m[0]), 2):g}", body)
+    # Only tags: the text between them is what the reader sees, 0.595 at a tick for instance.
+    body = re.sub(r"<[^>]+>", lambda tag: _cleaned_tag(tag[0], name, used), body)
     return re.sub(r"\s*\n\s*", "\n", body)
+
+
+def _cleaned_tag(tag: str, name: str, used: set[str]) -> str:
+    # Groups are named alike in all figures, but an id may occur only once in a page.
+    tag = re.sub(r' id="([\w-]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", tag)
+    tag = tag.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
+    tag = re.sub(r"(font(?:-family)?: [^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1var(--sans)", tag)
+    for role, colour in ROLES.items():
+        tag = tag.replace(colour, f"var(--fig-{role.replace('_', '-')})")
+    return _DECIMALS.sub(lambda m: f"{round(float(m[0]), 2):g}", tag)

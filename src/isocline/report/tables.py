@@ -10,8 +10,10 @@ import numpy as np
 
 from isocline.data import Series, SeriesTable
 
+from .bands import Band, seen_by_channel
 from .choosing import evenly
 from .words import (
+    LABELS,
     count,
     finite,
     label_of,
@@ -30,10 +32,15 @@ SCORES = (
     ("rmse", "RMSE", None),
     ("mae", "MAE", None),
     ("crps", "CRPS", None),
-    ("coverage_50", "Inside 50 % band", 0.5),
-    ("coverage_90", "Inside 90 % band", 0.9),
+    ("coverage_50", f"Inside {percent(0.5)} band", 0.5),
+    ("coverage_90", f"Inside {percent(0.9)} band", 0.9),
 )
 _MOST_ROWS = 200
+_VERDICTS = {
+    "better": "Better than every baseline",
+    "worse": "Not better than the best baseline",
+    "same": "As good as the best baseline",
+}
 _GOOD_COVERAGE = (0.85, 0.95)
 _ERRORS = tuple(entry for entry in SCORES if entry[2] is None)
 
@@ -80,12 +87,9 @@ class Rival:
         return "same" if abs(self.gain) < 0.0005 else "better" if self.gain > 0 else "worse"
 
     @property
-    def words(self) -> str:
-        """Such as "RMSE (3.1 % lower than that of the GRU)"."""
-        if self.tone == "same":
-            return f"{self.score} ({self.name})"
-        side = "lower" if self.gain > 0 else "higher"
-        return f"{self.score} ({percent(abs(self.gain), 1)} {side} than that of {self.name})"
+    def side(self) -> str:
+        """Where the model's error is."""
+        return "lower" if self.gain >= 0 else "higher"
 
 
 def rivals(metrics: dict[str, Any]) -> list[Rival]:
@@ -110,15 +114,23 @@ def verdict(metrics: dict[str, Any]) -> dict[str, str]:
     found = rivals(metrics)
     if not found:
         return {"tone": "unknown", "text": "There are no baseline scores to compare with."}
-    beginnings = {
-        "better": "Better than every baseline in",
-        "worse": "Not better in",
-        "same": "As good as the best baseline in",
-    }
-    said = {tone: [one.words for one in found if one.tone == tone] for tone in beginnings}
-    sentences = [f"{beginnings[tone]} {listed(words)}." for tone, words in said.items() if words]
+    parts = {tone: [one for one in found if one.tone == tone] for tone in _VERDICTS}
+    sentences = [f"{_VERDICTS[tone]}: {_compared(part)}." for tone, part in parts.items() if part]
     tones = {one.tone for one in found} - {"same"} or {"same"}
     return {"tone": tones.pop() if len(tones) == 1 else "mixed", "text": " ".join(sentences)}
+
+
+def _compared(found: list[Rival]) -> str:
+    """Rivals of one tone, such as: RMSE 3.1 % and MAE 2.0 % lower than the GRU."""
+    parts = []
+    for name in dict.fromkeys(one.name for one in found):
+        own = [one for one in found if one.name == name]
+        if own[0].tone == "same":
+            parts.append(f"{listed([one.score for one in own])} as that of {name}")
+        else:
+            gains = listed([f"{one.score} {percent(abs(one.gain), 1)}" for one in own])
+            parts.append(f"{gains} {own[0].side} than {name}")
+    return "; ".join(parts)
 
 
 def cards(metrics: dict[str, Any], robustness: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
@@ -126,20 +138,19 @@ def cards(metrics: dict[str, Any], robustness: Sequence[dict[str, Any]]) -> list
     made = []
     for one in rivals(metrics):
         if one.score != "MAE":  # it hardly ever differs from the RMSE in what it says
-            side = "lower" if one.gain >= 0 else "higher"
-            text = f"{one.score} {side} than the best baseline, {one.name}"
+            text = f"{one.score} {one.side} than the best baseline, {one.name}"
             made.append({"value": percent(abs(one.gain), 1), "text": text, "tone": one.tone})
     return made + _coverage_card(metrics) + _deletion_card(robustness)
 
 
 def _coverage_card(metrics: dict[str, Any]) -> list[dict[str, str]]:
     covered = _covered(metrics)
-    if not finite(covered):
+    if covered is None:
         return []
     low, high = _GOOD_COVERAGE
     text = (
-        f"of what was observed later lay in the 90 % band (it should be {100 * low:.0f} to "
-        f"{percent(high)})"
+        f"of what was observed later lay in the {percent(0.9)} band (it should be "
+        f"{100 * low:.0f} to {percent(high)})"
     )
     tone = "better" if low <= covered <= high else "worse"
     return [{"value": percent(covered), "text": text, "tone": tone}]
@@ -156,19 +167,18 @@ def _deletion_card(robustness: Sequence[dict[str, Any]]) -> list[dict[str, str]]
 def coverage_sentence(metrics: dict[str, Any]) -> str:
     """Whether the bands hold what they promise."""
     covered = _covered(metrics)
-    if not finite(covered):
+    if covered is None:
         return ""
-    held = f"it held {percent(covered)} of what was observed later"
     low, high = _GOOD_COVERAGE
-    if covered < low:
-        return f"The 90 % band is too narrow: {held}."
-    if covered > high:
-        return f"The 90 % band is wider than need be: {held}."
-    return f"The 90 % band is as wide as it should be: {held}."
+    width = "too narrow" if covered < low else "wider than need be" if covered > high else "right"
+    held = f"it held {percent(covered)} of what was observed later"
+    return f"The {percent(0.9)} band is {width}: {held}."
 
 
-def _covered(metrics: dict[str, Any]) -> Any:
-    return (metrics.get("model") or {}).get("coverage_90")
+def _covered(metrics: dict[str, Any]) -> float | None:
+    """The share inside of the 90 % band, rounded as it is shown: what is said of it must fit."""
+    covered = (metrics.get("model") or {}).get("coverage_90")
+    return round(covered, 2) if finite(covered) else None
 
 
 def channel_rows(metrics: dict[str, Any]) -> dict[str, Any] | None:
@@ -187,6 +197,26 @@ def channel_rows(metrics: dict[str, Any]) -> dict[str, Any] | None:
         for channel, scores in channels.items()
     ]
     return {"heads": [head for _, head, _ in SCORES], "rows": rows}
+
+
+def channel_errors(
+    channels: Sequence[str], past: dict[tuple[str, str], Band]
+) -> dict[str, Any] | None:
+    """RMSE of model and baselines in each channel, where there are several, the best marked.
+
+    Pooled scores say little where channels have different units.
+    """
+    seen = seen_by_channel(past)
+    errors = {channel: seen[channel].rmse() for channel in channels if channel in seen}
+    methods = [name for name in LABELS if any(name in found for found in errors.values())]
+    if len(channels) < 2 or len(methods) < 2:
+        return None
+    rows = []
+    for channel, found in errors.items():
+        best = _best({name: {"rmse": error} for name, error in found.items()}, "rmse", None)
+        cells = [{"text": number(found.get(name)), "best": name in best} for name in methods]
+        rows.append({"name": name_of(channel), "model": False, "cells": cells})
+    return {"heads": [label_of(name) for name in methods], "rows": rows}
 
 
 def robustness_rows(robustness: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
@@ -212,7 +242,7 @@ def data_facts(table: SeriesTable, source: str) -> list[tuple[str, str]]:
         ("Series", f"{len(table.series):,}"),
         ("Channels", ", ".join(name_of(channel) for channel in table.channels)),
         ("Rows", f"{sum(map(len, table.series)):,}"),
-        ("Time", f"{moment(table, first)} to {moment(table, last)} ({span(table, last - first)})"),
+        ("Time", f"{moment(table, first)} to {moment(table, last)}: {span(table, last - first)}"),
         ("Cells not observed", f"{missing:,} of {len(cells):,} ({percent(missing / len(cells))})"),
         ("Between rows", _spacing(table)),
     ]

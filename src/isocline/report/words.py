@@ -43,7 +43,8 @@ def number(value: Any, digits: int = 3) -> str:
         return "0"
     size = math.floor(math.log10(abs(value)))
     if not -4 <= size <= 7:
-        return f"{value:.{digits - 1}e}".replace("-", "−")
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(exponent)}".replace("-", "−")
     return f"{value:,.{max(0, digits - 1 - size)}f}".replace("-", "−")
 
 
@@ -53,7 +54,7 @@ def percent(share: Any, digits: int = 0) -> str:
         return MISSING
     if digits == 0 and 0 < abs(share) < 0.1:
         digits = 1
-    return f"{100 * share:.{digits}f} %".replace("-", "−")
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%".replace("-", "−")
 
 
 def signed(share: Any) -> str:
