@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from contextlib import suppress
+
 import pytest
 
 from isocline.cli.settings import ForecastSettings
@@ -72,6 +76,48 @@ def test_a_run_killed_while_it_moves_its_results_is_finished_by_the_next(tmp_pat
     ResultFolder(tmp_path)
     assert set(read(tmp_path).values()) == {"second"}
     assert {entry.name for entry in tmp_path.iterdir()} == set(RESULTS)
+
+
+class Killed(BaseException):
+    """Nobody catches it, as nobody catches SIGKILL."""
+
+
+def kill_after(patch, changes):
+    """Let so many changes of the disk happen, and no more."""
+    left = iter(range(changes))
+
+    def counted(change):
+        def wrapped(*arguments, **options):
+            if next(left, None) is None:
+                raise Killed
+            return change(*arguments, **options)
+
+        return wrapped
+
+    for name in ("rename", "unlink", "rmdir"):
+        patch.setattr(os, name, counted(getattr(os, name)))
+
+
+def test_a_kill_between_any_two_changes_of_the_disk_is_mended_by_the_next_run(
+    tmp_path, monkeypatch
+):
+    outcomes = []
+    for changes in range(100):
+        folder = tmp_path / str(changes)
+        with ResultFolder(folder).staged() as new:
+            fill(new, "first")
+        with monkeypatch.context() as patch, suppress(Killed):
+            kill_after(patch, changes)
+            with ResultFolder(folder).staged() as new:
+                fill(new, "second", *(name for name in RESULTS if name != "report.html"))
+            break
+        ResultFolder(folder)
+        shutil.rmtree(folder / ".new", ignore_errors=True)
+        assert not [entry for entry in folder.iterdir() if entry.name.startswith(".")]
+        (outcome,) = set(read(folder).values())
+        outcomes.append(outcome)
+    assert outcomes == sorted(outcomes)
+    assert set(outcomes) == {"first", "second"}
 
 
 def test_what_a_killed_run_had_begun_is_dropped(tmp_path):

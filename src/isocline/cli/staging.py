@@ -91,6 +91,7 @@ class ResultFolder:
         """Put a complete new result in the place of the old one."""
         ready, old = self.path / _READY, self.path / _OLD
         if not ready.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
             return
         listed = (ready / _LIST).read_text().split()
         for name in RESULTS:
@@ -104,7 +105,9 @@ class ResultFolder:
             elif name not in listed:
                 # What the new result does not have must not stay behind from the old one.
                 shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-        shutil.rmtree(ready)
+        # Removed under another name: half removed it would pass for a result that waits.
+        shutil.rmtree(old, ignore_errors=True)
+        ready.rename(old)
         shutil.rmtree(old, ignore_errors=True)
 
 
