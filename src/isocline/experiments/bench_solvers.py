@@ -55,7 +55,7 @@ def run(
         effort: how much to measure.
     """
     chosen = _chosen(cases, quick)
-    rows = [row for row in solvers or SOLVERS if row.quick or not quick or solvers]
+    rows = [row for row in solvers or SOLVERS if row.lead or not quick or solvers]
     effort = effort or (QUICK if quick else Effort())
     present = [row for row in rows if row.installed()]
     absent = sorted({row.library for row in rows if not row.installed()})

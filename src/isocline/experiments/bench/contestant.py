@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .problems import Problem
+
+WHATS = ("forward", "gradient")
 
 
 class Contestant(Protocol):
@@ -50,7 +53,6 @@ class Ask:
         options: the solver's own.
         attempts: steps that the solve is known to need, or None if nothing is known.
         gradient: whether it will be differentiated.
-        tolerance: a number, where the library cannot take a traced one.
     """
 
     problem: Problem
@@ -66,18 +68,17 @@ End = Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]]
 
 @dataclass
 class InJax:
-    """A solver of a library on JAX.
+    """A solver of a library on JAX; `build` makes its solve.
 
     Attributes:
-        build: makes the solve.
-        static_tolerance: the library wants the tolerance before it traces.
+        options: the solver's own, and `static_tolerance`: the library wants the tolerance before
+            it traces; `forward_mode`: its gradient comes by forward mode.
     """
 
     problem: Problem
     dtype: str
     build: Callable[[Ask], End]
     options: dict[str, Any]
-    static_tolerance: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class InJax:
         self._tolerance = 0.0
 
     def end_state(self, tolerance: float) -> np.ndarray:
-        if self._search is None or self.static_tolerance:
+        if self._search is None or self.options.get("static_tolerance"):
             end = self.build(Ask(self.problem, self.problem.field, self.options))
             self._search = jax.jit(self._closed(end, tolerance))
         state, stats = self._search(self._y0, self._args, jnp.asarray(tolerance, self.dtype))
@@ -111,7 +112,7 @@ class InJax:
         self.facts["first_call"] = min(firsts, key=lambda seconds: sum(seconds.values()))
         memory = gradient.memory_analysis()
         self.facts["temp_bytes"] = None if memory is None else int(memory.temp_size_in_bytes)
-        self.facts["evaluations"] = self._count()
+        self.facts["evaluations"] = self._count(("forward",) if first_calls == 1 else WHATS)
 
     def forward(self) -> Any:
         return jax.block_until_ready(self._calls["forward"](*self._inputs()))
@@ -123,7 +124,7 @@ class InJax:
         return self._y0, self._args, jnp.asarray(self._tolerance, self.dtype)
 
     def _closed(self, end: End, tolerance: float) -> End:
-        if not self.static_tolerance:
+        if not self.options.get("static_tolerance"):
             return end
         return lambda y0, args, _: end(y0, args, tolerance)
 
@@ -139,6 +140,9 @@ class InJax:
         end = self._closed(self.build(ask), self._tolerance)
         if what == "forward":
             return lambda y0, args, tolerance: end(y0, args, tolerance)[0]
+
+        if self.options.get("forward_mode"):
+            return functools.partial(_by_forward_mode, end)
 
         def loss(y0: Any, args: Any, tolerance: Any) -> Any:
             return jnp.sum(end(y0, args, tolerance)[0] ** 2)
@@ -160,13 +164,13 @@ class InJax:
             zip(("trace", "compile", "run"), np.diff(times).tolist(), strict=True)
         )
 
-    def _count(self) -> dict[str, int | None]:
+    def _count(self, whats: tuple[str, ...]) -> dict[str, int | None]:
         """Evaluations of the field that a solve and a gradient execute, counted as they run.
 
         Those of a batch that moves together count once, whoever needed them.
         """
         counts: dict[str, int | None] = {}
-        for what in ("forward", "gradient"):
+        for what in whats:
             counter = Counter()
             try:
                 jax.block_until_ready(jax.jit(self._function(what, counter.wrap))(*self._inputs()))
@@ -175,6 +179,26 @@ class InJax:
             except Exception:  # a library may not take fields with side effects
                 counts[what] = None
         return counts
+
+
+def _by_forward_mode(end: End, y0: Any, args: Any, tolerance: Any) -> tuple[Any, Any]:
+    """The gradient of the sum of squares by one tangent for each component and parameter.
+
+    In an ensemble each trajectory depends on its own row only, so all share the tangents.
+    """
+
+    def state(y0: Any, args: Any) -> Any:
+        return end(y0, args, tolerance)[0]
+
+    def along(tangents: Any) -> Any:
+        value, change = jax.jvp(state, (y0, args), tangents)
+        return 2 * jnp.sum(value * change, axis=-1)
+
+    width, both = y0.shape[-1], y0.shape[-1] + args.shape[-1]
+    basis = jnp.eye(both, dtype=y0.dtype).reshape((both,) + (1,) * (y0.ndim - 1) + (both,))
+    basis = jnp.broadcast_to(basis, (both, *y0.shape[:-1], both))
+    slopes = jnp.moveaxis(jax.vmap(along)((basis[..., :width], basis[..., width:])), 0, -1)
+    return slopes[..., :width], slopes[..., width:]
 
 
 class Counter:

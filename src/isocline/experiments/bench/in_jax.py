@@ -38,7 +38,7 @@ def isocline(ask: Ask) -> End:
             method=options["method"],
             adjoint=options.get("adjoint", "auto"),
             rtol=tolerance,
-            atol=tolerance * options.get("atol", 1.0),
+            atol=tolerance * problem.atol,
             max_steps=most,
             on_failure="return",
             **settings,
@@ -55,12 +55,12 @@ def isocline(ask: Ask) -> End:
 
 
 def diffrax(ask: Ask) -> End:
-    """Options: solver, adjoint (names in Diffrax), fit (max_steps as needed)."""
+    """Options: solver and adjoint (names in Diffrax), fit (max_steps as needed)."""
     import diffrax as dfx
 
     problem, options = ask.problem, ask.options
     solver = getattr(dfx, options["solver"])()
-    adjoint = getattr(dfx, options.get("adjoint", "RecursiveCheckpointAdjoint"))()
+    adjoint = getattr(dfx, options["adjoint"])()
     most = _most_steps(ask, 4096)
     each = solver.tableau.num_stages - int(solver.tableau.fsal)
 
@@ -73,9 +73,7 @@ def diffrax(ask: Ask) -> End:
             None,
             y0,
             args,
-            stepsize_controller=dfx.PIDController(
-                rtol=tolerance, atol=tolerance * options.get("atol", 1.0)
-            ),
+            stepsize_controller=dfx.PIDController(rtol=tolerance, atol=tolerance * problem.atol),
             saveat=dfx.SaveAt(t1=True),
             max_steps=most,
             adjoint=adjoint,
@@ -100,7 +98,7 @@ def jax_odeint(ask: Ask) -> End:
 
     def one(y0: Any, args: Any, tolerance: Any) -> Any:
         times = jnp.asarray([problem.t0, problem.t1], y0.dtype)
-        atol = tolerance * ask.options.get("atol", 1.0)
+        atol = tolerance * problem.atol
 
         def slope(y: Any, t: Any, args: Any) -> Any:
             return ask.field(t, y, args)

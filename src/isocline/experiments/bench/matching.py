@@ -25,7 +25,7 @@ def match_error(
     error_at: Callable[[float], float],
     target: float,
     tightest: float = 1e-12,
-    per_decade: int = 4,
+    per_decade: int = 2,
     halvings: int = 4,
 ) -> Match | None:
     """The loosest tolerance that reaches the target, or None if none does.
@@ -90,3 +90,29 @@ def reference(problem: Problem, dtype: str, rtol: float = 1e-11) -> Float[np.nda
     if not solved.success:
         raise RuntimeError(f"The reference of {problem.kind} failed: {solved.message}")
     return solved.y[:, -1].reshape(np.shape(problem.y0))
+
+
+def reference_gradient(problem: Problem, dtype: str, steps: int) -> Float[np.ndarray, " size"]:
+    """The gradient in float64 by the classical Runge-Kutta method with many fixed steps.
+
+    That of the sum of squares of the final state, by initial state and parameters, in one row.
+    """
+    rounded = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (problem.y0, problem.args))
+    h, field = (problem.t1 - problem.t0) / steps, problem.batched_field()
+
+    def loss(y0: Any, args: Any) -> Any:
+        @jax.checkpoint
+        def step(y: Any, index: Any) -> tuple[Any, None]:
+            t = problem.t0 + index * h
+            k1 = field(t, y, args)
+            k2 = field(t + h / 2, y + h / 2 * k1, args)
+            k3 = field(t + h / 2, y + h / 2 * k2, args)
+            k4 = field(t + h, y + h * k3, args)
+            return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
+
+        return jnp.sum(jax.lax.scan(step, y0, jnp.arange(steps, dtype=y0.dtype))[0] ** 2)
+
+    with jax.enable_x64(True):
+        y0, args = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64"), rounded)
+        leaves = jax.tree.leaves(jax.jit(jax.grad(loss, argnums=(0, 1)))(y0, args))
+        return np.concatenate([np.asarray(leaf).ravel() for leaf in leaves])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import numpy as np
 
 from .cases import Case
-from .contestant import Contestant
+from .contestant import WHATS, Contestant
 from .floor import Floor
-from .matching import match_error, reference, relative_error
+from .matching import match_error, reference, reference_gradient, relative_error
 from .problems import Problem
 from .solvers import Solver
 from .timing import interleaved
@@ -27,74 +28,98 @@ class Effort:
     """How much to spend: measurements of each call, and first calls of which the least counts."""
 
     repeats: int = 9
-    first_calls: int = 3
+    first_calls: int = 2
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a case is measured against: the final state, and the gradient where it is known."""
+
+    problem: Problem
+    state: np.ndarray
+    gradient: np.ndarray | None
+
+    @classmethod
+    def of(cls, case: Case) -> Truth:
+        """The references of a case."""
+        problem = case.problem()
+        rtol = 1e-3 * case.target if case.heavy else 1e-11
+        steps = case.gradient_steps
+        gradient = None if steps is None else reference_gradient(problem, case.dtype, steps)
+        return cls(problem, reference(problem, case.dtype, rtol), gradient)
+
+    def gradient_error(self, gradient: Any) -> float | None:
+        """Norm of the difference, over that of the reference."""
+        if self.gradient is None:
+            return None
+        leaves = [np.asarray(leaf, float).ravel() for leaf in jax.tree.leaves(gradient)]
+        difference = np.concatenate(leaves) - self.gradient
+        return float(np.linalg.norm(difference) / np.linalg.norm(self.gradient))
 
 
 def measure(name: str, case: Case, solvers: Sequence[Solver], effort: Effort, say: Say) -> Row:
     """The rows of a case, the floor among them, and notes on who is missing."""
+    if case.heavy:
+        solvers = [solver for solver in solvers if solver.lead]
+        effort = replace(effort, repeats=min(effort.repeats, 7), first_calls=1)
     with jax.enable_x64(True) if case.dtype == "float64" else nullcontext():
-        problem = case.problem()
-        truth = reference(problem, case.dtype)
+        say(f"{name}: reference")
+        truth = Truth.of(case)
         rows: dict[str, Row] = {}
         ready: dict[str, Contestant] = {}
         notes = []
         for solver in solvers:
-            if not solver.suits(problem):
+            if not solver.suits(truth.problem):
                 continue
             say(f"{name}: {solver.name}")
             try:
-                row, contestant = _prepare(solver, problem, case, truth, effort)
+                row, contestant = _prepare(solver, case, truth, effort)
             except Exception as error:  # a peer that fails is a result, and the others go on
                 notes.append(f"{solver.name}: {type(error).__name__}: {error}".split("\n")[0][:300])
                 continue
-            rows[solver.name] = row
             if contestant is None:
-                notes.append(f"{solver.name}: does not reach {case.target:g} on {name}")
+                notes.append(f"{solver.name} does not reach an error of {case.target:g}.")
             else:
-                ready[solver.name] = contestant
-        _time(problem, case, (rows, ready), effort)
-    return {
-        "case": name,
-        "summary": case.summary,
-        "target": case.target,
-        "dtype": case.dtype,
-        "rows": list(rows.values()),
-        "notes": notes,
-    }
+                rows[solver.name], ready[solver.name] = row, contestant
+        if not any(row["library"] == "isocline" for row in rows.values()):
+            notes.append("isocline: not yet.")
+        say(f"{name}: timing")
+        _time(truth.problem, case, (rows, ready), effort)
+    described = {key: getattr(case, key) for key in ("summary", "target", "dtype")}
+    return {"case": name, **described, "rows": list(rows.values()), "notes": notes}
 
 
 def _prepare(
-    solver: Solver, problem: Problem, case: Case, truth: Any, effort: Effort
+    solver: Solver, case: Case, truth: Truth, effort: Effort
 ) -> tuple[Row, Contestant | None]:
-    contestant = solver.enter(problem, case.dtype)
+    contestant = solver.enter(truth.problem, case.dtype)
 
     def error_at(tolerance: float) -> float:
-        return relative_error(problem, contestant.end_state(tolerance), truth)
+        return relative_error(truth.problem, contestant.end_state(tolerance), truth.state)
 
     row: Row = {"library": solver.library, "setting": solver.setting}
-    match = match_error(error_at, case.target, case.tightest)
+    fineness = (2, 2) if case.heavy else (2, 4)
+    match = match_error(error_at, case.target, case.tightest, *fineness)
     if match is None:
         return row, None
     contestant.settle(match.tolerance, effort.first_calls)
     error = error_at(match.tolerance)
+    row |= {"gradient_error": truth.gradient_error(contestant.gradient())}
     return row | match._asdict() | {"error": error} | contestant.facts, contestant
 
 
 def _time(problem: Problem, case: Case, entered: tuple[Any, Any], effort: Effort) -> None:
     """Write the seconds of everybody and of the floor into the rows."""
     rows, ready = entered
-    calls: dict[Any, Callable[[], Any]] = {}
-    for name, contestant in ready.items():
-        calls |= {(name, "forward"): contestant.forward, (name, "gradient"): contestant.gradient}
-    count = _floor_count(list(rows.values()))
+    calls: dict[str, Any] = dict(ready)
+    count = None if problem.stiff else _floor_count(list(rows.values()))
     if count:
-        floor = Floor(problem, count, case.dtype)
+        calls[FLOOR] = Floor(problem, count, case.dtype)
         rows[FLOOR] = {"library": FLOOR, "setting": f"{count} evaluations", "needed": count}
-        calls |= {(FLOOR, "forward"): floor.forward, (FLOOR, "gradient"): floor.gradient}
     # Forward and gradient apart: a slow gradient of one would blow the caches of a fast forward.
-    for what in ("forward", "gradient"):
-        turns = {key: call for key, call in calls.items() if key[1] == what}
-        for (name, _), timing in interleaved(turns, effort.repeats).items():
+    for what in WHATS:
+        turns = {name: getattr(contestant, what) for name, contestant in calls.items()}
+        for name, timing in interleaved(turns, effort.repeats).items():
             rows[name][what] = timing._asdict()
 
 

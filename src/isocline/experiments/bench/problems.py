@@ -18,10 +18,11 @@ class Problem:
 
     Attributes:
         kind: names the field; other frameworks look up their own version of it.
-        lanes: the first axis of `y0` and of every leaf of `args` counts independent trajectories,
+        lanes: the first axis of `y0` and of `args`, one array, counts independent trajectories,
             and `field` sees one of them.
         stiff: explicit methods are out of place.
-        scale: typical size of each component, for absolute tolerances and the error (1: all alike).
+        scale: typical size of each component, to measure errors by (1: all alike).
+        atol: the absolute tolerance over the relative one, for every solver.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Problem:
     lanes: bool = False
     stiff: bool = False
     scale: Any = 1.0
+    atol: float = 1.0
 
     def arrays(self, dtype: str) -> tuple[jax.Array, Any]:
         """The initial state and the parameters in JAX, in a dtype."""
@@ -43,15 +45,15 @@ class Problem:
         return jax.vmap(self.field, in_axes=(None, 0, 0)) if self.lanes else self.field
 
 
-def mlp(sizes: tuple[int, ...], batch: int, t1: float = 4.0, gain: float = 2.0) -> Problem:
-    """A tanh MLP with random weights as the field of a coupled batch."""
+def mlp(sizes: tuple[int, ...], batch: int) -> Problem:
+    """A tanh MLP with random weights as the field of a coupled batch; batch 1 has no batch axis."""
     rng = np.random.default_rng(0)
     layers = [
-        (rng.normal(0, gain / np.sqrt(fan_in), (fan_in, fan_out)), rng.normal(0, 0.2, fan_out))
+        (rng.normal(0, 2 / np.sqrt(fan_in), (fan_in, fan_out)), rng.normal(0, 0.2, fan_out))
         for fan_in, fan_out in itertools.pairwise(sizes)
     ]
     y0 = rng.normal(0, 1, (batch, sizes[0]))
-    return Problem("mlp", mlp_field, y0[0] if batch == 1 else y0, layers, 0.0, t1)
+    return Problem("mlp", mlp_field, y0[0] if batch == 1 else y0, layers, 0.0, 4.0)
 
 
 def mlp_field(_t: Any, y: Any, layers: Any) -> Any:
@@ -60,3 +62,86 @@ def mlp_field(_t: Any, y: Any, layers: Any) -> Any:
         y = jnp.tanh(y @ weight + bias)
     weight, bias = layers[-1]
     return y @ weight + bias
+
+
+def lorenz(lanes: int) -> Problem:
+    """An ensemble of Lorenz systems, all three parameters of each its own."""
+    rng = np.random.default_rng(0)
+    args = np.array([10.0, 28.0, 8 / 3]) * rng.uniform(0.7, 1.3, (lanes, 3))
+    y0 = rng.normal(0, 5, (lanes, 3)) + np.array([0, 0, 20])
+    return Problem("lorenz", lorenz_field, y0, args, 0.0, 2.0, lanes=True)
+
+
+def lorenz_field(_t: Any, y: Any, args: Any) -> Any:
+    """One Lorenz system with `args = (sigma, rho, beta)`."""
+    sigma, rho, beta = args[0], args[1], args[2]
+    return jnp.stack([sigma * (y[1] - y[0]), y[0] * (rho - y[2]) - y[1], y[0] * y[1] - beta * y[2]])
+
+
+def pendulums(lanes: int, fastest: float = 50.0) -> Problem:
+    """Pendulums of frequencies around 1, and in the middle of them one that is much faster."""
+    rng = np.random.default_rng(0)
+    frequency = rng.uniform(0.8, 1.2, (lanes, 1))
+    frequency[lanes // 2] = fastest
+    y0 = np.stack([rng.uniform(0.5, 1.5, lanes), np.zeros(lanes)], axis=1)
+    return Problem("pendulum", pendulum_field, y0, frequency, 0.0, 4.0, lanes=True)
+
+
+def pendulum_field(_t: Any, y: Any, args: Any) -> Any:
+    """A pendulum with angle and angular velocity / frequency as its state."""
+    return args[0] * jnp.stack([y[1], -jnp.sin(y[0])])
+
+
+def convolutional(batch: int = 128, channels: int = 64, size: int = 7) -> Problem:
+    """The ODE block of an image classifier: twice GroupNorm, ReLU and a 3x3 convolution, NCHW."""
+    rng = np.random.default_rng(0)
+    spread = np.sqrt(2 / (9 * channels))
+    args = [
+        (
+            rng.uniform(0.5, 1.5, channels),
+            rng.normal(0, 0.2, channels),
+            rng.normal(0, spread, (channels, channels, 3, 3)),
+        )
+        for _ in range(2)
+    ]
+    y0 = rng.normal(0, 1, (batch, channels, size, size))
+    return Problem("convolutional", convolutional_field, y0, args, 0.0, 1.0)
+
+
+GROUPS = 32
+
+
+def convolutional_field(_t: Any, y: Any, args: Any) -> Any:
+    """The ODE block; `args` holds scale, shift and kernel of both layers."""
+    for scale, shift, kernel in args:
+        grouped = y.reshape(y.shape[0], GROUPS, -1)
+        mean = jnp.mean(grouped, axis=2, keepdims=True)
+        variance = jnp.var(grouped, axis=2, keepdims=True)
+        y = ((grouped - mean) * jax.lax.rsqrt(variance + 1e-5)).reshape(y.shape)
+        y = jax.nn.relu(y * scale[:, None, None] + shift[:, None, None])
+        y = jax.lax.conv_general_dilated(y, kernel, (1, 1), "SAME")
+    return y
+
+
+def van_der_pol(mu: float = 1e3) -> Problem:
+    """The stiff Van der Pol oscillator, past its first jump."""
+    return Problem("van_der_pol", van_der_pol_field, np.array([2.0, 0.0]), np.array([mu]), 0.0,
+                   1000.0, stiff=True, scale=np.array([1.0, 1e-3]), atol=1e-3)  # fmt: skip
+
+
+def van_der_pol_field(_t: Any, y: Any, args: Any) -> Any:
+    """Van der Pol's equation with `args = (mu,)`."""
+    return jnp.stack([y[1], args[0] * (1 - y[0] ** 2) * y[1] - y[0]])
+
+
+def robertson() -> Problem:
+    """Robertson's chemical kinetics."""
+    return Problem("robertson", robertson_field, np.array([1.0, 0.0, 0.0]),
+                   np.array([0.04, 3e7, 1e4]), 0.0, 1e4, stiff=True,
+                   scale=np.array([1.0, 1e-5, 1.0]), atol=1e-5)  # fmt: skip
+
+
+def robertson_field(_t: Any, y: Any, args: Any) -> Any:
+    """Three species with the rates `args`."""
+    slow, fast, back = args[0] * y[0], args[1] * y[1] ** 2, args[2] * y[1] * y[2]
+    return jnp.stack([back - slow, slow - back - fast, fast])

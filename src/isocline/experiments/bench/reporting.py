@@ -10,6 +10,7 @@ from .measuring import FLOOR, Row
 TITLES = (
     "solver", "tolerance", "error", "steps", "NFE", "forward ms", "(quartiles)", "gradient ms",
     "(quartiles)", "first call s", "temp MB", "forward / floor", "gradient / floor",
+    "error of gradient",
 )  # fmt: skip
 SUMMARY = (
     "case", "ours", "forward ms", "gradient ms", "peer", "forward: peer / ours",
@@ -121,6 +122,7 @@ def _cells(rows: list[Row]) -> list[tuple[Any, ...]]:
                 _short(sum(first.values()) if first else None),
                 _short(None if bytes_ is None else bytes_ / 1e6),
                 *map(_short, ratios),
+                _short(row.get("gradient_error")),
             )
         )
     return cells

@@ -7,9 +7,20 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from . import in_jax
+from isocline.ode import METHODS
+
+from . import in_gradsolve, in_jax, in_torch
 from .contestant import Contestant, InJax
+from .in_gradsolve import InGradsolve
+from .in_torch import InTorch
 from .problems import Problem
+
+# Which problems a solver is for, by name.
+SUITS: dict[str, Callable[[Problem], bool]] = {
+    "explicit": lambda problem: not problem.stiff,
+    "stiff": lambda problem: problem.stiff,
+    "ensembles": lambda problem: problem.lanes,
+}
 
 
 @dataclass(frozen=True)
@@ -19,22 +30,22 @@ class Solver:
     Attributes:
         library: who it belongs to; a table shows the best row of each library.
         setting: method, adjoint and the like, for people.
-        build: makes its solve (see `contestant.End` for JAX).
-        options: passed to `build`.
+        enter_as: the kind of contestant.
+        build: makes its solve: see the kind of contestant.
+        options: of the contestant and of `build`.
         package: what must be installed.
-        stiff: whether it is meant for stiff problems; others are left out there.
-        quick: takes part in the quick version.
-        static_tolerance: the library wants the tolerance before it traces.
+        kind: which problems it is for, a key of `SUITS`.
+        lead: the usual choice of its library: alone in the quick version and in heavy cases.
     """
 
     library: str
     setting: str
+    enter_as: Callable[..., Contestant]
     build: Callable[..., Any]
     options: dict[str, Any] = field(default_factory=dict)
     package: str | None = None
-    stiff: bool = False
-    quick: bool = False
-    static_tolerance: bool = False
+    kind: str = "explicit"
+    lead: bool = False
 
     @property
     def name(self) -> str:
@@ -46,42 +57,82 @@ class Solver:
         return self.package is None or find_spec(self.package) is not None
 
     def suits(self, problem: Problem) -> bool:
-        """Whether the problem is of the kind it is for."""
-        return self.stiff == problem.stiff
+        """Whether it is for such a problem."""
+        return SUITS[self.kind](problem)
 
     def enter(self, problem: Problem, dtype: str) -> Contestant:
         """The solver, ready for a problem."""
-        return InJax(problem, dtype, self.build, self.options, self.static_tolerance)
+        return self.enter_as(problem, dtype, self.build, self.options)
 
 
-def _isocline(method: str, **options: Any) -> Solver:
-    quick = options.pop("quick", False)
-    fit = ", fitted max_steps" if options.get("fit") else ""
-    adjoint = options.get("adjoint", "auto")
-    setting = f"{method}{fit}" if adjoint == "auto" else f"{method}, {adjoint}{fit}"
-    return Solver("isocline", setting, in_jax.isocline, {"method": method, **options}, quick=quick)
+def _isocline(method: str, lead: bool = False, kind: str = "explicit", **options: Any) -> Solver:
+    words = [method, options.get("adjoint"), "fitted max_steps" if options.get("fit") else None]
+    setting = ", ".join(filter(None, words))
+    options["forward_mode"] = options.get("adjoint") == "forward"
+    options = {"method": method, **options}
+    return Solver("isocline", setting, InJax, in_jax.isocline, options, kind=kind, lead=lead)
 
 
-def _diffrax(solver: str, adjoint: str, fit: bool, **flags: Any) -> Solver:
-    options = {"solver": solver, "adjoint": f"{adjoint}Adjoint", "fit": fit}
-    setting = f"{solver}, {adjoint}" + (", fitted max_steps" if fit else "")
-    return Solver("diffrax", setting, in_jax.diffrax, options, "diffrax", **flags)
+def _diffrax(
+    solver: str, adjoint: str, *, fit: bool = False, lead: bool = False, kind: str = "explicit"
+) -> Solver:
+    options = {"solver": solver, "adjoint": adjoint, "fit": fit}
+    options["forward_mode"] = adjoint == "ForwardMode"
+    words = [solver, adjoint.removesuffix("Adjoint"), "fitted max_steps" if fit else None]
+    setting = ", ".join(filter(None, words))
+    return Solver("diffrax", setting, InJax, in_jax.diffrax, options, "diffrax", kind, lead)
 
+
+def _torchdiffeq(setting: str, **options: Any) -> Solver:
+    build = in_torch.torchdiffeq
+    return Solver("torchdiffeq", setting, InTorch, build, options, "torchdiffeq", lead=True)
+
+
+def _gradsolve(setting: str, build: Callable[..., Any], kind: str, reuse: bool = False) -> Solver:
+    # What replays an old mesh does less than the others: it stands beside them by itself.
+    library = "gradsolve, mesh reused" if reuse else "gradsolve"
+    options = {"reuse": reuse}
+    return Solver(library, setting, InGradsolve, build, options, "gradsolve", kind, lead=True)
+
+
+# Methods of ours for stiff problems, as far as there are any.
+STIFF_METHODS = ("rodas5p", "rodas5", "rodas4", "rosenbrock23", "ros34pw2", "kvaerno5")
 
 SOLVERS = (
-    _isocline("tsit5", quick=True),
-    _isocline("dopri5", quick=True),
+    _isocline("tsit5", lead=True),
+    _isocline("tsit5", fit=True, lead=True),
+    _isocline("dopri5"),
     _isocline("dopri8"),
-    _isocline("tsit5", fit=True),
-    _diffrax("Tsit5", "RecursiveCheckpoint", False, quick=True),
-    _diffrax("Tsit5", "RecursiveCheckpoint", True, quick=True),
-    _diffrax("Dopri5", "RecursiveCheckpoint", True),
-    _diffrax("Dopri8", "RecursiveCheckpoint", True),
-    _diffrax("Tsit5", "Direct", True),
+    _isocline("tsit5", adjoint="forward", kind="ensembles"),
+    *(_isocline(method, kind="stiff", lead=True) for method in STIFF_METHODS if method in METHODS),
+    _diffrax("Tsit5", "RecursiveCheckpointAdjoint"),
+    _diffrax("Tsit5", "RecursiveCheckpointAdjoint", fit=True, lead=True),
+    _diffrax("Tsit5", "DirectAdjoint", fit=True),
+    _diffrax("Dopri5", "RecursiveCheckpointAdjoint", fit=True),
+    _diffrax("Dopri8", "RecursiveCheckpointAdjoint", fit=True),
+    _diffrax("Tsit5", "ForwardMode", kind="ensembles"),
+    _diffrax("Kvaerno5", "RecursiveCheckpointAdjoint", fit=True, kind="stiff", lead=True),
+    _diffrax("Kvaerno5", "ForwardMode", kind="stiff"),
+    _diffrax("Kvaerno3", "RecursiveCheckpointAdjoint", fit=True, kind="stiff"),
     Solver(
         "jax odeint",
         "dopri5, continuous adjoint",
+        InJax,
         in_jax.jax_odeint,
-        static_tolerance=True,
+        {"static_tolerance": True},
     ),
+    _torchdiffeq("dopri5", method="dopri5"),
+    _torchdiffeq("dopri5, continuous adjoint", method="dopri5", adjoint=True),
+    Solver(
+        "torchode",
+        "Tsit5, AutoDiff",
+        InTorch,
+        in_torch.torchode,
+        {"method": "Tsit5"},
+        "torchode",
+        lead=True,
+    ),
+    _gradsolve("Tsit5", in_gradsolve.explicit, "ensembles"),
+    _gradsolve("Tsit5", in_gradsolve.explicit, "ensembles", reuse=True),
+    _gradsolve("Rodas5P", in_gradsolve.stiff, "stiff"),
 )

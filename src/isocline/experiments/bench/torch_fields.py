@@ -1,0 +1,56 @@
+"""The fields of `problems` in PyTorch: `field(t, y, leaves)` on all trajectories at once.
+
+`leaves` are the arrays of the problem's parameters, in the order of `jax.tree.leaves`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def mlp(_t: Any, y: Any, leaves: Any) -> Any:
+    """As `problems.mlp_field`."""
+    import torch
+
+    layers = list(zip(leaves[::2], leaves[1::2], strict=True))
+    for weight, bias in layers[:-1]:
+        y = torch.tanh(torch.addmm(bias, y, weight))
+    weight, bias = layers[-1]
+    return torch.addmm(bias, y, weight)
+
+
+def lorenz(_t: Any, y: Any, leaves: Any) -> Any:
+    """As `problems.lorenz_field`."""
+    import torch
+
+    (sigma, rho, beta), (a, b, c) = leaves[0].unbind(-1), y.unbind(-1)
+    return torch.stack([sigma * (b - a), a * (rho - c) - b, a * b - beta * c], dim=-1)
+
+
+def pendulum(_t: Any, y: Any, leaves: Any) -> Any:
+    """As `problems.pendulum_field`."""
+    import torch
+
+    angle, velocity = y.unbind(-1)
+    return leaves[0] * torch.stack([velocity, -torch.sin(angle)], dim=-1)
+
+
+def convolutional(_t: Any, y: Any, leaves: Any) -> Any:
+    """As `problems.convolutional_field`."""
+    from torch.nn import functional
+
+    from .problems import GROUPS
+
+    for scale, shift, kernel in (leaves[:3], leaves[3:]):
+        y = functional.conv2d(
+            functional.relu(functional.group_norm(y, GROUPS, scale, shift)), kernel, padding=1
+        )
+    return y
+
+
+FIELDS = {
+    "mlp": mlp,
+    "lorenz": lorenz,
+    "pendulum": pendulum,
+    "convolutional": convolutional,
+}
