@@ -96,7 +96,10 @@ def seen_by_channel(past: dict[tuple[str, str], Band]) -> dict[str, Band]:
 
 
 def bands(frame: pandas.DataFrame, table: SeriesTable) -> dict[tuple[str, str], Band]:
-    """The bands of a frame by series and channel; times may be text, as read from a CSV file."""
+    """The bands of a frame by series and channel, in its order.
+
+    Times may be text, as they are when a CSV file is read.
+    """
     if not len(frame):
         return {}
     missing = np.full(len(frame), np.nan)
@@ -107,10 +110,11 @@ def bands(frame: pandas.DataFrame, table: SeriesTable) -> dict[tuple[str, str], 
         | {name: frame[name].to_numpy(np.float64) for name in BASELINES if name in frame},
     )
     # A series without a name is an empty cell in a CSV file.
-    keys = list(zip(frame["series"].fillna("").astype(str), frame["channel"].astype(str)))
-    rows: dict[tuple[str, str], list[int]] = {}
+    names = frame["series"].astype(object).where(frame["series"].notna(), "").astype(str)
+    keys = list(zip(names, frame["channel"].astype(str)))
+    rows: dict[tuple[str, str], list[int]] = {key: [] for key in keys}
     for row in np.lexsort((whole.times, whole.origins)):
-        rows.setdefault(keys[row], []).append(row)
+        rows[keys[row]].append(row)
     return {key: whole.where(np.array(found)) for key, found in rows.items()}
 
 

@@ -102,7 +102,7 @@ def _cleaned(body: str, name: str) -> str:
 
 def _cleaned_tag(tag: str, name: str, used: set[str]) -> str:
     # Groups are named alike in all figures, but an id may occur only once in a page.
-    tag = re.sub(r' id="([\w-]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", tag)
+    tag = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", tag)
     tag = tag.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
     tag = re.sub(r"(font(?:-family)?: [^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1var(--sans)", tag)
     for role, colour in ROLES.items():
