@@ -167,6 +167,12 @@ def damaged(model, how):
         (model / "config.json").write_text(json.dumps({**config, "settings": {"nonsense": 1}}))
 
 
+def test_nothing_to_go_on_from_is_refused(isocline, tmp_path):
+    """Instead of training on the built-in data, without a word on the typing error in --out."""
+    refused(isocline("forecast", "--out", tmp_path / "typo", "--resume"), "no checkpoint", "DATA")
+    assert not (tmp_path / "typo").exists()
+
+
 @pytest.mark.parametrize("command", ["predict", "evaluate", "info"])
 @pytest.mark.parametrize(
     ("how", "words"),
@@ -237,12 +243,11 @@ def test_a_full_disk_loses_nothing(process, tmp_path, small, fitted):
     )
     _, error = child.communicate(timeout=120)
     assert child.returncode == 2, error
-    assert "can not be written" in error
+    assert f"{out} can not be written" in error
+    assert "No epoch was done; the checkpoint of the earlier run is in its place again." in error
+    assert "Make room, then go on with: isocline forecast --out" in error
     assert "Traceback" not in error
-    after = contents(out)
-    assert {name: after[name] for name in before if "checkpoints" not in name} == {
-        name: content for name, content in before.items() if "checkpoints" not in name
-    }
+    assert contents(out) == before
 
 
 def contents(folder):

@@ -120,6 +120,23 @@ def test_a_kill_between_any_two_changes_of_the_disk_is_mended_by_the_next_run(
     assert set(outcomes) == {"first", "second"}
 
 
+def test_checkpoints_step_aside_and_come_back(tmp_path):
+    folder = ResultFolder(tmp_path)
+    assert not folder.put_checkpoints_aside()
+    assert not folder.take_checkpoints_back()
+    state = folder.checkpoints / "latent_ode.safetensors"
+    folder.checkpoints.mkdir()
+    state.write_text("first")
+    assert folder.put_checkpoints_aside()
+    folder.checkpoints.mkdir()
+    state.write_text("second")
+    assert folder.take_checkpoints_back()
+    assert state.read_text() == "first"
+    assert folder.put_checkpoints_aside()
+    folder.drop_earlier_checkpoints()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_killed_run_had_begun_is_dropped(tmp_path):
     with ResultFolder(tmp_path).staged() as new:
         fill(new, "first")

@@ -28,7 +28,7 @@ _EXTRAS = {
     "torchdiffeq": "peers",
 }
 # A full disk and a folder without permission are for the user to mend, not faults of the program.
-_OF_THE_DISK = {
+OF_THE_DISK = {
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
@@ -132,7 +132,7 @@ def _missing(error: ImportError) -> tuple[int, str]:
 
 def _of_the_system(error: OSError) -> tuple[int, str]:
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno in _OF_THE_DISK:
+    if error.errno in OF_THE_DISK:
         return BAD_INPUT, (
             f"A file can not be written{where}: {error.strerror}. Nothing that was in the output "
             f"folder is lost. Make room, or name another folder."

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from isocline.errors import InputError
+
 from .common import Talk
 from .settings import ForecastSettings, given, merged, read_settings
 from .staging import CHECKPOINTS, ResultFolder
@@ -38,6 +40,12 @@ def forecast(
     kept = out / CHECKPOINTS / "config.toml"
     layers = [read_settings(kept)] if resume and kept.is_file() else []
     layers += [read_settings(config)] if config is not None else []
+    if resume and not any("data" in layer for layer in (*layers, options)):
+        # Without this, a typing error in --out would start to train on the built-in data.
+        raise InputError(
+            f"There is no checkpoint in {out} to go on from. Check --out, or name DATA as well to "
+            f"start from the beginning."
+        )
     chosen = merged(*layers, options)
 
     from .running import Run

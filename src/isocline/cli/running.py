@@ -16,7 +16,7 @@ from isocline.data import SeriesTable
 from isocline.errors import InputError
 
 from .common import COMMAND, Talk, plain
-from .failing import StoppedError
+from .failing import OF_THE_DISK, StoppedError
 from .progress import Progress, progress_of
 from .scores import score_table
 from .settings import ForecastSettings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from isocline.estimators import Backtest, LatentODEForecaster
 
-_STATES = ("latent_ode.safetensors", "gru.safetensors")
+_FIRST_STATE = "latent_ode.safetensors"
 
 
 @dataclass
@@ -71,13 +71,18 @@ class Run:
         asked = self._asked(table)
         forecaster = self._forecaster(table, asked)
         folder = open_folder()
-        self._begin(folder)
-        with progress_of(quiet=self.talk.quiet) as progress:
-            try:
+        progress = progress_of(quiet=self.talk.quiet)
+        try:
+            self._begin(folder)
+            with progress:
                 outcome = self._work(forecaster, table, asked, folder.checkpoints, progress)
-            except KeyboardInterrupt:
-                raise StoppedError(self._how_to_go_on(folder, progress.last)) from None
-        failure = self._write(outcome, folder)
+            failure = self._write(outcome, folder)
+        except BaseException as error:
+            told = self._told(error, folder, progress.last)
+            if told is error:
+                raise
+            raise told from error
+        folder.drop_earlier_checkpoints()
         files = sorted(entry.name for entry in folder.path.iterdir() if entry.name[0] != ".")
         if self.talk.json or not self.talk.quiet:
             self.talk.result(
@@ -127,18 +132,18 @@ class Run:
         return LatentODEForecaster(horizon=horizon, periods=periods, **self.settings.estimator())
 
     def _begin(self, folder: ResultFolder) -> None:
-        """Note the settings beside the checkpoints; without --resume, old states go."""
-        states = [folder.checkpoints / name for name in _STATES]
-        if not self.resume:
-            if any(state.exists() for state in states):
-                self.talk.note("Starting anew: the checkpoint of the earlier run is dropped.")
-            for state in states:
-                state.unlink(missing_ok=True)
-        elif not states[0].exists():
+        """Note the settings beside the checkpoints; without --resume, old states step aside."""
+        from isocline.train.checkpoint import write_bytes
+
+        if not self.resume and folder.put_checkpoints_aside():
+            self.talk.note(
+                "Starting anew: the checkpoint of the earlier run is kept until this one is done."
+            )
+        begun = (folder.checkpoints / _FIRST_STATE).exists()
+        if self.resume and not begun:
             self.talk.note(f"There is no checkpoint in {folder.path}: starting from the beginning.")
-        folder.checkpoints.mkdir(exist_ok=True)
-        if not (self.resume and states[0].exists()):
-            (folder.checkpoints / "config.toml").write_text(self.settings.toml(), "utf-8")
+        if not begun:
+            write_bytes(folder.checkpoints / "config.toml", self.settings.toml().encode())
 
     def _work(
         self,
@@ -156,14 +161,31 @@ class Run:
         metrics |= self._circumstances(forecaster, table)
         return Outcome(forecaster, frame, backtest, plain(metrics))
 
-    def _how_to_go_on(self, folder: ResultFolder, last: dict[str, Any] | None) -> str:
-        if last is None:
-            return f"Stopped before the first epoch was done. Start over with: {self.again}"
-        stage = "the GRU baseline" if last.get("stage") == "gru" else "the latent ODE"
-        return (
-            f"Stopped. The state after epoch {last['epoch']} of {stage} is kept in "
-            f"{folder.checkpoints}. Go on with: {self.again}"
+    def _told(
+        self, error: BaseException, folder: ResultFolder, last: dict[str, Any] | None
+    ) -> BaseException:
+        """What to raise of a run that was stopped or found the disk full: it says what is kept."""
+        kept = self._kept(folder, last)
+        if isinstance(error, KeyboardInterrupt):
+            return StoppedError(f"Stopped. {kept} Go on with: {self.again}")
+        if not isinstance(error, OSError) or error.errno not in OF_THE_DISK:
+            return error
+        return InputError(
+            f"The output folder {folder.path} can not be written: {error.strerror}. Nothing that "
+            f"was in it is lost. {kept} Make room, then go on with: {self.again}"
         )
+
+    def _kept(self, folder: ResultFolder, last: dict[str, Any] | None) -> str:
+        if last is not None:
+            stage = "the GRU baseline" if last.get("stage") == "gru" else "the latent ODE"
+            return (
+                f"The state after epoch {last['epoch']} of {stage} is kept in {folder.checkpoints}."
+            )
+        if self.resume:
+            return f"The state of training is kept in {folder.checkpoints}."
+        if folder.take_checkpoints_back():
+            return "No epoch was done; the checkpoint of the earlier run is in its place again."
+        return "No epoch was done."
 
     def _circumstances(self, forecaster: LatentODEForecaster, table: SeriesTable) -> dict[str, Any]:
         import jax

@@ -26,7 +26,7 @@ RESULTS = (
     "config.toml",
 )
 CHECKPOINTS = "checkpoints"
-_NEW, _READY, _OLD = ".new", ".ready", ".old"
+_NEW, _READY, _OLD, _EARLIER = ".new", ".ready", ".old", ".earlier"
 _LIST = ".list"
 
 
@@ -69,6 +69,28 @@ class ResultFolder:
     def checkpoints(self) -> Path:
         """Where the state of training is kept."""
         return self.path / CHECKPOINTS
+
+    def put_checkpoints_aside(self) -> bool:
+        """Keep the checkpoints of an earlier run until this one is done; whether there were any."""
+        earlier = self.path / _EARLIER
+        if not any(self.checkpoints.glob("*.safetensors")):
+            return False
+        shutil.rmtree(earlier, ignore_errors=True)
+        self.checkpoints.rename(earlier)
+        return True
+
+    def take_checkpoints_back(self) -> bool:
+        """Have those of the earlier run in place again; whether there were any."""
+        earlier = self.path / _EARLIER
+        if not earlier.is_dir():
+            return False
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        earlier.rename(self.checkpoints)
+        return True
+
+    def drop_earlier_checkpoints(self) -> None:
+        """What the earlier run had kept is not needed any more."""
+        shutil.rmtree(self.path / _EARLIER, ignore_errors=True)
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
