@@ -27,7 +27,7 @@ def usual(make, page):
 
 @pytest.fixture(scope="module")
 def hostile(make, page):
-    table = make(HOSTILE, ["$x_1$", "' onload='alert(1)", "<b>{{ title }}"], time="t$^{<i>")
+    table = make(HOSTILE, ["$x_1$", "' onload='alert(1)", "<b>{{ title }}"], time="t$^{<i>}$")
     return page(table, source="<style>", command="isocline </code><script src=x>")
 
 
@@ -64,9 +64,9 @@ def test_all_sections_are_there(usual):
 
 
 def test_names_are_shown_as_they_are(hostile):
-    for name in (*HOSTILE, "$x_1$", "' onload='alert(1)", "<b>{{ title }}", "t$^{<i>"):
+    for name in (*HOSTILE, "$x_1$", "' onload='alert(1)", "<b>{{ title }}", "t$^{<i>}$"):
         assert name in hostile.text
-    assert "lead time (t$^{<i>)" in hostile.text
+    assert "lead time (t$^{<i>}$)" in hostile.text
 
 
 def test_the_same_arguments_give_the_same_bytes(make, page, usual):

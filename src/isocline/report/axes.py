@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import cast
 
 import matplotlib
 import numpy as np
@@ -53,9 +54,7 @@ def drawn(
     draw: Callable[[Size], Axes], sizes: Sequence[Size], name: str, label: str
 ) -> tuple[str, ...]:
     """The same figure as SVG in each of the sizes, for `Panel`."""
-    return tuple(
-        to_svg(draw(size).figure, f"{name}-{index}", label) for index, size in enumerate(sizes)
-    )
+    return tuple(to_svg(draw(size), f"{name}-{index}", label) for index, size in enumerate(sizes))
 
 
 def dress(axes: Axes, colours: Mapping[str, str]) -> None:
@@ -76,7 +75,7 @@ def dress(axes: Axes, colours: Mapping[str, str]) -> None:
 
 def fit_margins(axes: Axes) -> None:
     """Room for the labels of both axes, as long as they are."""
-    figure = axes.figure
+    figure = cast(Figure, axes.figure)
     with matplotlib.rc_context(settings()):
         ticks = _tick_labels(axes.yaxis)
         _tick_labels(axes.xaxis)  # only then the formatter knows its offset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -118,8 +118,8 @@ def bands(frame: pandas.DataFrame, table: SeriesTable) -> dict[tuple[str, str], 
     return {key: whole.where(np.array(found)) for key, found in rows.items()}
 
 
-def numbers_of(table: SeriesTable, labels: pandas.Series) -> np.ndarray:
-    """Times of a frame on the time axis."""
+def numbers_of(table: SeriesTable, labels: Any) -> np.ndarray:
+    """Times of a frame's column on the time axis."""
     if table.axis.kind == "number":
         return labels.to_numpy(np.float64)
     if getattr(labels.dtype, "tz", None) is not None:

@@ -43,7 +43,7 @@ def _component(paths: Sequence[Path], index: int, axis: str) -> Panel:
     title = f"Component {index + 1}"
     low, high = number(float(values.min())), number(float(values.max()))
     label = f"{title} of the latent state, between {low} and {high}."
-    return Panel(title, (to_svg(axes.figure, f"latent-{index}", label),))
+    return Panel(title, (to_svg(axes, f"latent-{index}", label),))
 
 
 def _plane(paths: Sequence[np.ndarray]) -> Panel:
@@ -65,9 +65,7 @@ def _plane(paths: Sequence[np.ndarray]) -> Panel:
     share = float((sizes[:2] ** 2).sum() / max((sizes**2).sum(), 1e-30))
     note = f"The two directions hold {percent(share)} of the variance."
     label = f"Latent trajectories of {count(len(paths), 'series', 'series')} in a plane. {note}"
-    return Panel(
-        "Where the trajectories run", (to_svg(axes.figure, "latent-plane", label),), note=note
-    )
+    return Panel("Where the trajectories run", (to_svg(axes, "latent-plane", label),), note=note)
 
 
 def training_panels(history: Sequence[dict[str, Any]], best: int | None) -> list[Panel]:
@@ -99,6 +97,4 @@ def _curve(
     label_bottom(axes, "epoch")
     axes.set_xlim(epochs.min() - 0.6, epochs.max() + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    return Panel(
-        title, (to_svg(axes.figure, f"training-{key}", f"{title} by epoch. {note}"),), note=note
-    )
+    return Panel(title, (to_svg(axes, f"training-{key}", f"{title} by epoch. {note}"),), note=note)

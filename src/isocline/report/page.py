@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 # By the number of panels where three in a row would not do: the class of the grid, and the sizes.
 # A panel that is wider than a third of the page is drawn once more for narrow screens.
-_LAYOUTS = {1: ("wide", (WIDE, Size())), 2: ("wide", (WIDE, Size())), 4: ("two", (HALF, Size()))}
+_LAYOUTS: dict[int, tuple[str, tuple[Size, ...]]] = {
+    1: ("wide", (WIDE, Size())),
+    2: ("wide", (WIDE, Size())),
+    4: ("two", (HALF, Size())),
+}
 _MOST_NAMED = 4
 
 
@@ -97,7 +101,7 @@ def _title(table: SeriesTable) -> str:
     what = count(len(table.channels), "channel")
     if len(table.channels) <= _MOST_NAMED:
         what = listed([name_of(channel) for channel in table.channels])
-    if len(table.series) > 1:
+    if len(table.series) != 1:
         return f"Forecast of {what} for {len(table.series):,} series"
     name = table.series[0].name
     return f"Forecast of {what}" + (f" of {name_of(name)}" if name else "")

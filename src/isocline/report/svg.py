@@ -6,8 +6,10 @@ import html
 import io
 import re
 from dataclasses import dataclass
+from typing import Any, cast
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -43,7 +45,7 @@ _DECIMALS = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "isocline", "text.parse_math": False}
 
 
-def settings() -> dict[str, object]:
+def settings() -> dict[Any, Any]:
     """matplotlib's own defaults and what SVG needs, whatever the user has set."""
     keep = {"backend", "backend_fallback", "interactive", "toolbar", "webagg.port"}
     defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if key not in keep}
@@ -65,17 +67,17 @@ class Panel:
     note: str = ""
 
 
-def to_svg(figure: Figure, name: str, label: str) -> str:
-    """The figure as an SVG element.
+def to_svg(axes: Axes, name: str, label: str) -> str:
+    """The figure of the axes as an SVG element.
 
     Args:
-        figure: drawn in the colours of `ROLES`.
+        axes: drawn in the colours of `ROLES`.
         name: unique in the page: ids inside of the figure begin with it.
         label: what a screen reader says; any text, it is escaped here.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context(settings()):
-        FigureCanvasSVG(figure).print_svg(
+        FigureCanvasSVG(cast(Figure, axes.figure)).print_svg(
             buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
     text = buffer.getvalue()

@@ -177,7 +177,7 @@ def coverage_sentence(metrics: dict[str, Any]) -> str:
 
 def _covered(metrics: dict[str, Any]) -> float | None:
     """The share inside of the 90 % band, rounded as it is shown: what is said of it must fit."""
-    covered = (metrics.get("model") or {}).get("coverage_90")
+    covered: Any = (metrics.get("model") or {}).get("coverage_90")
     return round(covered, 2) if finite(covered) else None
 
 
