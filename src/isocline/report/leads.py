@@ -66,7 +66,7 @@ def _error_panel(
     def draw(size: Size) -> Axes:
         axes = new_axes(size, ROLES)
         for method, values in errors.items():
-            color, width, above = ROLES[method], *((2.4, 4) if method == "model" else (1.5, 3))
+            color, width, above = ROLES[method], *((2.4, 3) if method == "model" else (1.5, 4))
             line = {"color": color, "linestyle": _DASHES[method], "linewidth": width}
             axes.plot(leads, values, zorder=above, **line)
             dots(axes, leads, values, color=color, size=2.5 * width, zorder=above)
