@@ -37,6 +37,9 @@ EXPERIMENTS = {
         "bench_solvers",
         "Forward and gradient of one solve: us and the peers, side by side",
     ),
+    "detest": Entry(
+        "bench", "bench_detest", "DETEST: evaluations for equal error, ours and SciPy's"
+    ),
 }
 
 

@@ -12,16 +12,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from isocline.errors import InputError
 
+from .bench import memory
 from .bench.cases import CASES
+from .bench.figures import work_precision
 from .bench.measuring import Effort, measure
-from .bench.reporting import summary_rows, tables
+from .bench.reporting import brief, summary_rows, tables
 from .bench.solvers import SOLVERS, Solver
 from .results import versions, write_results
 
 PACKAGES = ("jaxlib", "equinox", "diffrax", "torch", "torchdiffeq", "torchode", "gradsolve")
 QUICK = Effort(repeats=5, first_calls=1)
+LONG = "long"  # the case that measures memory
+AXES = {"seconds": "seconds of a forward solve", "nfe": "field evaluations"}
 NOTE = (
     "Every solver runs at the loosest tolerance that reaches the error target against a float64 "
     "reference by SciPy. Seconds are medians of interleaved measurements, with quartiles, each of "
@@ -59,31 +65,57 @@ def run(
     effort = effort or (QUICK if quick else Effort())
     present = [row for row in rows if row.installed()]
     absent = sorted({row.library for row in rows if not row.installed()})
-    measured: list[dict[str, Any]] = []
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {
+        "note": NOTE,
+        "missing": absent,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": versions(*PACKAGES),
+        "summary": [],
+        "cases": [],
+        "memory": [],
+    }
     for number, name in enumerate(chosen, start=1):
 
         def say(text: str, number: int = number) -> None:
             if progress is not None:
                 progress({"stage": text, "epoch": number, "epochs": len(chosen)})
 
-        measured.append(measure(name, CASES[name], present, effort, say))
-        results = {
-            "note": NOTE,
-            "missing": absent,
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "versions": versions(*PACKAGES),
-            "summary": [row for one in measured for row in summary_rows(one)],
-            "cases": measured,
-        }
-        left = f"Not installed, left out: {', '.join(absent)}." if absent else ""
-        write_results(out, results, "\n\n".join(filter(None, (NOTE, left, tables(measured)))))
-    kept = ("summary", "missing")
-    return {key: results[key] for key in kept} | {"out": str(out)}
+        if name == LONG:
+            results["memory"] = memory.measure(say)
+        else:
+            # Other solvers' compiled programs would only take memory from here on.
+            jax.clear_caches()
+            results["cases"].append(measure(name, CASES[name], present, effort, say))
+        results["summary"] = [row for one in results["cases"] for row in summary_rows(one)]
+        _write(out, results)
+    kept = {"summary": [brief(row) for row in results["summary"]], "memory": results["memory"]}
+    return {key: value for key, value in kept.items() if value} | {
+        "missing": absent,
+        "out": str(out),
+    }
+
+
+def _write(out: Path, results: dict[str, Any]) -> None:
+    parts = [NOTE]
+    if results["missing"]:
+        parts.append(f"Not installed, left out: {', '.join(results['missing'])}.")
+    parts.append(tables(results["cases"]))
+    if results["memory"]:
+        parts += [f"## {LONG}: {memory.SUMMARY}", memory.NOTE, memory.table(results["memory"])]
+    write_results(out, results, "\n\n".join(parts))
+    panels = [
+        (f"{one['case']}: {one['summary']}", work, one["curves"])
+        for one in results["cases"]
+        if one["curves"]
+        for work in AXES
+    ]
+    if panels:
+        work_precision(out, "work-precision", panels, AXES, columns=2)
 
 
 def _chosen(cases: Sequence[str] | None, quick: bool) -> list[str]:
-    unknown = set(cases or ()) - set(CASES)
+    known = [*CASES, LONG]
+    unknown = set(cases or ()) - set(known)
     if unknown:
-        raise InputError(f"There is no case {sorted(unknown)[0]!r}; there are: {', '.join(CASES)}.")
-    return list(cases or [name for name, case in CASES.items() if case.quick or not quick])
+        raise InputError(f"There is no case {sorted(unknown)[0]!r}; there are: {', '.join(known)}.")
+    return list(cases or ([name for name in CASES if CASES[name].quick] if quick else known))

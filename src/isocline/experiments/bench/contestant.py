@@ -30,6 +30,10 @@ class Contestant(Protocol):
         """The final state at a tolerance, NaN if the solve fails. Speed does not matter."""
         ...
 
+    def turn_to(self, tolerance: float) -> None:
+        """Let `forward` solve at another tolerance from now on."""
+        ...
+
     def settle(self, tolerance: float, first_calls: int) -> None:
         """Compile for this tolerance, and measure the first call of the gradient."""
         ...
@@ -52,14 +56,12 @@ class Ask:
         field: its field, or a wrapper of it.
         options: the solver's own.
         attempts: steps that the solve is known to need, or None if nothing is known.
-        gradient: whether it will be differentiated.
     """
 
     problem: Problem
     field: Callable[[Any, Any, Any], Any]
     options: dict[str, Any]
     attempts: int | None = None
-    gradient: bool = False
 
 
 # A solve in JAX: `end(y0, args, tolerance) -> (final state, {"accepted", "attempts", ...})`.
@@ -97,6 +99,9 @@ class InJax:
         if "attempts" in steps:
             self.facts["most_attempts"] = int(np.max(steps["attempts"]))
         return np.asarray(state)
+
+    def turn_to(self, tolerance: float) -> None:
+        self._tolerance = tolerance
 
     def settle(self, tolerance: float, first_calls: int = 1) -> None:
         self.end_state(tolerance)
@@ -136,7 +141,7 @@ class InJax:
             return inner(t, y, args)
 
         attempts = self.facts.get("most_attempts")
-        ask = Ask(self.problem, wrap(field), self.options, attempts, what == "gradient")
+        ask = Ask(self.problem, wrap(field), self.options, attempts)
         end = self._closed(self.build(ask), self._tolerance)
         if what == "forward":
             return lambda y0, args, tolerance: end(y0, args, tolerance)[0]

@@ -102,6 +102,9 @@ class InGradsolve:
         }
         return end.reshape(np.shape(self.problem.y0))
 
+    def turn_to(self, tolerance: float) -> None:
+        self._tolerance = tolerance
+
     def settle(self, tolerance: float, first_calls: int = 1) -> None:
         self._tolerance = tolerance
         firsts = []

@@ -21,7 +21,7 @@ def _most_steps(ask: Ask, default: int) -> int:
 
 
 def isocline(ask: Ask) -> End:
-    """Options: method, adjoint, fit (max_steps as needed)."""
+    """Options: method, adjoint, fit (max_steps as needed), steps (fixed ones)."""
     from isocline.ode import METHODS, solve
 
     problem, options = ask.problem, ask.options
@@ -41,12 +41,14 @@ def isocline(ask: Ask) -> End:
             atol=tolerance * problem.atol,
             max_steps=most,
             on_failure="return",
+            steps=options.get("steps"),
             **settings,
         )
         stats = solution.stats
         counts = {
             "accepted": stats.accepted,
             "attempts": stats.accepted + stats.rejected,
+            "nfe": stats.nfe,
             "needed": 1 + stats.accepted * each,
         }
         return (solution.ys[:, -1] if problem.lanes else solution.ys[-1]), counts
@@ -55,7 +57,7 @@ def isocline(ask: Ask) -> End:
 
 
 def diffrax(ask: Ask) -> End:
-    """Options: solver and adjoint (names in Diffrax), fit (max_steps as needed)."""
+    """Options: solver and adjoint (names in Diffrax), fit (max_steps as needed), steps (fixed)."""
     import diffrax as dfx
 
     problem, options = ask.problem, ask.options
@@ -63,6 +65,12 @@ def diffrax(ask: Ask) -> End:
     adjoint = getattr(dfx, options["adjoint"])()
     most = _most_steps(ask, 4096)
     each = solver.tableau.num_stages - int(solver.tableau.fsal)
+    steps = options.get("steps")
+
+    def control(tolerance: Any) -> Any:
+        if steps is not None:
+            return dfx.ConstantStepSize()
+        return dfx.PIDController(rtol=tolerance, atol=tolerance * problem.atol)
 
     def one(y0: Any, args: Any, tolerance: Any) -> tuple[Any, dict[str, Any]]:
         solution = dfx.diffeqsolve(
@@ -70,10 +78,10 @@ def diffrax(ask: Ask) -> End:
             solver,
             problem.t0,
             problem.t1,
-            None,
+            None if steps is None else (problem.t1 - problem.t0) / steps,
             y0,
             args,
-            stepsize_controller=dfx.PIDController(rtol=tolerance, atol=tolerance * problem.atol),
+            stepsize_controller=control(tolerance),
             saveat=dfx.SaveAt(t1=True),
             max_steps=most,
             adjoint=adjoint,
@@ -83,6 +91,7 @@ def diffrax(ask: Ask) -> End:
         counts = {
             "accepted": solution.stats["num_accepted_steps"],
             "attempts": solution.stats["num_steps"],
+            "nfe": 1 + solution.stats["num_steps"] * each,
             "needed": 1 + solution.stats["num_accepted_steps"] * each,
         }
         return jnp.where(failed, jnp.nan, solution.ys[0]), counts

@@ -46,13 +46,23 @@ class InTorch:
     def end_state(self, tolerance: float) -> np.ndarray:
         import torch
 
+        stats: dict[str, Any] = {}
+        state: Any = None
+
+        def solve() -> None:
+            nonlocal state, stats
+            state, stats = self._end(self._y0, tolerance)
+
         with torch.no_grad():
             try:
-                state, stats = self._end(self._y0, tolerance)
+                self.facts["nfe"] = self._count(solve)
             except (AssertionError, RuntimeError):  # how they say that a step underflows
                 return np.full(np.shape(self.problem.y0), np.nan)
         self.facts |= {key: float(np.mean(np.asarray(value))) for key, value in stats.items()}
         return state.numpy().reshape(np.shape(self.problem.y0))
+
+    def turn_to(self, tolerance: float) -> None:
+        self._tolerance = tolerance
 
     def settle(self, tolerance: float, first_calls: int = 1) -> None:
         self._tolerance = tolerance
@@ -112,7 +122,10 @@ def _module(problem: Problem, kind: Any) -> Any:
 
 
 def torchdiffeq(module: Any, problem: Problem, options: dict[str, Any]) -> End:
-    """Options: method, and adjoint: by `odeint_adjoint` (the continuous one). One clock for all."""
+    """Options: method, steps (fixed ones), adjoint: by `odeint_adjoint` (the continuous one).
+
+    One clock for all trajectories.
+    """
     import torch
     from torchdiffeq import odeint, odeint_adjoint
 
@@ -121,6 +134,8 @@ def torchdiffeq(module: Any, problem: Problem, options: dict[str, Any]) -> End:
     def end(y0: Any, tolerance: float) -> tuple[Any, dict[str, Any]]:
         times = torch.tensor([problem.t0, problem.t1], dtype=y0.dtype)
         settings = {"rtol": tolerance, "atol": tolerance * problem.atol}
+        if "steps" in options:
+            settings["options"] = {"step_size": (problem.t1 - problem.t0) / options["steps"]}
         return solve(module, y0, times, method=options["method"], **settings)[-1], {}
 
     return end

@@ -21,6 +21,7 @@ from .timing import interleaved
 Say = Callable[[str], None]
 Row = dict[str, Any]
 FLOOR = "floor"
+CURVE = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,18 @@ def measure(name: str, case: Case, solvers: Sequence[Solver], effort: Effort, sa
             notes.append("isocline: not yet.")
         say(f"{name}: timing")
         _time(truth.problem, case, (rows, ready), effort)
+        curves = []
+        if case.curve:
+            say(f"{name}: work and precision")
+            curves = _curves(truth, {s.name: ready[s.name] for s in solvers if s.name in ready})
     described = {key: getattr(case, key) for key in ("summary", "target", "dtype")}
-    return {"case": name, **described, "rows": list(rows.values()), "notes": notes}
+    return {
+        "case": name,
+        **described,
+        "rows": list(rows.values()),
+        "notes": notes,
+        "curves": curves,
+    }
 
 
 def _prepare(
@@ -121,6 +132,25 @@ def _time(problem: Problem, case: Case, entered: tuple[Any, Any], effort: Effort
         turns = {name: getattr(contestant, what) for name, contestant in calls.items()}
         for name, timing in interleaved(turns, effort.repeats).items():
             rows[name][what] = timing._asdict()
+
+
+def _curves(truth: Truth, ready: dict[str, Contestant]) -> list[Row]:
+    """Error, evaluations and seconds of a forward solve over a range of tolerances."""
+    points: list[Row] = []
+    for tolerance in CURVE:
+        errors = {}
+        for name, contestant in ready.items():
+            errors[name] = relative_error(
+                truth.problem, contestant.end_state(tolerance), truth.state
+            )
+            contestant.turn_to(tolerance)
+        found = {name: ready[name] for name, error in errors.items() if np.isfinite(error)}
+        calls = {name: contestant.forward for name, contestant in found.items()}
+        for name, timing in interleaved(calls, repeats=3, shortest=0.01).items():
+            nfe = found[name].facts.get("nfe")
+            points.append({"solver": name, "tolerance": tolerance, "error": errors[name],
+                           "nfe": nfe, "seconds": timing.median})  # fmt: skip
+    return points
 
 
 def _floor_count(rows: list[Row]) -> int | None:

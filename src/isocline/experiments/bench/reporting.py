@@ -12,10 +12,6 @@ TITLES = (
     "(quartiles)", "first call s", "temp MB", "forward / floor", "gradient / floor",
     "error of gradient",
 )  # fmt: skip
-SUMMARY = (
-    "case", "ours", "forward ms", "gradient ms", "peer", "forward: peer / ours",
-    "gradient: peer / ours", "first call: peer / ours", "forward / floor", "gradient / floor",
-)  # fmt: skip
 
 
 def best(rows: list[Row], library: str, what: str) -> Row | None:
@@ -55,6 +51,12 @@ def _versus(case: str, rows: list[Row], library: str) -> Row:
     return row
 
 
+def brief(row: Row) -> Row:
+    """A row of the summary in words: our times, the peer's over ours, ours over the floor."""
+    cells = {title: words(row.get(key)) for title, (key, words) in COLUMNS.items()}
+    return {"case": row["case"], "peer": row["peer"]} | cells
+
+
 def _first_call(rows: list[Row], library: str) -> float | None:
     row = best(rows, library, "gradient")
     return sum(row["first_call"].values()) if row and row.get("first_call") else None
@@ -82,22 +84,11 @@ def tables(measured: list[Row]) -> str:
 
 
 def summary_table(measured: list[Row]) -> str:
-    """Our best row against each peer's."""
-    keys = ("forward_ratio", "gradient_ratio", "first_call_ratio", "forward_floor",
-            "gradient_floor")  # fmt: skip
-    rows = [
-        (
-            row["case"],
-            row.get("gradient_setting"),
-            _ms(row.get("forward")),
-            _ms(row.get("gradient")),
-            row["peer"],
-            *(_short(row.get(key)) for key in keys),
-        )
-        for one in measured
-        for row in summary_rows(one)
-    ]
-    return markdown_table(SUMMARY, rows)
+    """Our best row against each peer's, and which settings these are for the gradient."""
+    rows = [row for one in measured for row in summary_rows(one)]
+    settings = ("gradient_setting", "gradient_peer_setting")
+    cells = [(*brief(row).values(), *map(row.get, settings)) for row in rows]
+    return markdown_table(("case", "peer", *COLUMNS, "our setting", "the peer's"), cells)
 
 
 def _cells(rows: list[Row]) -> list[tuple[Any, ...]]:
@@ -144,3 +135,14 @@ def _spread(timing: Row | None) -> str | None:
 
 def _short(value: float | None) -> str | None:
     return None if value is None else f"{value:.3g}"
+
+
+COLUMNS = {
+    "forward ms": ("forward", _ms),
+    "gradient ms": ("gradient", _ms),
+    "forward: peer/ours": ("forward_ratio", _short),
+    "gradient: peer/ours": ("gradient_ratio", _short),
+    "first call: peer/ours": ("first_call_ratio", _short),
+    "forward/floor": ("forward_floor", _short),
+    "gradient/floor": ("gradient_floor", _short),
+}

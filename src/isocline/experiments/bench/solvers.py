@@ -19,6 +19,8 @@ from .problems import Problem
 SUITS: dict[str, Callable[[Problem], bool]] = {
     "explicit": lambda problem: not problem.stiff,
     "stiff": lambda problem: problem.stiff,
+    # A continuous adjoint integrates the state backwards: where it contracts, that never ends.
+    "not ensembles": lambda problem: not problem.stiff and not problem.lanes,
     "ensembles": lambda problem: problem.lanes,
 }
 
@@ -83,9 +85,9 @@ def _diffrax(
     return Solver("diffrax", setting, InJax, in_jax.diffrax, options, "diffrax", kind, lead)
 
 
-def _torchdiffeq(setting: str, **options: Any) -> Solver:
+def _torchdiffeq(setting: str, kind: str, **options: Any) -> Solver:
     build = in_torch.torchdiffeq
-    return Solver("torchdiffeq", setting, InTorch, build, options, "torchdiffeq", lead=True)
+    return Solver("torchdiffeq", setting, InTorch, build, options, "torchdiffeq", kind, lead=True)
 
 
 def _gradsolve(setting: str, build: Callable[..., Any], kind: str, reuse: bool = False) -> Solver:
@@ -120,9 +122,10 @@ SOLVERS = (
         InJax,
         in_jax.jax_odeint,
         {"static_tolerance": True},
+        kind="not ensembles",
     ),
-    _torchdiffeq("dopri5", method="dopri5"),
-    _torchdiffeq("dopri5, continuous adjoint", method="dopri5", adjoint=True),
+    _torchdiffeq("dopri5", "explicit", method="dopri5"),
+    _torchdiffeq("dopri5, continuous adjoint", "not ensembles", method="dopri5", adjoint=True),
     Solver(
         "torchode",
         "Tsit5, AutoDiff",

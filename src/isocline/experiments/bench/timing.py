@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,6 +19,10 @@ class Timing(NamedTuple):
     repeats: int
 
 
+# Calls that take longer than this many seconds are measured in every third turn only.
+SLOW = 1.0
+
+
 def interleaved(
     calls: dict[Any, Callable[[], Any]], repeats: int, shortest: float = 0.02
 ) -> dict[Any, Timing]:
@@ -28,30 +33,30 @@ def interleaved(
         repeats: measurements of each; one of every call is taken before the next of any.
         shortest: a measurement repeats its call until it takes about this many seconds.
     """
-    loops = {key: _loops(call, shortest) for key, call in calls.items()}
+    once = {key: _once(call, shortest) for key, call in calls.items()}
     seconds: dict[Any, list[float]] = {key: [] for key in calls}
     for turn in range(repeats):
-        order = list(calls.items())
+        order = [key for key in calls if once[key] < SLOW or turn % 3 == 0]
         # Who comes after whom changes, so that nobody always meets the same full caches.
-        for key, call in order if turn % 2 == 0 else reversed(order):
+        for key in order if turn % 2 == 0 else reversed(order):
+            loops = max(1, math.ceil(shortest / once[key]))
             started = time.perf_counter()
-            for _ in range(loops[key]):
-                call()
-            seconds[key].append((time.perf_counter() - started) / loops[key])
+            for _ in range(loops):
+                calls[key]()
+            seconds[key].append((time.perf_counter() - started) / loops)
     return {
-        key: Timing(*map(float, np.quantile(values, (0.5, 0.25, 0.75))), repeats)
+        key: Timing(*map(float, np.quantile(values, (0.5, 0.25, 0.75))), len(values))
         for key, values in seconds.items()
     }
 
 
-def _loops(call: Callable[[], Any], shortest: float) -> int:
+def _once(call: Callable[[], Any], shortest: float) -> float:
+    """About how long a call takes: of three, if they are short."""
     started = time.perf_counter()
     call()
-    once = time.perf_counter() - started
-    if once >= shortest:
-        return 1
+    if (once := time.perf_counter() - started) >= shortest:
+        return once
     started = time.perf_counter()
     for _ in range(3):
         call()
-    once = (time.perf_counter() - started) / 3
-    return max(1, int(np.ceil(shortest / once)))
+    return (time.perf_counter() - started) / 3
