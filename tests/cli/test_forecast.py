@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
 import tomllib
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas
@@ -252,3 +254,25 @@ def test_a_saved_model_can_be_moved(isocline, tmp_path, fitted):
 def test_a_list_of_times_may_be_longer_than_the_name_of_a_file(isocline, fitted):
     days = ",".join(f"2018-{month:02}-{day:02}" for month in range(1, 13) for day in (1, 11, 21))
     assert len(csv_of(isocline("predict", fitted, "--at", days).out)) == 36 * 2 * 2
+
+
+def test_times_beyond_what_the_model_is_trained_for_are_noted(isocline, fitted):
+    ended = isocline("predict", fitted, "--at", "2031-01-01")
+    assert ended.code == 0
+    assert "ahead, but the model is trained for 60 days" in ended.err
+    assert isocline("predict", fitted, "--horizon", "60d").err == ""
+
+
+def test_a_device_is_written_and_not_replaced(isocline, tmp_path, fitted):
+    expected = (fitted / "forecast.csv").read_text()
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "file.csv")
+    assert isocline("predict", fitted, "--out", link).code == 0
+    assert link.is_symlink()
+    assert (tmp_path / "file.csv").read_text() == expected
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        assert isocline("predict", fitted, "--out", pipe).code == 0
+        assert read.result() == expected
+    assert pipe.is_fifo()

@@ -28,6 +28,8 @@ SETTINGS = {
     "horizon": ["60d", NAN, -1, 0, np.inf, [3]],
     "encoder": ["lstm", None, ["rnn"]],
     "deletion": [1.0, -0.1, NAN, None, "half"],
+    "average": [1.0, -0.1, NAN, None, "half"],
+    "growth": [1.1, -0.1, NAN, None, "half"],
     "periods": [(0,), (-3.0,), (NAN,), (np.inf,), 365.25, "365", ("1y",), [None]],
     "epochs": [0, 1.5, "many", None],
     "members": [0, -1, 2.0],
@@ -78,7 +80,10 @@ TABLES = {
     "out of order": (lambda f: f.iloc[::-1], "not in order"),
     "time twice": (lambda f: pandas.concat([f.iloc[:1], f]), "same time"),
     "time missing": (lambda f: f.assign(date=f.date.where(f.index != 3)), "time is missing.*row 3"),
-    "name missing": (lambda f: f.assign(station=f.station.where(f.index != 3)), "series is missing"),
+    "name missing": (
+        lambda f: f.assign(station=f.station.where(f.index != 3)),
+        "series is missing",
+    ),
     "text": (lambda f: f.assign(flow=f.flow.astype(object).where(f.index != 5, "x")), "'x'.*row 5"),
 }
 
@@ -97,7 +102,7 @@ def test_one_row_without_a_horizon_is_refused_as_well(frame):
 
 
 def test_a_column_that_is_not_there_is_named(frame):
-    with pytest.raises(InputError, match="no column 'levle'. Did you mean 'level'"):
+    with pytest.raises(InputError, match=r"no column 'levle'\. Did you mean 'level'"):
         LatentODEForecaster(**TINY).fit(frame, target="levle")
 
 
@@ -178,5 +183,5 @@ def test_other_channels_in_a_table_are_refused(fitted):
     from isocline.estimators.forecaster import as_table
 
     table = as_table(small_frame(), target="level")
-    with pytest.raises(InputError, match="channels level .*fitted to level, flow"):
+    with pytest.raises(InputError, match=r"channels level .*fitted to level, flow"):
         fitted.predict(data=table)

@@ -100,6 +100,8 @@ def test_a_place_that_can_not_be_written_is_named(fitted, tmp_path):
 def rewrite(model, change=None, **entries):
     """A config that was changed by hand, or arrays with a checksum that fits them."""
     config = json.loads((model / "config.json").read_text()) | entries
+    # The checksum of the config itself goes, to come to what the reader checks beyond it.
+    del config["config_sha256"]
     if change is not None:
         arrays = load((model / "weights.safetensors").read_bytes())
         change(arrays)
@@ -134,6 +136,13 @@ def wrong_shape(arrays):
     arrays["latent_ode.001"] = np.zeros((3, 3, 3), np.float32)
 
 
+def edit(model, old, new):
+    """The config as somebody might leave it who opens it in an editor."""
+    text = (model / "config.json").read_text()
+    assert old in text
+    (model / "config.json").write_text(text.replace(old, new))
+
+
 def unsorted_times(arrays):
     arrays["data.00000.times"] = arrays["data.00000.times"][::-1].copy()
 
@@ -142,11 +151,31 @@ DAMAGE = {
     "no folder": (shutil.rmtree, "no model", "config.json"),
     "no config": (lambda m: (m / "config.json").unlink(), "no model", "config.json"),
     "empty config": (lambda m: (m / "config.json").write_text(""), "can not be read", ""),
-    "binary config": (lambda m: (m / "config.json").write_bytes(b"\xff\xfe\x00"), "not be read", ""),
+    "binary config": (
+        lambda m: (m / "config.json").write_bytes(b"\xff\xfe\x00"),
+        "not be read",
+        "",
+    ),
     "config of others": (lambda m: (m / "config.json").write_text('{"a": 1}'), "format", "config"),
     "config is a list": (lambda m: (m / "config.json").write_text("[1]"), "format", "config.json"),
     "newer": (lambda m: rewrite(m, format=2, isocline="9.9"), "format 2.*9.9.*Upgrade", ""),
-    "no weights": (lambda m: (m / "weights.safetensors").unlink(), "be read", "weights.safetensors"),
+    "no number as format": (lambda m: rewrite(m, format="1"), "format", "config.json"),
+    "format before the first": (lambda m: rewrite(m, format=0), "format", "config.json"),
+    "nested without end": (
+        lambda m: (m / "config.json").write_text("[" * 100_000),
+        "not be read",
+        "config.json",
+    ),
+    "other horizon": (
+        lambda m: edit(m, '"horizon": 60', '"horizon": 61'),
+        "checksum",
+        "config.json",
+    ),
+    "no weights": (
+        lambda m: (m / "weights.safetensors").unlink(),
+        "be read",
+        "weights.safetensors",
+    ),
     "cut": (cut, "damaged", "weights.safetensors"),
     "flipped": (flip, "damaged", "weights.safetensors"),
     "junk": (weights_of_junk, "damaged", "weights.safetensors"),

@@ -85,15 +85,20 @@ def records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
 
 
 def write_table(path: Path, frame: pandas.DataFrame) -> None:
-    """Write a frame as CSV, whole or not at all.
+    """Write a frame as CSV, whole or not at all; into a device or pipe directly.
 
     Raises:
         InputError: the file can not be written.
     """
     from isocline.train.checkpoint import write_bytes
 
+    content = frame.to_csv(index=False).encode()
     try:
-        write_bytes(path, frame.to_csv(index=False).encode())
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            # /dev/stdout must not be replaced by a file.
+            path.write_bytes(content)
+        else:
+            write_bytes(path, content)
     except OSError as error:
         raise InputError(
             f"The file {path} can not be written: {error.strerror or error}. Name another by --out."

@@ -55,6 +55,7 @@ def predict(
     forecaster = open_model(model)
     table = newer_data(forecaster, data, sort=sort, duplicates=duplicates)
     asked = _asked(table, at, horizon)
+    _warn(table, asked, forecaster.horizon_, talk)
     frame = forecaster.predict(asked, data=None if data is None else table)
     if out is not None:
         write_table(out, frame)
@@ -75,3 +76,12 @@ def _asked(
     if at:
         return asked_at(table, at)
     return None if horizon is None else grid_over(table, horizon)
+
+
+def _warn(
+    table: SeriesTable, asked: dict[str, np.ndarray] | None, trained: float, talk: Talk
+) -> None:
+    from .sources import beyond
+
+    if asked and (note := beyond(table, asked, trained)):
+        talk.note(note)

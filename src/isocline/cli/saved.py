@@ -38,8 +38,11 @@ def model_folder(path: Path) -> Path:
 
 
 def is_model(path: Path) -> bool:
-    """Whether a folder looks like a saved model."""
-    return (path / "config.json").is_file()
+    """Whether a folder looks like a saved model, whole or not."""
+    try:
+        return any((path / name).is_file() for name in ("config.json", "weights.safetensors"))
+    except OSError:
+        return False
 
 
 def newer_data(

@@ -167,16 +167,22 @@ def trained_for(
     length = None if horizon is None else _horizon(table, horizon)
     if asked is None:
         return length, None
-    wanted = _reach(table, asked)
     if length is None:
         # Half of what the data cover: with more, hardly a window could be trained on.
-        length = min(wanted, table.duration / 2)
-    if wanted <= length:
-        return length, None
+        length = min(_reach(table, asked), table.duration / 2)
+    return length, beyond(table, asked, length)
+
+
+def beyond(table: SeriesTable, asked: dict[str, np.ndarray], horizon: float) -> str | None:
+    """A note where times are asked that are later than a model is trained for."""
+    reach = _reach(table, asked)
+    # The last time of a grid may be beyond by a rounding.
+    if reach <= horizon * (1 + 1e-6):
+        return None
     unit = f" {table.axis.unit}" if table.axis.unit else ""
-    return length, (
-        f"the asked times reach {wanted:.4g}{unit} ahead, but the model is trained for "
-        f"{length:.4g}{unit}: trust later times less"
+    return (
+        f"the asked times reach {reach:.4g}{unit} ahead, but the model is trained for "
+        f"{horizon:.4g}{unit}: trust later times less"
     )
 
 

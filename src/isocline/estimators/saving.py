@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 OUTCOME_PARTS = ("times", "ratios", "cases")
+_MEND = "Restore it from a copy, or fit the model again."
 
 
 def save_parts(forecaster: LatentODEForecaster, directory: Path) -> None:
@@ -42,6 +43,7 @@ def save_parts(forecaster: LatentODEForecaster, directory: Path) -> None:
         arrays |= {f"data.{index:05d}.times": one.times, f"data.{index:05d}.values": one.values}
     weights = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     config = _config(forecaster) | {"sha256": hashlib.sha256(weights).hexdigest()}
+    config["config_sha256"] = _digest(config)
     try:
         write_bytes(directory / "weights.safetensors", weights)
         write_bytes(directory / "config.json", json.dumps(config, indent=1).encode())
@@ -76,6 +78,12 @@ def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
         "history": forecaster.history_,
         "nfe": forecaster.nfe_,
     }
+
+
+def _digest(config: dict[str, Any]) -> str:
+    """Of all entries of a config but itself, however the file lays them out."""
+    entries = {name: value for name, value in config.items() if name != "config_sha256"}
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
 def _predictor_arrays(name: str, predictor: Predictor) -> dict[str, np.ndarray]:
@@ -117,19 +125,20 @@ def _read(directory: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
     config = _read_config(directory)
     weights = directory / "weights.safetensors"
-    mend = "Restore it from a copy, or fit the model again."
     try:
         content = weights.read_bytes()
     except OSError as error:
-        raise InputError(f"The file {weights} can not be read: {error.strerror}. {mend}") from error
+        raise InputError(
+            f"The file {weights} can not be read: {error.strerror}. {_MEND}"
+        ) from error
     if hashlib.sha256(content).hexdigest() != config.get("sha256"):
         raise InputError(
-            f"The file {weights} is damaged: its checksum is not the one in config.json. {mend}"
+            f"The file {weights} is damaged: its checksum is not the one in config.json. {_MEND}"
         )
     try:
         return config, load(content)
     except SafetensorError as error:
-        raise InputError(f"The file {weights} is damaged: {error}. {mend}") from error
+        raise InputError(f"The file {weights} is damaged: {error}. {_MEND}") from error
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
@@ -141,13 +150,10 @@ def _read_config(directory: Path) -> dict[str, Any]:
             f"There is no model in {directory}: it has no config.json. Give the folder `model` "
             f"that `isocline forecast --out DIR` wrote, as DIR/model."
         ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"The file {file} can not be read: {error}. Restore it from a copy, or fit the model "
-            f"again."
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"The file {file} can not be read: {error}. {_MEND}") from error
     version = config.get("format") if isinstance(config, dict) else None
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise InputError(
             f"The file {file} is not one of Isocline's: it names no format version. Give the "
             f"folder `model` that `isocline forecast --out DIR` wrote, as DIR/model."
@@ -157,6 +163,11 @@ def _read_config(directory: Path) -> dict[str, Any]:
             f"The model in {directory} has format {version}, written by Isocline "
             f"{config.get('isocline')}; this is Isocline {__version__}, which reads up to format "
             f"{FORMAT}. Upgrade Isocline to read it."
+        )
+    # The first models had no such entry.
+    if config.get("config_sha256", _digest(config)) != _digest(config):
+        raise InputError(
+            f"The file {file} is damaged: its checksum is not the one that it holds. {_MEND}"
         )
     return config
 
