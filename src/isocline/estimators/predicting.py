@@ -90,9 +90,8 @@ class Predictor:
             origin = float(one.times[-1])
             times = np.linspace(origin, origin + self.scaling.horizon, points)
             context, _ = stack_windows([self._window(one, origin, times[1:])])
-            mean, _ = member.encode(context)
-            steps = jnp.linspace(0.0, 1.0, points, dtype=mean.dtype)[None]
-            paths[one.name] = times, np.asarray(member.decode(mean, context.phase, steps).latent[0])
+            steps = jnp.linspace(0.0, 1.0, points, dtype=context.times.dtype)[None]
+            paths[one.name] = times, np.asarray(_mean_path(member, context, steps))
         return paths
 
 
@@ -101,6 +100,12 @@ def _round_up(count: int) -> int:
     while size < count:
         size *= 2
     return size
+
+
+@eqx.filter_jit
+def _mean_path(member: Any, context: Context, times: Any) -> Any:
+    mean, _ = member.encode(context)
+    return member.decode(mean, context.phase, times).latent[0]
 
 
 @eqx.filter_jit
