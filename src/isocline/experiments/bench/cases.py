@@ -46,7 +46,7 @@ def _lanes(make: Callable[..., Problem], summary: str, gradient_steps: int) -> C
 
 
 def _stiff(make: Callable[..., Problem], summary: str) -> Case:
-    return Case(summary, make, 1e-4, "float64", 1e-12, gradient_steps=None)
+    return Case(summary, make, 1e-6, "float64", 1e-12, gradient_steps=None)
 
 
 CASES = {

@@ -76,7 +76,7 @@ def measure(name: str, case: Case, solvers: Sequence[Solver], effort: Effort, sa
             try:
                 row, contestant = _prepare(solver, case, truth, effort)
             except Exception as error:  # a peer that fails is a result, and the others go on
-                notes.append(f"{solver.name}: {type(error).__name__}: {error}".split("\n")[0][:300])
+                notes.append(f"{solver.name}: {type(error).__name__}: {_briefly(error)}")
                 continue
             if contestant is None:
                 notes.append(f"{solver.name} does not reach an error of {case.target:g}.")
@@ -100,13 +100,24 @@ def measure(name: str, case: Case, solvers: Sequence[Solver], effort: Effort, sa
     }
 
 
+def _briefly(error: Exception) -> str:
+    """What an error says, in a line; the last one of a traceback says most."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    inner = [line for line in lines if "Error: " in line]
+    return (inner or lines[:1])[-1][:300]
+
+
 def _prepare(
     solver: Solver, case: Case, truth: Truth, effort: Effort
 ) -> tuple[Row, Contestant | None]:
     contestant = solver.enter(truth.problem, case.dtype)
 
     def error_at(tolerance: float) -> float:
-        return relative_error(truth.problem, contestant.end_state(tolerance), truth.state)
+        try:
+            state = contestant.end_state(tolerance)
+        except jax.errors.JaxRuntimeError:  # a solver's own check of its inner workings
+            return float("inf")
+        return relative_error(truth.problem, state, truth.state)
 
     row: Row = {"library": solver.library, "setting": solver.setting}
     fineness = (2, 2) if case.heavy else (2, 4)
