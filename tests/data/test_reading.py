@@ -149,7 +149,7 @@ def test_frames_with_nulls_of_pandas_own_and_odd_names():
     frame = pd.DataFrame({"t": [1, 2], "y": pd.array([1, None], "Int64")})
     values = SeriesTable.from_frame(frame).series[0].values
     np.testing.assert_array_equal(values, [[1], [np.nan]])
-    for names in ([0, 1], ["t", "t"]):
+    for names in ([0, 1], ["t", "t"], ["t", 1.5], ["t", None]):
         with pytest.raises(InputError, match="name of its own"):
             SeriesTable.from_frame(frame.set_axis(names, axis=1))
 
@@ -280,6 +280,12 @@ def test_frames_count_rows_from_nought(kind):
         SeriesTable.from_frame(kind(good | {"y": ["1", "2", "x"]}))
     with pytest.raises(InputError, match="no rows below"):
         SeriesTable.from_frame(kind(good)[:0])
+
+
+def test_a_frame_without_columns_has_no_rows():
+    for frame in (pd.DataFrame(), pl.DataFrame()):
+        with pytest.raises(InputError, match="no rows below"):
+            SeriesTable.from_frame(frame)
 
 
 def test_what_is_no_frame():

@@ -84,6 +84,7 @@ def test_seconds_that_are_too_coarse_become_milliseconds():
         "00:01:30.000",
     ]
     np.testing.assert_allclose(DATES.to_number(labels), days, atol=1e-3 / 86_400)
+    assert str(DATES.to_label(18_262 + np.array([0, 1e-6]) / 86_400)[1])[11:] == "00:00:00.000001"
     assert str(DATES.to_label(days[-1])) == "2020-01-01T00:01:30"
     assert DATES.to_label(days[[0, 0, 3]]).dtype == "datetime64[s]"
 

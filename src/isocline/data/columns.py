@@ -169,8 +169,8 @@ def require_column(name: str | None, columns: Sequence[str], source: Source) -> 
     """Refuses a column that is asked for and not there, and suggests the one that was meant."""
     if name is not None and name not in columns:
         raise InputError(
-            f"{source.label} has no column '{name}'.{did_you_mean(name, columns)} Its columns are "
-            f"{_listed(columns)}."
+            f"{source.label} has no column '{name}'.{did_you_mean(str(name), columns)} Its columns "
+            f"are {_listed(columns)}."
         )
 
 

@@ -58,7 +58,7 @@ def read_frame(
 
 def _as_frame(frame: IntoDataFrame) -> nw.DataFrame:
     names = list(getattr(frame, "columns", ()))
-    odd = [name for name in names if isinstance(name, int | tuple) or names.count(name) > 1]
+    odd = [name for name in names if not isinstance(name, str) or names.count(name) > 1]
     if odd:
         raise InputError(
             f"The data frame has the column name {odd[0]!r}. Every column needs a name of its own, "
@@ -75,8 +75,10 @@ def _as_frame(frame: IntoDataFrame) -> nw.DataFrame:
 
 def filled_rows(frame: nw.DataFrame, source: Source) -> tuple[nw.DataFrame, Source]:
     """The frame without its blank rows (spreadsheets leave some), and their places."""
-    filled = ~frame.select(blank=nw.all_horizontal(nw.all().is_null(), ignore_nulls=False))["blank"]
-    if not filled.any():
+    blank = nw.all_horizontal(nw.all().is_null(), ignore_nulls=False)
+    # A frame without columns has no rows either; it can not be asked for blank ones.
+    filled = ~frame.select(blank=blank)["blank"] if frame.columns else None
+    if filled is None or not filled.any():
         raise InputError(
             f"{source.label} has no rows below its header. Give a long table with one row for "
             f"every time (and series)."

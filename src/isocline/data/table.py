@@ -106,16 +106,17 @@ class TimeAxis:
     def to_label(self, numbers: Any) -> np.ndarray:
         """Labels of numbers: `datetime64` (UTC), or float64.
 
-        Datetimes are rounded to the second, or to the millisecond where seconds do not tell the
-        numbers apart.
+        Datetimes are rounded to the second, or to the milli- or microsecond where that is too
+        coarse to tell the numbers apart.
         """
         numbers = np.asarray(numbers, np.float64)
         if self.kind == "number":
             return numbers
-        seconds = np.rint(numbers * 86_400)
-        if len(np.unique(seconds)) == len(np.unique(numbers)):
-            return seconds.astype(np.int64).astype("datetime64[s]")
-        return np.rint(numbers * 86_400e3).astype(np.int64).astype("datetime64[ms]")
+        for unit, of_a_day in (("s", 86_400), ("ms", 86_400e3), ("us", _MICROSECONDS_A_DAY)):
+            counts = np.rint(numbers * of_a_day)
+            if unit == "us" or len(np.unique(counts)) == len(np.unique(numbers)):
+                break
+        return counts.astype(np.int64).astype(f"datetime64[{unit}]")
 
 
 @dataclass(frozen=True)
