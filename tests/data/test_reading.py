@@ -86,6 +86,10 @@ BAD = {
         "t,id,y\n1,a,1\n2,a,1\n1,b,1\n2,a2,3\n3,a2,1\n",
         r"series 'b' has one row only, row 4",
     ),
+    "no value in a series": (
+        "t,id,y,z\n1,a,1,1\n2,a,1,\n1,b,,\n2,b,NA,\n3,b,,\n",
+        r"series 'b' has no observed value .*, from row 4 to row 6 of data.csv.*delete",
+    ),
     "short row": ("t,y\n1,1\n2\n3,1\n", r"Row 3 of data.csv has 1 cells, but .* 2 columns"),
     "long row": ("t,y\n1,1\n2,1,5\n3,1\n", r"Row 3 of data.csv has 3 cells"),
     "two columns of a name": ("t,y,y\n1,1,1\n", r"Row 1 .* two columns 'y'"),
@@ -321,7 +325,7 @@ def test_offsets_in_text_are_one_instant(tmp_path):
 cell = st.none() | st.floats(-1e6, 1e6)
 some_series = st.dictionaries(
     st.integers(0, 3_000_000_000), st.tuples(cell, cell), min_size=2, max_size=9
-)
+).filter(lambda part: any(cells != (None, None) for cells in part.values()))
 
 
 @settings(max_examples=30, deadline=None)

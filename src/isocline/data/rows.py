@@ -57,7 +57,7 @@ def to_series(rows: Rows, *, sort: bool, duplicates: str) -> tuple[Series, ...]:
 
     Raises:
         InputError: rows out of order (unless `sort`), duplicates (unless a way to merge them is
-            given), or a series of one row.
+            given), a series of one row, or one without any value.
     """
     if duplicates not in DUPLICATES:
         raise InputError(
@@ -76,6 +76,12 @@ def to_series(rows: Rows, *, sort: bool, duplicates: str) -> tuple[Series, ...]:
                 f"no change. Give it more rows, or delete that one."
             )
         series.append(Series(rows.names[code], rows.times[part], rows.values[part]))
+        if np.isnan(series[-1].values).all():
+            first, last = (rows.source.row(rows.indices[part].take(end)) for end in (0, -1))
+            raise InputError(
+                f"The series '{rows.names[code]}' has no observed value in any target column, from "
+                f"{first} to {last} of {rows.source.label}. Fill a cell, or delete these rows."
+            )
     return tuple(series)
 
 
