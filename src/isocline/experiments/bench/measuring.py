@@ -61,7 +61,7 @@ class Truth:
 def measure(name: str, case: Case, solvers: Sequence[Solver], effort: Effort, say: Say) -> Row:
     """The rows of a case, the floor among them, and notes on who is missing."""
     if case.heavy:
-        solvers = [solver for solver in solvers if solver.lead]
+        solvers = [solver for solver in solvers if solver.light]
         effort = replace(effort, repeats=min(effort.repeats, 7), first_calls=1)
     with jax.enable_x64(True) if case.dtype == "float64" else nullcontext():
         say(f"{name}: reference")

@@ -37,7 +37,7 @@ class Solver:
         options: of the contestant and of `build`.
         package: what must be installed.
         kind: which problems it is for, a key of `SUITS`.
-        lead: the usual choice of its library: alone in the quick version and in heavy cases.
+        lead: the usual choice of its library: it alone takes part in the quick version.
     """
 
     library: str
@@ -58,6 +58,11 @@ class Solver:
         """Whether its library is there."""
         return self.package is None or find_spec(self.package) is not None
 
+    @property
+    def light(self) -> bool:
+        """Whether it may take part in heavy cases: room for steps that are not taken fills RAM."""
+        return self.lead and self.options.get("fit") is not False
+
     def suits(self, problem: Problem) -> bool:
         """Whether it is for such a problem."""
         return SUITS[self.kind](problem)
@@ -71,7 +76,7 @@ def _isocline(method: str, lead: bool = False, kind: str = "explicit", **options
     words = [method, options.get("adjoint"), "fitted max_steps" if options.get("fit") else None]
     setting = ", ".join(filter(None, words))
     options["forward_mode"] = options.get("adjoint") == "forward"
-    options = {"method": method, **options}
+    options = {"method": method, "fit": False, **options}
     return Solver("isocline", setting, InJax, in_jax.isocline, options, kind=kind, lead=lead)
 
 
