@@ -136,6 +136,7 @@ def test_more_faults_of_text(tmp_path):
     for text, message in (
         ('t,y\n1,"2\n2,3\n', r"Row 3 of data.csv cannot be read .*quotes"),
         ("\nt,y\n1,2\n2,3\n", r"Row 1 of data.csv is blank"),
+        (",\n1,2\n2,3\n", r"Row 1 of data.csv is blank"),
         ("date,y\n31/12/2020,1\n30/12/2020,1\n", r"'31/12/2020' in column 'date', row 2"),
         ("t,y\n1,1_0\n2,2\n3,3\n", r"'1_0' in column 'y', row 2"),
     ):
@@ -173,6 +174,13 @@ def test_lines_may_end_as_on_an_old_mac(tmp_path):
     expected = read_table(write(tmp_path, GOOD)).to_frame()
     old = write(tmp_path, GOOD.replace("\n", "\r"), "mac.csv")
     pd.testing.assert_frame_equal(read_table(old).to_frame(), expected)
+
+
+def test_quotes_and_separators_within_cells(tmp_path):
+    rows = ['t, "kind of pipe",y', '1,5" pipe,1', '2,"5"" pipe",2', '3, "a,b",3', '4,"a,b",']
+    table = read_table(write(tmp_path, "\n".join(rows)), series="kind of pipe")
+    assert [(one.name, len(one)) for one in table.series] == [('5" pipe', 2), ("a,b", 2)]
+    np.testing.assert_array_equal(table.series[1].values, [[3], [np.nan]])
 
 
 def test_names_that_count_from_nought_are_names(tmp_path):

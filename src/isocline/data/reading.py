@@ -145,7 +145,8 @@ def _read_parquet(content: bytes, name: str) -> polars.DataFrame:
         return polars.read_parquet(io.BytesIO(content))
     except polars.exceptions.PolarsError as error:
         raise InputError(
-            f"{name} is a damaged Parquet file ({error}). Write or download it again."
+            f"{name} is a damaged Parquet file ({str(error).splitlines()[0]}). Write or download "
+            f"it again."
         ) from None
 
 
@@ -157,17 +158,14 @@ def _read_text(text: str, path: Path) -> polars.DataFrame:
     first = text.split("\n", 1)[0]
     if not first.strip():
         raise InputError(f"Row 1 of {path.name} is blank. Put the names of the columns there.")
-    separator = _separator(first, path)
-    header = _checked_header(text, separator, path.name)
+    header, *rows = _rows(text, _separator(first, path), path.name)
+    _check_header(header, path.name)
     # All cells stay text here: with types guessed, one bad cell would turn a column into text.
-    frame = polars.read_csv(
-        text.encode(),
-        separator=separator,
-        infer_schema=False,
-        new_columns=[name or f"column {place + 1}" for place, name in enumerate(header)],
-    )
     # A spreadsheet's or pandas' unnamed index is never a series or a target by guess.
-    return frame.select([name for name, given in zip(frame.columns, header) if given])
+    columns = {
+        name: [row[place] or None for row in rows] for place, name in enumerate(header) if name
+    }
+    return polars.DataFrame(columns, schema=dict.fromkeys(columns, polars.String))
 
 
 def _separator(header: str, path: Path) -> str:
@@ -183,26 +181,33 @@ def _separator(header: str, path: Path) -> str:
     return likely
 
 
-def _checked_header(text: str, separator: str, name: str) -> list[str]:
-    """The names in row 1, once every row is known to have as many cells."""
-    rows = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+def _rows(text: str, separator: str, name: str) -> list[list[str]]:
+    """All rows with as many cells as the header, which is the first; blank ones as empty cells."""
+    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True, skipinitialspace=True)
+    rows: list[list[str]] = []
     try:
-        header = [cell.strip() for cell in next(rows)]
-        for number, row in enumerate(rows, start=2):
-            if row and len(row) != len(header):
-                raise InputError(_ragged(number, row, header, name))
+        for row in reader:
+            if rows and row and len(row) != len(rows[0]):
+                raise InputError(_ragged(len(rows) + 1, row, rows[0], name))
+            rows.append(row or [""] * len(rows[0]))
     except csv.Error as error:
         raise InputError(
-            f"Row {max(rows.line_num, 1)} of {name} cannot be read ({error}). Check the quotes and "
-            f"the ends of lines there."
+            f"Row {max(reader.line_num, 1)} of {name} cannot be read ({error}). Check the quotes "
+            f"and the ends of lines there."
         ) from None
+    rows[0] = [cell.strip() for cell in rows[0]]
+    return rows
+
+
+def _check_header(header: list[str], name: str) -> None:
+    if not any(header):
+        raise InputError(f"Row 1 of {name} is blank. Put the names of the columns there.")
     _refuse_values(header, name)
     twice = [column for column in header if column and header.count(column) > 1]
     if twice:
         raise InputError(
             f"Row 1 of {name} names two columns '{twice[0]}'. Give every column its own name."
         )
-    return header
 
 
 def _ragged(number: int, row: list[str], header: list[str], name: str) -> str:
