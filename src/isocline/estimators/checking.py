@@ -42,7 +42,9 @@ def _is_positive(value: Any) -> bool:
 def _are_periods(value: Any) -> bool:
     if value is None:
         return True
-    return isinstance(value, Iterable) and not isinstance(value, str) and all(map(_is_positive, value))
+    return (
+        isinstance(value, Iterable) and not isinstance(value, str) and all(map(_is_positive, value))
+    )
 
 
 _COUNT = (lambda value: _is_whole(value) and value >= 1), "a whole number of at least 1"
@@ -51,8 +53,14 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value is None or _is_positive(value),
         "a positive number, in units of the time axis (days for dates)",
     ),
-    "encoder": (lambda value: isinstance(value, str) and value in ENCODERS, f"one of: {', '.join(ENCODERS)}"),
-    "periods": (_are_periods, "a list of positive numbers, in units of the time axis (days for dates)"),
+    "encoder": (
+        lambda value: isinstance(value, str) and value in ENCODERS,
+        f"one of: {', '.join(ENCODERS)}",
+    ),
+    "periods": (
+        _are_periods,
+        "a list of positive numbers, in units of the time axis (days for dates)",
+    ),
     **dict.fromkeys(("latent_size", "hidden_size", "members", "epochs", "batch_size"), _COUNT),
     "patience": (
         lambda value: value is None or (_is_whole(value) and value >= 0),
@@ -66,5 +74,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "growth": (lambda value: _is_number(value) and 0 <= value <= 1, "a fraction from 0 to 1"),
     # Beyond that JAX takes it modulo 2**32 in silence.
-    "seed": (lambda value: _is_whole(value) and 0 <= value < 2**31, "a whole number from 0 to 2**31 - 1"),
+    "seed": (
+        lambda value: _is_whole(value) and 0 <= value < 2**31,
+        "a whole number from 0 to 2**31 - 1",
+    ),
 }
