@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from .timing import interleaved
 Say = Callable[[str], None]
 Row = dict[str, Any]
 FLOOR = "floor"
+PATIENCE = 60.0  # seconds of one solve; who takes longer is left out
 CURVE = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 
 
@@ -113,10 +115,13 @@ def _prepare(
     contestant = solver.enter(truth.problem, case.dtype)
 
     def error_at(tolerance: float) -> float:
+        started = time.perf_counter()
         try:
             state = contestant.end_state(tolerance)
         except jax.errors.JaxRuntimeError:  # a solver's own check of its inner workings
             return float("inf")
+        if (seconds := time.perf_counter() - started) > PATIENCE:
+            raise TimeoutError(f"a solve takes {seconds:.0f} s at a tolerance of {tolerance:g}")
         return relative_error(truth.problem, state, truth.state)
 
     row: Row = {"library": solver.library, "setting": solver.setting}
