@@ -1,4 +1,4 @@
-"""The settings of a forecaster, checked before anything is trained; every message begins with the setting."""
+"""The settings of a forecaster, checked before training; messages begin with the setting."""
 
 from __future__ import annotations
 
