@@ -1,7 +1,7 @@
 """The stepping loop. All lanes advance together, each with its own clock, step size and status.
 
 A coupled batch is one lane; independent trajectories are many. The loop does not know what becomes
-of its steps: `observe` fills save times and keeps the record that an adjoint replays.
+of its steps: `observe` fills save times, `record` keeps what an adjoint replays.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from . import observe
 from .control import Controller, Tolerance, first_step
+from .record import Record, Start, empty_record
 from .sharding import vary, varying_axes
 from .status import Status
 from .step import Field, Step, error_estimates, runge_kutta_step
@@ -21,12 +22,22 @@ from .tableaus import Tableau
 
 
 class Rules(NamedTuple):
-    """How to step: static for a whole solve, and hashable by identity."""
+    """How to step: static for a whole solve, and hashable by identity.
+
+    Attributes:
+        measured: components from this one on are not in the error norm (None: all are).
+        record_bytes: what the states of a record may take.
+    """
 
     tableau: Tableau
     controller: Controller
     measured: int | None
     max_steps: int
+    record_bytes: int = 0
+
+    def capacity(self, task: Task) -> int:
+        """How many steps there can be."""
+        return self.max_steps if task.grid is None else task.grid.shape[1] - 1
 
 
 class Task(NamedTuple):
@@ -69,7 +80,7 @@ class State(NamedTuple):
     component: Int[Array, " lanes"]
     counts: Counts
     saved: observe.Saved
-    record: observe.Record | None
+    record: Record | None
 
 
 def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, " lanes"]:
@@ -119,7 +130,7 @@ def _begin(rules: Rules, field: Field, params: Any, task: Task, record: bool) ->
         component=_first(bad),
         counts=Counts(none, none, none, none),
         saved=observe.begin(task.ts, t0, y0),
-        record=observe.Record.empty(rules.max_steps, y0) if record else None,
+        record=empty_record(rules.capacity(task), t0, y0, rules.record_bytes) if record else None,
     )
     return vary(state, varying_axes((task, f0)))
 
@@ -143,10 +154,7 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
     accepted &= running
     record = state.record
     if record is not None:
-        index = jnp.where(accepted, state.counts.accepted, rules.max_steps)
-        record = record.write(
-            index, observe.Record(state.t, h, state.y, state.f, state.saved.count)
-        )
+        record = record.write(state.counts.accepted, end, Start(state.y, state.f), accepted)
     saved = observe.save(
         rules.tableau, task.ts, state.saved, (state.t, state.y), (h, end, step, accepted)
     )

@@ -26,6 +26,7 @@ from .arguments import (
 from .control import Controller
 from .field import as_rows, build_field, three_arguments
 from .loop import Rules, State, Task, evaluations
+from .record import computed_again, rows_for
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
 from .tableaus import Tableau, find
@@ -50,6 +51,7 @@ def solve(
     batch: Literal["coupled", "independent"] = "coupled",
     args_axes: PyTree[int | None] = None,
     max_steps: int = 4096,
+    record_bytes: int = 2**22,
     on_failure: Literal["raise", "mask", "return"] = "raise",
 ) -> Solution:
     """Solve `dy/dt = f(t, y, args)` and give the state at the times `ts`.
@@ -82,6 +84,8 @@ def solve(
         args_axes: for independent trajectories, 0 for leaves of `args` with one entry a trajectory
             and None for shared ones, as `in_axes` of `jax.vmap` (a prefix of `args` will do).
         max_steps: attempts at a step before a trajectory gives up.
+        record_bytes: what the states that "replay" keeps may take, about. Of a solve with more
+            steps it keeps every second, fourth, ... state, and computes the others again.
         on_failure: "raise" a SolveError (under `jit` nothing can be raised: look at `status`),
             "return" what there is with NaN at times not reached, or "mask" these with the last
             state. The gradient through a failed trajectory is zero.
@@ -98,6 +102,7 @@ def solve(
     choice("on_failure", on_failure, ("raise", "mask", "return"))
     adjoint = choice("adjoint", adjoint, ("auto", *ADJOINTS))
     max_steps = read_count("max_steps", max_steps)
+    record_bytes = read_count("record_bytes", record_bytes)
     given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
     given = {name: read_array(name, value) for name, value in given.items()}
     y0, dtype = read_state(y0)
@@ -114,6 +119,7 @@ def solve(
         adjoint="replay" if adjoint == "auto" else adjoint,
         batched=batched,
         max_steps=max_steps,
+        record_bytes=record_bytes,
         mask=on_failure == "mask",
         sign=times.sign,
     )
@@ -138,6 +144,7 @@ class _Call(eqx.Module):
     adjoint: str = eqx.field(static=True)
     batched: bool = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
+    record_bytes: int = eqx.field(static=True)
     mask: bool = eqx.field(static=True)
     sign: float | None = eqx.field(static=True)
 
@@ -171,7 +178,7 @@ def _solve(call: _Call, f: Any, y0: Any, times: Any, tolerances: Any, args: Any)
     field, params = build_field(
         f, rows, task.t0, args, vary(sign, axes) if direction is not None else sign, axes
     )
-    rules = Rules(call.tableau, call.controller, None, call.max_steps)
+    rules = Rules(call.tableau, call.controller, None, call.max_steps, call.record_bytes)
     state = ADJOINTS[call.adjoint](rules, field, params, task)
     return _solution(call, rules, task, rows, (state, ts, scale))
 
@@ -197,9 +204,11 @@ def _solution(
     )
     squeeze = (lambda leaf: leaf) if call.batched else (lambda leaf: leaf[0])
     counts = state.counts
-    backward = (
-        counts.accepted * rules.tableau.evaluations + counts.replayed * len(rules.tableau.extra) + 1
+    again = computed_again(
+        rows_for(rules.capacity(task), task.y0, rules.record_bytes), counts.accepted
     )
+    steps = counts.accepted + again
+    backward = steps * rules.tableau.evaluations + counts.replayed * len(rules.tableau.extra) + 1
     stats = Stats(evaluations(rules, task, counts), counts.accepted, counts.rejected, backward)
     size = jnp.max(jnp.abs(state.y), axis=1, initial=0)
     ending = jax.lax.stop_gradient(Ending(state.t * scale, state.h, size, state.component))

@@ -1,8 +1,9 @@
 """Replay: the exact gradient of the computed solution, from a record of its accepted steps.
 
 The forward loop keeps where each accepted step began. The backward loop walks them from the last to
-the first and pulls the cotangent through one step at a time: no rejected step, no padding, memory
-O(steps x state). Step sizes are held fixed, as in "discretise, then optimise" everywhere.
+the first and pulls the cotangent through one step at a time: no rejected step, no padding. Where
+the record had to leave states out, they are computed again, a block of steps at a time. Step sizes
+are held fixed, as in "discretise, then optimise" everywhere.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .. import observe
 from ..field import Field, Params
 from ..loop import Rules, State, Task, integrate
-from ..observe import time_at
+from ..record import Start
 from ..sharding import vary, varying_axes
 from ..status import Status
-from ..step import Step, output_weights, runge_kutta_step
+from ..step import Step, output_weights
+from .walk import At, Walk
 
 
 class Pullback(NamedTuple):
-    """What the backward loop carries: steps and save times left to undo, cotangents so far."""
+    """Cotangents so far, and how many save times are left to undo."""
 
-    steps: Int[Array, " lanes"]
     count: Int[Array, " lanes"]
     y: Float[Array, "lanes size"]
     f: Float[Array, "lanes size"]
@@ -41,23 +43,17 @@ def replay(rules: Rules, field: Field, params: Params, task: Task) -> State:
 
     def run_forward(params: Params, task: Task):
         state = integrate(rules, field, params, task, record=True)
-        return state._replace(record=None), (
-            params,
-            task,
-            state.record,
-            state.counts,
-            state.status,
-            state.saved.count,
-        )
+        kept = params, task, state.record, state.counts.accepted, state.status
+        return state._replace(record=None), kept
 
     def run_backward(kept, cotangent: State):
-        params, task, record, counts, status, count = kept
+        params, task, record, accepted, status = kept
         good = status == Status.SUCCESS
         ys_bar = jnp.where(good[:, None, None], cotangent.saved.ys, 0)
         safe = _stand_in(field, params, task, good)
-        start = _begin(*safe, jnp.where(good, counts.accepted, 0), count)
-        end = _undo_all(rules, field, (*safe, record), ys_bar, start)
-        bars = _finish(field, safe, ys_bar, end)
+        walk = Walk(rules, field, *safe, jnp.where(good, accepted, 0))
+        end = walk.back(record, lambda at, back: _undo_step(walk, at, ys_bar, back), _begin(walk))
+        bars = _finish(walk, ys_bar, end)
         return jax.tree.map(lambda bar: jnp.where(jnp.any(good), bar, 0), bars)
 
     run.defvjp(run_forward, run_backward)
@@ -85,63 +81,35 @@ def _stand_in(
     return Params(leaves, other), task._replace(y0=task.y0[lane], t0=task.t0[lane])
 
 
-def _begin(
-    params: Params, task: Task, steps: Int[Array, " lanes"], count: Int[Array, " lanes"]
-) -> Pullback:
-    zero = jnp.zeros_like(task.y0)
-    start = Pullback(
-        steps,
-        count,
-        zero,
-        zero,
-        jax.tree.map(jnp.zeros_like, params.inexact),
-        jnp.zeros_like(task.ts),
-    )
-    return vary(start, varying_axes((params, task, steps)))
-
-
-def _undo_all(
-    rules: Rules, field: Field, kept, ys_bar: Float[Array, "lanes times size"], start: Pullback
-) -> Pullback:
-    params, task, record = kept
-
-    def undo(back: Pullback) -> Pullback:
-        return _undo_step(rules, field, (params, task, record), ys_bar, back)
-
-    return jax.lax.while_loop(lambda back: jnp.any(back.steps > 0), undo, start)
+def _begin(walk: Walk) -> Pullback:
+    zero = jnp.zeros_like(walk.task.y0)
+    zeros = jax.tree.map(jnp.zeros_like, walk.params.inexact)
+    full = jnp.full_like(walk.steps, walk.task.ts.shape[1])
+    start = Pullback(full, zero, zero, zeros, jnp.zeros_like(walk.task.ts))
+    return vary(start, varying_axes((walk.params, walk.task, walk.steps)))
 
 
 def _undo_step(
-    rules: Rules, field: Field, kept, ys_bar: Float[Array, "lanes times size"], back: Pullback
+    walk: Walk, at: At, ys_bar: Float[Array, "lanes times size"], back: Pullback
 ) -> Pullback:
-    """Pull the cotangents through the last step that is left in each lane."""
-    params, task, record = kept
-    active = back.steps > 0
-    entry = record.read(jnp.maximum(back.steps - 1, 0))
-    # Lanes without a step left wait at their start, where the field is known to be finite.
-    entry = entry._replace(
-        t=jnp.where(active, entry.t, task.t0), y=jnp.where(active[:, None], entry.y, task.y0)
-    )
-    size = jnp.where(active, entry.h, 0)
-    fill = jnp.any(active & (entry.count < back.count))
+    """Pull the cotangents through one step of each lane that has it."""
+    tableau = walk.rules.tableau
+    before = jnp.sum(walk.task.ts <= at.t[:, None], axis=1, dtype=jnp.int32)
+    before = jnp.where(at.active, before, back.count)
+    fill = observe.wants_output(walk.task.ts, before, at.t + at.h) & at.active
 
     def take(y, f, inexact) -> Step:
-        return runge_kutta_step(
-            rules.tableau, field, params.replace(inexact), (entry.t, y, f), size, fill
-        )
+        return walk.step(at, Start(y, f), walk.params.replace(inexact), jnp.any(fill))
 
-    step, pull = jax.vjp(take, entry.y, entry.f, params.inexact)
-    keep = active[:, None]
-    slopes_bar = (
-        jnp.zeros_like(step.slopes).at[rules.tableau.stages - 1].set(jnp.where(keep, back.f, 0))
-    )
-    y_bar, slopes_bar, ts_bar, _ = _undo_saves(
-        rules, task, (entry, active, step), ys_bar, (back, slopes_bar)
-    )
-    y_step, f_step, params_bar = pull(Step(jnp.where(keep, back.y, 0), slopes_bar))
+    step, pull = jax.vjp(take, at.start.y, at.start.f, walk.params.inexact)
+    keep = at.active[:, None]
+    slopes_bar = jnp.zeros_like(step.slopes).at[tableau.stages - 1].set(jnp.where(keep, back.f, 0))
+    bars = jnp.where(keep, back.y, 0), jnp.zeros_like(back.y), slopes_bar, back.ts
+    saves = _undo_only_save if walk.task.ts.shape[1] == 1 else _undo_saves
+    y1_bar, y_bar, slopes_bar, ts_bar = saves(walk, (at, step, before, back.count), ys_bar, bars)
+    y_step, f_step, params_bar = pull(Step(y1_bar, slopes_bar))
     return Pullback(
-        steps=jnp.maximum(back.steps - 1, 0),
-        count=jnp.where(active, entry.count, back.count),
+        count=before,
         y=jnp.where(keep, y_step + y_bar, back.y),
         f=jnp.where(keep, f_step, back.f),
         params=jax.tree.map(jnp.add, back.params, params_bar),
@@ -149,37 +117,48 @@ def _undo_step(
     )
 
 
-def _undo_saves(rules: Rules, task: Task, kept, ys_bar: Float[Array, "lanes times size"], start):
+def _undo_only_save(walk: Walk, made, ys_bar: Float[Array, "lanes 1 size"], bars):
+    """A single save time is the end of the last step: its cotangent is the new state's."""
+    at, step, before, after = made
+    y1_bar, y_bar, slopes_bar, ts_bar = bars
+    now = at.active & (before < after)
+    value_bar = jnp.where(now[:, None], ys_bar[:, 0], 0)
+    slope = step.last(walk.rules.tableau)
+    moved = jnp.where(now, jnp.sum(slope * value_bar, axis=1), 0)
+    return y1_bar + value_bar, y_bar, slopes_bar, ts_bar + moved[:, None]
+
+
+def _undo_saves(walk: Walk, made, ys_bar: Float[Array, "lanes times size"], bars):
     """Cotangents of the saves inside a step: on its start, its stages, and the times themselves."""
-    entry, active, step = kept
-    back, slopes_bar = start
-    lane = jnp.arange(entry.t.shape[0])
-    size = jnp.where(active & (entry.h > 0), entry.h, 1)
+    at, step, before, after = made
+    lane = jnp.arange(at.t.shape[0])
+    size = jnp.where(at.h > 0, at.h, 1)
 
     def pending(carry):
-        return active & (carry[3] > entry.count)
+        return carry[-1] > before
 
     def undo(carry):
         y_bar, slopes_bar, ts_bar, count = carry
         now = pending(carry)
         index = jnp.maximum(count - 1, 0)
         value_bar = jnp.where(now[:, None], ys_bar[lane, index], 0)
-        weights, derivative = output_weights(
-            rules.tableau, (time_at(task.ts, index) - entry.t) / size
-        )
+        theta = (observe.time_at(walk.task.ts, index) - at.t) / size
+        weights, derivative = output_weights(walk.rules.tableau, theta)
         slope = jnp.einsum("ls,sln->ln", derivative, step.slopes)
         slopes_bar += (size[:, None] * weights).T[:, :, None] * value_bar
         ts_bar = ts_bar.at[lane, index].add(jnp.where(now, jnp.sum(slope * value_bar, axis=1), 0))
         return y_bar + value_bar, slopes_bar, ts_bar, jnp.where(now, index, count)
 
-    carry = (jnp.zeros_like(back.y), slopes_bar, back.ts, back.count)
-    carry = vary(carry, varying_axes((carry, task)))
-    return jax.lax.while_loop(lambda carry: jnp.any(pending(carry)), undo, carry)
+    y1_bar, *bars = bars
+    carry = (*bars, after)
+    carry = vary(carry, varying_axes((carry, walk.task)))
+    *bars, _ = jax.lax.while_loop(lambda carry: jnp.any(pending(carry)), undo, carry)
+    return y1_bar, *bars
 
 
-def _finish(field: Field, kept, ys_bar: Float[Array, "lanes times size"], end: Pullback):
+def _finish(walk: Walk, ys_bar: Float[Array, "lanes times size"], end: Pullback):
     """Through the first evaluation to y0 and the parameters, and the cotangents of the times."""
-    params, task = kept
+    field, params, task = walk.field, walk.params, walk.task
     f0, pull = jax.vjp(
         lambda y, inexact: field(task.t0, y, params.replace(inexact)), task.y0, params.inexact
     )
