@@ -95,7 +95,7 @@ def _values_of(
     values = np.stack([parse_numbers(cells[name], source) for name in targets], axis=1)
     silent = np.flatnonzero(np.isnan(values).all(axis=0))
     if len(silent):
-        raise InputError(without_values(targets[silent[0]], len(values), source))
+        raise InputError(without_values(targets[int(silent[0])], len(values), source))
     return values
 
 

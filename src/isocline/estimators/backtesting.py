@@ -130,7 +130,7 @@ def model_rmse(
     for history, origin, times in requests:
         kept = random.random(history.values.shape) >= deleted
         values = np.where(kept, history.values, np.nan)
-        rows = np.isfinite(values).any(axis=1)
+        rows = np.asarray(np.isfinite(values).any(axis=1))
         rows[-1] |= not rows.any()
         values[-1] = history.values[-1] if not kept[rows].any() else values[-1]
         thinned.append((Series(history.name, history.times[rows], values[rows]), origin, times))

@@ -197,9 +197,8 @@ class LatentODEForecaster:
                 self._folder / f"{kind}.safetensors",
                 fingerprint(self.settings(), kind, self.table_),
             )
-        report = (
-            None if self._progress is None else lambda row: self._progress({"stage": kind, **row})
-        )
+        progress = self._progress
+        report = None if progress is None else lambda row: progress({"stage": kind, **row})
         model = self._build(kind, len(self.table_.channels), scaling.frequencies)
         trained = train(
             model,

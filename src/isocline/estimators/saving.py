@@ -196,14 +196,13 @@ def _rebuild(
     }
     scaling = Scaling(forecaster.periods_, config["harmonics"], forecaster.horizon_, scales)
 
-    def predictor(kind: str) -> Predictor | None:
-        if kind not in config["models"]:
-            return None
+    def predictor(kind: str) -> Predictor:
         calibration = Calibration(*(arrays[f"{kind}.outcomes.{part}"] for part in OUTCOME_PARTS))
         model = forecaster._build(kind, len(forecaster.table_.channels), scaling.frequencies)
         return Predictor(_fill(model, kind, arrays), scaling, forecaster.shape_, calibration)
 
-    forecaster.predictor_, forecaster.gru_ = predictor("latent_ode"), predictor("gru")
+    forecaster.predictor_ = predictor("latent_ode")
+    forecaster.gru_ = predictor("gru") if "gru" in config["models"] else None
     return forecaster
 
 

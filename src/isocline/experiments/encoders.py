@@ -50,6 +50,7 @@ def run(
     protocol = protocol or (QUICK if quick else Protocol())
     seeds = seeds or protocol.seeds
     runs: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, Any] = {}
     # The comparison first, every seed of it; then what helps.
     for models in (protocol.models, protocol.helps):
         for seed in range(seeds):

@@ -41,6 +41,7 @@ def run(
     protocol = protocol or (QUICK if quick else Protocol())
     seeds = seeds or protocol.seeds
     runs: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, Any] = {}
     for data in protocol.data:
         for seed in range(seeds):
             settings = protocol.settings | {"seed": seed}

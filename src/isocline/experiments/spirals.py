@@ -132,6 +132,7 @@ def run(
     protocol = protocol or (QUICK if quick else Protocol())
     seeds = seeds or protocol.seeds
     runs: list[dict[str, Any]] = []
+    results: dict[str, Any] = {}
     for group, repeats in zip(cases(protocol), _repeats(protocol, seeds), strict=True):
         for seed in range(repeats):
             for case in group:

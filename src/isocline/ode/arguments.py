@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from ..errors import InputError
@@ -42,7 +43,7 @@ def read_count(name: str, value: Any) -> int:
 
 def is_traced(value: Any) -> bool:
     """Whether some number in it is only known when the compiled program runs."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
 def read_array(name: str, value: Any) -> Any:
@@ -122,8 +123,9 @@ def read_tolerances(rtol: Any, atol: Any, dtype: Any) -> tuple[Array, Array]:
     for name, value in seen.items():
         if value is not None and not (np.isfinite(value).all() and (value >= 0).all()):
             raise InputError(f"{name} must be finite and not negative; got {value}.")
-    both_known = all(value is not None for value in seen.values())
-    if both_known and not np.all(seen["rtol"] + seen["atol"] > 0):
+    relative, absolute = seen["rtol"], seen["atol"]
+    total = None if relative is None or absolute is None else relative + absolute
+    if total is not None and not np.all(total > 0):
         raise InputError("rtol and atol must not both be zero.")
     finest = FINEST * float(jnp.finfo(dtype).eps)
     # Zero is no mistake: it leaves the error to atol. The floor holds there as well, unsaid.

@@ -146,7 +146,7 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
     # The step is what the clock advances by: in float32 and far from t=0 these differ.
     end = jnp.where(last, task.t1, state.t + state.h)
     h = jnp.where(running, end - state.t, 0)
-    fill = running & observe.wants_output(task.ts, state.saved.count, end)
+    fill = running & observe.wants_output(task.ts, state.saved.passed, end)
     step = runge_kutta_step(
         rules.tableau, field, params, (state.t, state.y, state.f), h, jnp.any(fill)
     )
@@ -162,7 +162,7 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
         state.counts.accepted + accepted,
         state.counts.rejected + (running & ~accepted),
         state.counts.filled + fill,
-        state.counts.replayed + (saved.count > state.saved.count),
+        state.counts.replayed + (saved.passed > state.saved.passed),
     )
     moved = accepted[:, None]
     following = State(

@@ -16,7 +16,7 @@ class Saved(NamedTuple):
     """Values at the save times so far, and how many times each lane has passed."""
 
     ys: Float[Array, "lanes times size"]
-    count: Int[Array, " lanes"]
+    passed: Int[Array, " lanes"]
 
 
 def begin(
@@ -60,18 +60,18 @@ def save(
     (t, y), (h, end, taken, accepted) = start, step
     if ts.shape[1] == 1:
         now = accepted & (ts[:, 0] <= end)
-        return Saved(jnp.where(now[:, None], taken.y, saved.ys[:, 0])[:, None], saved.count + now)
+        return Saved(jnp.where(now[:, None], taken.y, saved.ys[:, 0])[:, None], saved.passed + now)
     size = jnp.where(accepted, h, 1)
     lane = jnp.arange(t.shape[0])
 
     def pending(saved: Saved) -> Bool[Array, " lanes"]:
-        return accepted & (saved.count < ts.shape[1]) & (time_at(ts, saved.count) <= end)
+        return accepted & (saved.passed < ts.shape[1]) & (time_at(ts, saved.passed) <= end)
 
     def fill(saved: Saved) -> Saved:
         now = pending(saved)
-        weights, _ = output_weights(tableau, (time_at(ts, saved.count) - t) / size)
+        weights, _ = output_weights(tableau, (time_at(ts, saved.passed) - t) / size)
         value = y + h[:, None] * jnp.einsum("ls,sln->ln", weights, taken.slopes)
-        index = jnp.where(now, saved.count, ts.shape[1])
-        return Saved(saved.ys.at[lane, index].set(value, mode="drop"), saved.count + now)
+        index = jnp.where(now, saved.passed, ts.shape[1])
+        return Saved(saved.ys.at[lane, index].set(value, mode="drop"), saved.passed + now)
 
     return jax.lax.while_loop(lambda saved: jnp.any(pending(saved)), fill, saved)

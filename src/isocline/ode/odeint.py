@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, PyTree
@@ -22,7 +22,7 @@ def odeint(
     atol: float = 1e-9,
     method: str = "dopri5",
     options: Mapping[str, Any] | None = None,
-    adjoint: str = "auto",
+    adjoint: Literal["auto", "replay", "backsolve", "forward"] = "auto",
 ) -> PyTree:
     """Solve `dy/dt = f(t, y)` and give y at the times `t`, time axis first.
 
@@ -55,7 +55,7 @@ def odeint(
     grid = None
     if step_size is not None or not find(method).adaptive:
         grid = t if step_size is None else _stepped(t, float(step_size))
-        max_steps = max(max_steps, len(grid))
+        max_steps = max(max_steps, np.size(grid))
     solution = solve(
         f,
         y0,

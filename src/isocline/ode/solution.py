@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..errors import IsoclineError
@@ -78,7 +78,7 @@ class Solution(eqx.Module):
 
     def explain(self) -> str:
         """How the solve went, in words: why it failed, where it happened, and what to try."""
-        if isinstance(self.status, jax.core.Tracer):
+        if isinstance(self.status, Tracer):
             return (
                 "The solve is still being traced: "
                 "call explain() on the Solution that the jitted function returns."

@@ -100,7 +100,7 @@ def solve(
     tableau, controller = find(method), read_controller(controller)
     batched = choice("batch", batch, ("coupled", "independent")) == "independent"
     choice("on_failure", on_failure, ("raise", "mask", "return"))
-    adjoint = choice("adjoint", adjoint, ("auto", *ADJOINTS))
+    chosen = choice("adjoint", adjoint, ("auto", *ADJOINTS))
     max_steps = read_count("max_steps", max_steps)
     record_bytes = read_count("record_bytes", record_bytes)
     given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
@@ -116,7 +116,7 @@ def solve(
     call = _Call(
         tableau=tableau,
         controller=controller,
-        adjoint="replay" if adjoint == "auto" else adjoint,
+        adjoint="replay" if chosen == "auto" else chosen,
         batched=batched,
         max_steps=max_steps,
         record_bytes=record_bytes,
@@ -194,7 +194,7 @@ def _solution(
     state, ts, scale = outcome
     values = state.saved.ys
     if call.mask:
-        missing = jnp.arange(task.ts.shape[1]) >= state.saved.count[:, None]
+        missing = jnp.arange(task.ts.shape[1]) >= state.saved.passed[:, None]
         values = jnp.where(missing[:, :, None], jax.lax.stop_gradient(state.y)[:, None], values)
     ys = jax.vmap(jax.vmap(rows.unravel))(values)
     ys, ts = (

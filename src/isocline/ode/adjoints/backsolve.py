@@ -109,7 +109,8 @@ def _adjoint(rules: Rules, field: Field, kept, ys_bar: Float[Array, "lanes times
     ]
     t0_bar = jnp.where(good, -jnp.sum(y_bar * field(task.t0, task.y0, params), axis=1), 0)
     task_bar = jax.tree.map(jnp.zeros_like, task)._replace(y0=y_bar, t0=t0_bar, ts=ts_bar.T)
-    return Params(params_bar, None), task_bar
+    # What is not differentiated has no cotangent.
+    return Params(params_bar, None), task_bar  # pyright: ignore[reportArgumentType]
 
 
 def _grid(task: Task, t0: Float[Array, " lanes"], t1: Float[Array, " lanes"]):

@@ -27,7 +27,7 @@ from .walk import At, Walk
 class Pullback(NamedTuple):
     """Cotangents so far, and how many save times are left to undo."""
 
-    count: Int[Array, " lanes"]
+    left: Int[Array, " lanes"]
     y: Float[Array, "lanes size"]
     f: Float[Array, "lanes size"]
     params: Any
@@ -95,7 +95,7 @@ def _undo_step(
     """Pull the cotangents through one step of each lane that has it."""
     tableau = walk.rules.tableau
     before = jnp.sum(walk.task.ts <= at.t[:, None], axis=1, dtype=jnp.int32)
-    before = jnp.where(at.active, before, back.count)
+    before = jnp.where(at.active, before, back.left)
     fill = observe.wants_output(walk.task.ts, before, at.t + at.h) & at.active
 
     def take(y, f, inexact) -> Step:
@@ -106,10 +106,10 @@ def _undo_step(
     slopes_bar = jnp.zeros_like(step.slopes).at[tableau.stages - 1].set(jnp.where(keep, back.f, 0))
     bars = jnp.where(keep, back.y, 0), jnp.zeros_like(back.y), slopes_bar, back.ts
     saves = _undo_only_save if walk.task.ts.shape[1] == 1 else _undo_saves
-    y1_bar, y_bar, slopes_bar, ts_bar = saves(walk, (at, step, before, back.count), ys_bar, bars)
+    y1_bar, y_bar, slopes_bar, ts_bar = saves(walk, (at, step, before, back.left), ys_bar, bars)
     y_step, f_step, params_bar = pull(Step(y1_bar, slopes_bar))
     return Pullback(
-        count=before,
+        left=before,
         y=jnp.where(keep, y_step + y_bar, back.y),
         f=jnp.where(keep, f_step, back.f),
         params=jax.tree.map(jnp.add, back.params, params_bar),
@@ -163,7 +163,7 @@ def _finish(walk: Walk, ys_bar: Float[Array, "lanes times size"], end: Pullback)
         lambda y, inexact: field(task.t0, y, params.replace(inexact)), task.y0, params.inexact
     )
     y_bar, params_bar = pull(end.f)
-    untouched = jnp.arange(task.ts.shape[1]) < end.count[:, None]
+    untouched = jnp.arange(task.ts.shape[1]) < end.left[:, None]
     direct = jnp.where(untouched[:, :, None], ys_bar, 0)
     y_bar += end.y + jnp.sum(direct, axis=1)
     # Moving t0 alone moves the whole trajectory by -f(t0, y0): the continuous formula, right to
@@ -171,4 +171,6 @@ def _finish(walk: Walk, ys_bar: Float[Array, "lanes times size"], end: Pullback)
     t0_bar = -jnp.sum(y_bar * f0, axis=1)
     ts_bar = end.ts + jnp.einsum("ltn,ln->lt", direct, f0)
     task_bar = jax.tree.map(jnp.zeros_like, task)._replace(y0=y_bar, t0=t0_bar, ts=ts_bar)
-    return Params(jax.tree.map(jnp.add, end.params, params_bar), None), task_bar
+    params_bar = jax.tree.map(jnp.add, end.params, params_bar)
+    # What is not differentiated has no cotangent.
+    return Params(params_bar, None), task_bar  # pyright: ignore[reportArgumentType]
