@@ -164,9 +164,25 @@ def test_misuse_is_refused():
             SeasonalNaive(period)
         with pytest.raises(InputError, match="period"):
             Climatology(period)
-    fitted = Persistence().fit(table_of(random_series("a", 0, 9, 9, 0)))
-    with pytest.raises(InputError, match="never observed"):
-        fitted.forecast(series, np.array([4.0]))
+
+
+def test_a_channel_that_begins_late_is_not_compared_before_it_does():
+    """A baseline has nothing to say there, and the scores of the other channel stand."""
+    steady = np.sin(np.arange(40.0))
+    late = np.where(np.arange(40) > 36, steady, np.nan)
+    table = table_of(
+        Series("a", np.arange(40.0), np.stack([steady, late], axis=1)), channels=("y", "z")
+    )
+    split = rolling_origins(table, 3.0)
+    alone = table_of(Series("a", np.arange(40.0), steady[:, None]))
+    fitted = Persistence().fit(table.until(split.train_end), 3.0)
+    said = fitted.forecast(table.series[0].between(-1.0, 30.0), np.array([31.0, 32.0]))
+    assert np.isnan(said.mean[:, 1]).all() and np.isfinite(said.mean[:, 0]).all()
+    early = rolling_origins(alone, 3.0)
+    scores = backtest(fitted, table, early, 3.0)
+    expected = backtest(Persistence().fit(alone.until(split.train_end), 3.0), alone, early, 3.0)
+    assert np.isfinite(list(scores.values())).all()
+    assert scores["rmse"] == pytest.approx(expected["rmse"], rel=0.2)
 
 
 def test_on_the_sea_surface_the_season_beats_persistence():

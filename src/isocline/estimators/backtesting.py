@@ -11,7 +11,7 @@ from isocline.data import Series, SeriesTable
 from isocline.evaluation.baselines import Climatology, Persistence, SeasonalNaive
 from isocline.evaluation.forecast import LEVELS, Forecast
 from isocline.evaluation.scores import rmse, summarize
-from isocline.evaluation.windows import Split
+from isocline.evaluation.windows import Split, comparable
 
 from .predicting import Predictor, Request, requests_at
 
@@ -40,7 +40,7 @@ def run_backtest(
     """Score the model and every baseline on the same windows."""
     horizon = predictor.scaling.horizon
     requests, targets = requests_at(table, split.origins, horizon)
-    truth = [target.values for target in targets]
+    truth = [comparable(history, target) for (history, *_), target in zip(requests, targets)]
     forecasts = predictor.forecasts(requests)
     period = max(periods, default=None)
     # A file without a season has none to repeat: the horizon stands in, and says so in the

@@ -38,20 +38,19 @@ class _Rule(ABC):
         return self
 
     def forecast(self, history: Series, times: Float[np.ndarray, "times"]) -> Forecast:
-        """The forecast at times after the history.
+        """The forecast at times after the history; NaN for a channel that it never observed.
 
         Raises:
-            InputError: not fitted, or the history is empty or lacks a channel.
+            InputError: not fitted.
         """
         model = _fitted(self._errors, self)
         last, columns = [], []
         for channel in history.values.T:
             observed = ~np.isnan(channel)
             if not observed.any():
-                raise InputError(
-                    f"Series '{history.name}' has a channel that was never observed before the "
-                    f"forecast, so there is no value to carry on."
-                )
+                last.append(times[0])
+                columns.append(np.full(len(times), np.nan))
+                continue
             past = history.times[observed]
             last.append(past[-1])
             columns.append(self._predict(past, channel[observed], times))

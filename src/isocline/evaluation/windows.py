@@ -109,6 +109,11 @@ def targets_after(series: Series, origin: float, horizon: float) -> Series:
     return series.between(origin, origin + horizon)
 
 
+def comparable(history: Series, target: Series) -> Float[np.ndarray, "times channels"]:
+    """The targets, NaN in channels never observed before: baselines have nothing to say there."""
+    return np.where(np.isfinite(history.values).any(axis=0), target.values, np.nan)
+
+
 def backtest(
     forecaster: Forecaster, table: SeriesTable, split: Split, horizon: float
 ) -> dict[str, float]:
@@ -123,5 +128,5 @@ def backtest(
             history, asked = history_until(one, origin), targets_after(one, origin, horizon)
             if len(history) and len(asked):
                 forecasts.append(forecaster.forecast(history, asked.times))
-                targets.append(asked.values)
+                targets.append(comparable(history, asked))
     return summarize(forecasts, targets)

@@ -62,31 +62,36 @@ def _windows(data: Spirals, times: np.ndarray) -> np.ndarray:
 
 
 def _sample(batch: int, tracks: Tracks, key: Array) -> tuple[Context, Target]:
-    """Random curves, half of them cut where the window ends, half before, in its second half."""
+    """Random curves, some cut where the window ends, as in the test, and most anywhere near it.
+
+    Cuts after the window matter most: where curves are fast, the window holds few points, and the
+    continuation many.
+    """
     which, when, whether = jax.random.split(key, 3)
     chosen = jax.random.randint(which, (batch,), 0, len(tracks.times))
-    early = jax.random.bernoulli(whether, 0.5, (batch, 1))
-    cut = early * jax.random.uniform(when, (batch, 1), minval=-0.5, maxval=0.0)
+    elsewhere = jax.random.bernoulli(whether, 0.6, (batch, 1))
+    cut = elsewhere * jax.random.uniform(when, (batch, 1), minval=-0.5, maxval=0.6)
     return _cut(tracks.times[chosen], tracks.values[chosen], cut)
 
 
 def _cut(times: Array, values: Array, cut: Array) -> tuple[Context, Target]:
-    """All that lies before the cut, and all that lies after it; padded at the end."""
-    count = times.shape[1] // 2
+    """As many points before the cut as a window has, and all after it; padded at the end."""
+    count, points = times.shape[1] // 2, times.shape[1]
     since = times - cut
-    known = since[:, :count] <= 0
-    context = Context(
-        since[:, :count],
-        values[:, :count] * known[..., None],
-        _both(known),
-        jnp.zeros((len(times), NO_SEASON)),
-    )
-    # The cut lies in the second half of the window: few curves have more points after it.
-    index = jnp.sum(since <= 0, axis=1, keepdims=True) + jnp.arange(count * 5 // 3)
-    inside = jnp.minimum(index, times.shape[1] - 1)
-    ahead = jnp.take_along_axis(since, inside, axis=1)
-    target_values = jnp.take_along_axis(values, inside[..., None], axis=1)
-    return context, Target(ahead, target_values, _both(index < times.shape[1]))
+    before = jnp.sum(since <= 0, axis=1, keepdims=True)
+
+    def rows(index: Array) -> tuple[Array, Array]:
+        index = jnp.minimum(index, points - 1)
+        found = jnp.take_along_axis(values, index[..., None], axis=1)
+        return jnp.take_along_axis(since, index, axis=1), found
+
+    index = jnp.maximum(before - count, 0) + jnp.arange(count)
+    known = _both(index < before)
+    past, seen = rows(index)
+    context = Context(past, seen * known, known, jnp.zeros((len(times), NO_SEASON)))
+    # No cut lies before the middle of the window: few curves have more points after it.
+    index = before + jnp.arange(count * 5 // 3)
+    return context, Target(*rows(index), _both(index < points))
 
 
 def _both(mask: Array) -> Array:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,29 @@ from .batch import Context, Prediction, Target
 from .likelihood import gaussian_log_likelihood
 
 
+class TanhCell(eqx.Module):
+    """The plain recurrent cell (Elman 1990): `h' = tanh(W x + U h + b)`."""
+
+    read: eqx.nn.Linear
+    carry: eqx.nn.Linear
+    hidden_size: int = eqx.field(static=True)
+
+    def __init__(self, inputs: int, hidden_size: int, *, key: PRNGKeyArray):
+        first, second = jax.random.split(key)
+        self.hidden_size = hidden_size
+        self.read = eqx.nn.Linear(inputs, hidden_size, key=first)
+        self.carry = eqx.nn.Linear(hidden_size, hidden_size, use_bias=False, key=second)
+
+    def __call__(
+        self, entry: Float[Array, " inputs"], hidden: Float[Array, " hidden"]
+    ) -> Float[Array, " hidden"]:
+        """The next hidden state."""
+        return jnp.tanh(self.read(entry) + self.carry(hidden))
+
+
+CELLS: dict[str, Callable[..., Any]] = {"gru": eqx.nn.GRUCell, "tanh": TanhCell}
+
+
 class GRUForecaster(eqx.Module):
     """A GRU over (values, mask, time difference, seasons), that then predicts step by step.
 
@@ -20,10 +46,11 @@ class GRUForecaster(eqx.Module):
         channels: observed at each time.
         hidden_size: of the GRU.
         frequencies: of the seasons, in radians per unit of model time.
-        gaps: whether it is told the time differences; without, it is the paper's plain RNN.
+        gaps: whether it is told the time differences.
+        cell: a name of `CELLS`; "tanh" without gaps is the paper's plain RNN.
     """
 
-    cell: eqx.nn.GRUCell
+    cell: Any
     readout: eqx.nn.MLP
     frequencies: tuple[float, ...] = eqx.field(static=True)
     gaps: bool = eqx.field(static=True)
@@ -36,10 +63,11 @@ class GRUForecaster(eqx.Module):
         *,
         key: PRNGKeyArray,
         gaps: bool = True,
+        cell: str = "gru",
     ):
         first, second = jax.random.split(key)
         self.frequencies, self.gaps = tuple(frequencies), gaps
-        self.cell = eqx.nn.GRUCell(2 * channels + 1 + 2 * len(frequencies), hidden_size, key=first)
+        self.cell = CELLS[cell](2 * channels + 1 + 2 * len(frequencies), hidden_size, key=first)
         inputs = hidden_size + 1 + 2 * len(frequencies)
         self.readout = eqx.nn.MLP(inputs, 2 * channels, hidden_size, 1, jax.nn.tanh, key=second)
 
