@@ -18,14 +18,11 @@ _EXTRAS = {
     "polars": "tables",
     "matplotlib": "plot",
     "jinja2": "plot",
-    "xarray": "grids",
-    "h5netcdf": "grids",
-    "sklearn": "sklearn",
-    "diffrax": "stiff",
-    "pooch": "data",
-    "scipy": "data",
+    "diffrax": "peers",
+    "gradsolve": "peers",
     "torch": "peers",
     "torchdiffeq": "peers",
+    "torchode": "peers",
 }
 # A full disk and a folder without permission are for the user to mend, not faults of the program.
 OF_THE_DISK = {

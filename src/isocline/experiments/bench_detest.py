@@ -56,6 +56,12 @@ def run(
                 progress({"stage": "DETEST", "epoch": number, "epochs": len(names)})
             points[name] = _points(PROBLEMS[name])
             jax.clear_caches()
+    return _written(out, points)
+
+
+def _written(out: Path, points: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The results as tables and figures."""
+    names = list(points)
     solvers = list(dict.fromkeys(point["solver"] for point in points[names[0]]))
     summary = _summary(points, solvers)
     rows = [_row(name, points[name], solvers) for name in names]
@@ -67,7 +73,7 @@ def run(
         "summary": summary,
         "points": points,
     }
-    parts = (f"{__doc__.strip()}\n\n{NOTE}", summary_table, markdown_table(titles, rows))
+    parts = (f"{(__doc__ or '').strip()}\n\n{NOTE}", summary_table, markdown_table(titles, rows))
     write_results(out, results, "\n\n".join(parts))
     shown = [name for name in SHOWN if name in points] or names
     panels = [(name, "nfe", points[name]) for name in shown]

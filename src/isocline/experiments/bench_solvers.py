@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,12 @@ def run(
         effort: how much to measure.
     """
     chosen = _chosen(cases, quick)
-    rows = [row for row in solvers or SOLVERS if row.lead or not quick or solvers]
+    if solvers is None:
+        solvers = [row for row in SOLVERS if row.lead] if quick else SOLVERS
     effort = effort or (QUICK if quick else Effort())
-    present = [row for row in rows if row.installed()]
-    absent = sorted({row.library for row in rows if not row.installed()})
     results: dict[str, Any] = {
         "note": NOTE,
-        "missing": absent,
+        "missing": sorted({row.library for row in solvers if not row.installed()}),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": versions(*PACKAGES),
         "summary": [],
@@ -75,24 +75,31 @@ def run(
         "memory": [],
     }
     for number, name in enumerate(chosen, start=1):
-
-        def say(text: str, number: int = number) -> None:
-            if progress is not None:
-                progress({"stage": text, "epoch": number, "epochs": len(chosen)})
-
-        if name == LONG:
-            results["memory"] = memory.measure(say)
-        else:
-            # Other solvers' compiled programs would only take memory from here on.
-            jax.clear_caches()
-            results["cases"].append(measure(name, CASES[name], present, effort, say))
-        results["summary"] = [row for one in results["cases"] for row in summary_rows(one)]
+        say = partial(_say, progress, {"epoch": number, "epochs": len(chosen)})
+        _measure_into(results, name, solvers, effort, say)
         _write(out, results)
     kept = {"summary": [brief(row) for row in results["summary"]], "memory": results["memory"]}
-    return {key: value for key, value in kept.items() if value} | {
-        "missing": absent,
-        "out": str(out),
-    }
+    kept = {key: value for key, value in kept.items() if value}
+    return kept | {"missing": results["missing"], "out": str(out)}
+
+
+def _say(progress: Callable[..., None] | None, row: dict[str, Any], text: str) -> None:
+    if progress is not None:
+        progress(row | {"stage": text})
+
+
+def _measure_into(
+    results: dict[str, Any], name: str, solvers: Sequence[Solver], effort: Effort, say: Any
+) -> None:
+    """Measure one case, by the solvers that are installed."""
+    if name == LONG:
+        results["memory"] = memory.measure(say)
+        return
+    # Other solvers' compiled programs would only take memory from here on.
+    jax.clear_caches()
+    present = [row for row in solvers if row.installed()]
+    results["cases"].append(measure(name, CASES[name], present, effort, say))
+    results["summary"] = [row for one in results["cases"] for row in summary_rows(one)]
 
 
 def _write(out: Path, results: dict[str, Any]) -> None:

@@ -170,20 +170,12 @@ def _one(
     # A process that goes on compiling runs out of memory maps.
     jax.clear_caches()
     data = spirals(protocol.curves, case.noise, case.observations, seed)
-    settings = Settings(
-        epochs=protocol.epochs,
-        steps=protocol.steps,
-        learning_rate=protocol.learning_rate if is_latent else protocol.rnn_learning_rate,
-        patience=None,
-        kl_weight=protocol.kl_weight,
-        average=protocol.average,
-    )
     growth = protocol.growth if is_latent else 0.0
     checkpoint = Checkpoint(out / "checkpoints" / f"{name}.safetensors", identity)
     trained = train(
         _model(KINDS[case.kind], protocol, seed),
         training_problem(data, case.noise, protocol.batch, growth, seed),
-        settings,
+        _settings(protocol, is_latent),
         seed=seed,
         checkpoint=checkpoint,
         resume=True,
@@ -206,6 +198,17 @@ def _one(
     write_bytes(path, json.dumps(done).encode())
     checkpoint.path.unlink(missing_ok=True)
     return done
+
+
+def _settings(protocol: Protocol, is_latent: bool) -> Settings:
+    return Settings(
+        epochs=protocol.epochs,
+        steps=protocol.steps,
+        learning_rate=protocol.learning_rate if is_latent else protocol.rnn_learning_rate,
+        patience=None,
+        kl_weight=protocol.kl_weight,
+        average=protocol.average,
+    )
 
 
 # What says which cases there are, and nothing about a single one.

@@ -123,10 +123,7 @@ def read_tolerances(rtol: Any, atol: Any, dtype: Any) -> tuple[Array, Array]:
     for name, value in seen.items():
         if value is not None and not (np.isfinite(value).all() and (value >= 0).all()):
             raise InputError(f"{name} must be finite and not negative; got {value}.")
-    relative, absolute = seen["rtol"], seen["atol"]
-    total = None if relative is None or absolute is None else relative + absolute
-    if total is not None and not np.all(total > 0):
-        raise InputError("rtol and atol must not both be zero.")
+    _check_some_tolerance(seen["rtol"], seen["atol"])
     finest = FINEST * float(jnp.finfo(dtype).eps)
     # Zero is no mistake: it leaves the error to atol. The floor holds there as well, unsaid.
     if seen["rtol"] is not None and ((seen["rtol"] > 0) & (seen["rtol"] < finest)).any():
@@ -136,6 +133,11 @@ def read_tolerances(rtol: Any, atol: Any, dtype: Any) -> tuple[Array, Array]:
             stacklevel=3,
         )
     return jnp.maximum(jnp.asarray(rtol, dtype), finest), jnp.asarray(atol, dtype)
+
+
+def _check_some_tolerance(rtol: np.ndarray | None, atol: np.ndarray | None) -> None:
+    if rtol is not None and atol is not None and not np.all(rtol + atol > 0):
+        raise InputError("rtol and atol must not both be zero.")
 
 
 def read_args(args: Any, axes: Any, lanes: int | None) -> tuple[Any, tuple[int | None, ...]]:

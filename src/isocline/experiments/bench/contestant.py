@@ -108,8 +108,9 @@ class InJax:
         self._tolerance = tolerance
         self._search = None
         forward, _ = self._compile("forward")
-        firsts = []
-        for _ in range(first_calls):
+        gradient, seconds = self._compile("gradient")
+        firsts = [seconds]
+        for _ in range(first_calls - 1):
             gradient, seconds = self._compile("gradient")
             firsts.append(seconds)
         self._calls = {"forward": forward, "gradient": gradient}

@@ -117,7 +117,8 @@ class InGradsolve:
             firsts.append(time.perf_counter() - started)
         self.facts["first_call"] = {"all": min(firsts)}
         compiled = self._gradient.lower(*self._inputs()).compile()
-        self.facts["temp_bytes"] = int(compiled.memory_analysis().temp_size_in_bytes)
+        memory = compiled.memory_analysis()
+        self.facts["temp_bytes"] = None if memory is None else int(memory.temp_size_in_bytes)
 
     def _inputs(self) -> tuple[Any, ...]:
         if self._sizes is None or not self.options.get("reuse"):

@@ -34,7 +34,7 @@ def isocline(ask: Ask) -> End:
         solution = solve(
             ask.field,
             y0,
-            [problem.t1],
+            jnp.array([problem.t1]),
             args,
             t0=problem.t0,
             method=options["method"],

@@ -133,7 +133,7 @@ def torchdiffeq(module: Any, problem: Problem, options: dict[str, Any]) -> End:
 
     def end(y0: Any, tolerance: float) -> tuple[Any, dict[str, Any]]:
         times = torch.tensor([problem.t0, problem.t1], dtype=y0.dtype)
-        settings = {"rtol": tolerance, "atol": tolerance * problem.atol}
+        settings: dict[str, Any] = {"rtol": tolerance, "atol": tolerance * problem.atol}
         if "steps" in options:
             settings["options"] = {"step_size": (problem.t1 - problem.t0) / options["steps"]}
         return solve(module, y0, times, method=options["method"], **settings)[-1], {}

@@ -60,6 +60,27 @@ class Truth:
         return float(np.linalg.norm(difference) / np.linalg.norm(self.gradient))
 
 
+def _prepare_all(
+    solvers: Sequence[Solver], case: Case, truth: Truth, effort: Effort, say: Say
+) -> tuple[dict[str, Row], dict[str, Contestant], list[str]]:
+    """The rows and contestants of the solvers that reach the target, and a note on each other."""
+    rows: dict[str, Row] = {}
+    ready: dict[str, Contestant] = {}
+    notes = []
+    for solver in solvers:
+        say(solver.name)
+        try:
+            row, contestant = _prepare(solver, case, truth, effort)
+        except Exception as error:  # a peer that fails is a result, and the others go on
+            notes.append(f"{solver.name}: {type(error).__name__}: {_briefly(error)}")
+            continue
+        if contestant is None:
+            notes.append(f"{solver.name} does not reach an error of {case.target:g}.")
+        else:
+            rows[solver.name], ready[solver.name] = row, contestant
+    return rows, ready, notes
+
+
 def measure(name: str, case: Case, solvers: Sequence[Solver], effort: Effort, say: Say) -> Row:
     """The rows of a case, the floor among them, and notes on who is missing."""
     if case.heavy:
@@ -68,22 +89,10 @@ def measure(name: str, case: Case, solvers: Sequence[Solver], effort: Effort, sa
     with jax.enable_x64(True) if case.dtype == "float64" else nullcontext():
         say(f"{name}: reference")
         truth = Truth.of(case)
-        rows: dict[str, Row] = {}
-        ready: dict[str, Contestant] = {}
-        notes = []
-        for solver in solvers:
-            if not solver.suits(truth.problem):
-                continue
-            say(f"{name}: {solver.name}")
-            try:
-                row, contestant = _prepare(solver, case, truth, effort)
-            except Exception as error:  # a peer that fails is a result, and the others go on
-                notes.append(f"{solver.name}: {type(error).__name__}: {_briefly(error)}")
-                continue
-            if contestant is None:
-                notes.append(f"{solver.name} does not reach an error of {case.target:g}.")
-            else:
-                rows[solver.name], ready[solver.name] = row, contestant
+        solvers = [solver for solver in solvers if solver.suits(truth.problem)]
+        rows, ready, notes = _prepare_all(
+            solvers, case, truth, effort, lambda s: say(f"{name}: {s}")
+        )
         if not any(row["library"] == "isocline" for row in rows.values()):
             notes.append("isocline: not yet.")
         say(f"{name}: timing")
@@ -91,7 +100,7 @@ def measure(name: str, case: Case, solvers: Sequence[Solver], effort: Effort, sa
         curves = []
         if case.curve:
             say(f"{name}: work and precision")
-            curves = _curves(truth, {s.name: ready[s.name] for s in solvers if s.name in ready})
+            curves = _curves(truth, ready)
     described = {key: getattr(case, key) for key in ("summary", "target", "dtype")}
     return {
         "case": name,

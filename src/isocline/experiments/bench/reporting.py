@@ -45,9 +45,9 @@ def _versus(case: str, rows: list[Row], library: str) -> Row:
             row[f"{what}_peer_setting"] = theirs["setting"]
         if what in floor:
             row[f"{what}_floor"] = over_floor(ours, floor, what)
-    first = {name: _first_call(rows, name) for name in ("isocline", library)}
-    if all(first.values()):
-        row["first_call_ratio"] = first[library] / first["isocline"]
+    ours, theirs = _first_call(rows, "isocline"), _first_call(rows, library)
+    if ours and theirs:
+        row["first_call_ratio"] = theirs / ours
     return row
 
 

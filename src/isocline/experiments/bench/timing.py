@@ -44,10 +44,12 @@ def interleaved(
             for _ in range(loops):
                 calls[key]()
             seconds[key].append((time.perf_counter() - started) / loops)
-    return {
-        key: Timing(*map(float, np.quantile(values, (0.5, 0.25, 0.75))), len(values))
-        for key, values in seconds.items()
-    }
+    return {key: _timing(values) for key, values in seconds.items()}
+
+
+def _timing(seconds: list[float]) -> Timing:
+    median, low, high = map(float, np.quantile(seconds, (0.5, 0.25, 0.75)))
+    return Timing(median, low, high, len(seconds))
 
 
 def _once(call: Callable[[], Any], shortest: float) -> float:
