@@ -26,7 +26,7 @@ from .bench.solvers import SOLVERS, Solver
 from .results import versions, write_results
 
 PACKAGES = ("jaxlib", "equinox", "diffrax", "torch", "torchdiffeq", "torchode", "gradsolve")
-QUICK = Effort(repeats=5, first_calls=1)
+QUICK = Effort(repeats=5, first_calls=1, curves=False)
 LONG = "long"  # the case that measures memory
 AXES = {"seconds": "seconds of a forward solve", "nfe": "field evaluations"}
 NOTE = (
@@ -63,7 +63,7 @@ def run(
     """
     chosen = _chosen(cases, quick)
     if solvers is None:
-        solvers = [row for row in SOLVERS if row.lead] if quick else SOLVERS
+        solvers = [row for row in SOLVERS if row.quick] if quick else SOLVERS
     effort = effort or (QUICK if quick else Effort())
     results: dict[str, Any] = {
         "note": NOTE,

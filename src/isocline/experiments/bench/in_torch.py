@@ -1,4 +1,4 @@
-"""The solvers of libraries on PyTorch, in eager mode with all cores.
+"""The solvers of libraries on PyTorch, in eager mode, on one core or on all: whichever is faster.
 
 TorchScript fails on torchode with the PyTorch of today (an internal assertion), and `torch.compile`
 makes it slower (measured: 113 s for the first call, and 13 times the time of every later one).
@@ -35,7 +35,8 @@ class InTorch:
     def __post_init__(self) -> None:
         import torch
 
-        torch.set_num_threads(os.cpu_count() or 1)
+        self._threads = os.cpu_count() or 1
+        torch.set_num_threads(self._threads)
         kind = getattr(torch, self.dtype)
         y0 = np.atleast_2d(self.problem.y0)
         self._y0 = torch.tensor(y0, dtype=kind)
@@ -66,6 +67,7 @@ class InTorch:
 
     def settle(self, tolerance: float, first_calls: int = 1) -> None:
         self._tolerance = tolerance
+        self._choose_threads()
         firsts = []
         for _ in range(first_calls):
             started = time.perf_counter()
@@ -78,15 +80,28 @@ class InTorch:
         calls = {"forward": self.forward, "gradient": self.gradient}
         self.facts["evaluations"] = {what: self._count(call) for what, call in calls.items()}
 
+    def _choose_threads(self) -> None:
+        """One thread or all: for small states the others only cost."""
+        seconds = {}
+        for threads in {1, self._threads}:
+            self._threads = threads
+            self.forward()
+            started = time.perf_counter()
+            self.forward()
+            seconds[threads] = time.perf_counter() - started
+        self._threads = self.facts["threads"] = min(seconds, key=seconds.__getitem__)
+
     def forward(self) -> Any:
         import torch
 
+        torch.set_num_threads(self._threads)
         with torch.no_grad():
             return self._end(self._y0, self._tolerance)[0]
 
     def gradient(self) -> Any:
         import torch
 
+        torch.set_num_threads(self._threads)
         y0 = self._y0.clone().requires_grad_()
         inputs = [y0, *self._module.parameters()]
         return torch.autograd.grad((self._end(y0, self._tolerance)[0] ** 2).sum(), inputs)

@@ -28,10 +28,11 @@ CURVE = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to spend: measurements of each call, and first calls of which the least counts."""
+    """How much to spend: measurements of a call, first calls (the least counts), and curves."""
 
     repeats: int = 9
     first_calls: int = 2
+    curves: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def measure(name: str, case: Case, solvers: Sequence[Solver], effort: Effort, sa
         say(f"{name}: timing")
         _time(truth.problem, case, (rows, ready), effort)
         curves = []
-        if case.curve:
+        if case.curve and effort.curves:
             say(f"{name}: work and precision")
             curves = _curves(truth, ready)
     described = {key: getattr(case, key) for key in ("summary", "target", "dtype")}

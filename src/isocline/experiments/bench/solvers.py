@@ -37,7 +37,7 @@ class Solver:
         options: of the contestant and of `build`.
         package: what must be installed.
         kind: which problems it is for, a key of `SUITS`.
-        lead: the usual choice of its library: it alone takes part in the quick version.
+        lead: the usual choice of its library.
     """
 
     library: str
@@ -57,6 +57,11 @@ class Solver:
     def installed(self) -> bool:
         """Whether its library is there."""
         return self.package is None or find_spec(self.package) is not None
+
+    @property
+    def quick(self) -> bool:
+        """Whether it takes part in the quick version: PyTorch would take most of its time."""
+        return self.lead and self.enter_as is InJax
 
     @property
     def light(self) -> bool:
