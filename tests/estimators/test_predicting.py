@@ -164,8 +164,11 @@ def test_polars_and_a_table_fit_like_pandas(fitted, frame, monkeypatch):
     """They are the same table before anything is trained."""
     from isocline.estimators.forecaster import as_table
 
-    # Of plain lists: polars.from_pandas needs pyarrow for times with a zone.
-    same = polars.DataFrame({name: frame[name].tolist() for name in frame})
+    # Column by column: polars.from_pandas needs pyarrow for times with a zone.
+    naive = frame.date.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+    dates = polars.Series(naive).dt.replace_time_zone("UTC").dt.convert_time_zone(ZONE)
+    same = polars.DataFrame({name: frame[name].tolist() for name in frame if name != "date"})
+    same = same.insert_column(0, dates.alias("date"))
     for data in (same, as_table(frame)):
         table = as_table(data)
         assert table.channels == fitted.table_.channels and table.axis == fitted.table_.axis

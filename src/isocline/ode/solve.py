@@ -208,7 +208,8 @@ def _solution(
         rows_for(rules.capacity(task), task.y0, rules.record_bytes), counts.accepted
     )
     steps = counts.accepted + again
-    backward = steps * rules.tableau.evaluations + counts.replayed * len(rules.tableau.extra) + 1
+    filled = counts.replayed if task.ts.shape[1] > 1 else 0
+    backward = steps * rules.tableau.evaluations + filled * len(rules.tableau.extra) + 1
     stats = Stats(evaluations(rules, task, counts), counts.accepted, counts.rejected, backward)
     size = jnp.max(jnp.abs(state.y), axis=1, initial=0)
     ending = jax.lax.stop_gradient(Ending(state.t * scale, state.h, size, state.component))

@@ -96,7 +96,9 @@ def _undo_step(
     tableau = walk.rules.tableau
     before = jnp.sum(walk.task.ts <= at.t[:, None], axis=1, dtype=jnp.int32)
     before = jnp.where(at.active, before, back.left)
-    fill = observe.wants_output(walk.task.ts, before, at.t + at.h) & at.active
+    # At the end of a step as well: the slope there, a save time's cotangent, is in all stages.
+    several = walk.task.ts.shape[1] > 1
+    fill = at.active & (before < back.left) & several
 
     def take(y, f, inexact) -> Step:
         return walk.step(at, Start(y, f), walk.params.replace(inexact), jnp.any(fill))
@@ -105,7 +107,7 @@ def _undo_step(
     keep = at.active[:, None]
     slopes_bar = jnp.zeros_like(step.slopes).at[tableau.stages - 1].set(jnp.where(keep, back.f, 0))
     bars = jnp.where(keep, back.y, 0), jnp.zeros_like(back.y), slopes_bar, back.ts
-    saves = _undo_only_save if walk.task.ts.shape[1] == 1 else _undo_saves
+    saves = _undo_saves if several else _undo_only_save
     y1_bar, y_bar, slopes_bar, ts_bar = saves(walk, (at, step, before, back.left), ys_bar, bars)
     y_step, f_step, params_bar = pull(Step(y1_bar, slopes_bar))
     return Pullback(
