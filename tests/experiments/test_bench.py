@@ -201,3 +201,19 @@ def test_evaluations_are_interpolated_between_tolerances():
     assert bench_detest.evaluations_at(points, 1e-6) == pytest.approx(200)
     assert bench_detest.evaluations_at(points, 1e-3) == 100
     assert bench_detest.evaluations_at(points, 1e-9) is None
+
+
+def test_the_convolution_has_the_gradient_of_a_plain_one():
+    def plain(image, kernel):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            image, kernel, (1, 1), "SAME", dimension_numbers=numbers
+        )
+
+    inputs = jax.random.normal(jax.random.key(0), (2, 5, 4, 3)), jnp.ones((3, 3, 3, 6)) / 7
+    for argument in (0, 1):
+        found, wanted = (
+            jax.grad(lambda *given: jnp.sum(jnp.sin(f(*given))), argument)(*inputs)
+            for f in (problems.convolve, plain)
+        )
+        np.testing.assert_allclose(found, wanted, atol=1e-5)

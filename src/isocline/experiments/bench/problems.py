@@ -93,18 +93,18 @@ def pendulum_field(_t: Any, y: Any, args: Any) -> Any:
 
 
 def convolutional(batch: int = 128, channels: int = 64, size: int = 7) -> Problem:
-    """The ODE block of an image classifier: twice GroupNorm, ReLU and a 3x3 convolution, NCHW."""
+    """The ODE block of an image classifier: twice GroupNorm, ReLU and a 3x3 convolution, NHWC."""
     rng = np.random.default_rng(0)
     spread = np.sqrt(2 / (9 * channels))
     args = [
         (
             rng.uniform(0.5, 1.5, channels),
             rng.normal(0, 0.2, channels),
-            rng.normal(0, spread, (channels, channels, 3, 3)),
+            rng.normal(0, spread, (3, 3, channels, channels)),
         )
         for _ in range(2)
     ]
-    y0 = rng.normal(0, 1, (batch, channels, size, size))
+    y0 = rng.normal(0, 1, (batch, size, size, channels))
     return Problem("convolutional", convolutional_field, y0, args, 0.0, 1.0)
 
 
@@ -114,13 +114,45 @@ GROUPS = 32
 def convolutional_field(_t: Any, y: Any, args: Any) -> Any:
     """The ODE block; `args` holds scale, shift and kernel of both layers."""
     for scale, shift, kernel in args:
-        grouped = y.reshape(y.shape[0], GROUPS, -1)
-        mean = jnp.mean(grouped, axis=2, keepdims=True)
-        variance = jnp.var(grouped, axis=2, keepdims=True)
+        grouped = y.reshape(*y.shape[:3], GROUPS, -1)
+        mean = jnp.mean(grouped, axis=(1, 2, 4), keepdims=True)
+        variance = jnp.var(grouped, axis=(1, 2, 4), keepdims=True)
         y = ((grouped - mean) * jax.lax.rsqrt(variance + 1e-5)).reshape(y.shape)
-        y = jax.nn.relu(y * scale[:, None, None] + shift[:, None, None])
-        y = jax.lax.conv_general_dilated(y, kernel, (1, 1), "SAME")
+        y = convolve(jax.nn.relu(y * scale + shift), kernel)
     return y
+
+
+@jax.custom_vjp
+def convolve(image: Any, kernel: Any) -> Any:
+    """A 3x3 convolution, NHWC, that is fast inside loops as well.
+
+    XLA on CPU (jaxlib 0.10) brings convolutions to the form that its fast code wants only outside
+    of loops: in a `scan` or `while_loop` NCHW takes 180 ms instead of 6, and the gradient by the
+    kernel 300 ms instead of 12. So this one is in that form, and so are its gradients.
+    """
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(image, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+
+
+def _convolve_forward(image: Any, kernel: Any) -> tuple[Any, tuple[Any, Any]]:
+    return convolve(image, kernel), (image, kernel)
+
+
+def _convolve_backward(kept: tuple[Any, Any], cotangent: Any) -> tuple[Any, Any]:
+    image, kernel = kept
+    by_image = convolve(cotangent, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    height, width, channels = image.shape[1:]
+    padded = jnp.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    columns = cotangent.reshape(-1, cotangent.shape[-1])
+    by_kernel = [
+        padded[:, i : i + height, j : j + width].reshape(-1, channels).T @ columns
+        for i in range(3)
+        for j in range(3)
+    ]
+    return by_image, jnp.stack(by_kernel).reshape(kernel.shape)
+
+
+convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
 def van_der_pol(mu: float = 1e3) -> Problem:

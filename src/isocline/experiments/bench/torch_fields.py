@@ -41,11 +41,12 @@ def convolutional(_t: Any, y: Any, leaves: Any) -> Any:
 
     from .problems import GROUPS
 
+    # Views: PyTorch then computes in the same order of memory, "channels last".
+    y = y.permute(0, 3, 1, 2)
     for scale, shift, kernel in (leaves[:3], leaves[3:]):
-        y = functional.conv2d(
-            functional.relu(functional.group_norm(y, GROUPS, scale, shift)), kernel, padding=1
-        )
-    return y
+        y = functional.relu(functional.group_norm(y, GROUPS, scale, shift))
+        y = functional.conv2d(y, kernel.permute(3, 2, 0, 1), padding=1)
+    return y.permute(0, 2, 3, 1)
 
 
 FIELDS = {
