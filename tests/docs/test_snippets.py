@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -78,3 +79,18 @@ def test_pages_have_blocks():
     """The pattern above finds what there is to find."""
     assert sum(len(blocks(page, "python")) for page in PAGES) >= 10
     assert sum(len(commands(page)) for page in PAGES) >= 10
+
+
+def test_numbers_of_the_readme_are_those_of_the_results():
+    """Its table is that of results/forecasts, with fewer digits."""
+    results = json.loads((ROOT / "results" / "forecasts" / "results.json").read_text())
+    names = {"latent ODE": "latent ODE", "GRU with time differences": "gru"}
+    names |= {"climatology": "climatology", "seasonal naive": "seasonal_naive"}
+    rows = {row["model"]: row for row in results["summary"]}
+    lines = [line for line in PAGES[0].read_text().splitlines() if line.startswith("| ")]
+    shown = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines[1:]]
+    assert len(shown) == len(rows)
+    for name, error, score, inside in shown:
+        row = rows[names.get(name, name)]
+        assert (error, score) == (f"{row['rmse']:.2f}", f"{row['crps']:.2f}")
+        assert inside == f"{100 * row['coverage_90']:.0f} %"
