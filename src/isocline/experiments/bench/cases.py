@@ -23,7 +23,8 @@ class Case:
         gradient_steps: fixed steps of the reference gradient, or None: no reference.
         curve: part of the work-precision figure.
         quick: part of the quick version.
-        heavy: a solve takes seconds: few solvers (`Solver.light`), a coarse search, few repeats.
+        heavy: a solve takes seconds: few solvers (`Solver.light`), a coarse search, few repeats,
+            and fixed steps in the same dtype for a reference.
     """
 
     summary: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -92,27 +93,39 @@ def reference(problem: Problem, dtype: str, rtol: float = 1e-11) -> Float[np.nda
     return solved.y[:, -1].reshape(np.shape(problem.y0))
 
 
+def fixed_reference(problem: Problem, dtype: str, steps: int) -> Float[np.ndarray, "..."]:
+    """The final state by many fixed steps, in the dtype of the solvers: for heavy fields."""
+    end = jax.jit(functools.partial(_classical, problem, steps))
+    return np.asarray(end(*problem.arrays(dtype)), float)
+
+
 def reference_gradient(problem: Problem, dtype: str, steps: int) -> Float[np.ndarray, " size"]:
     """The gradient in float64 by the classical Runge-Kutta method with many fixed steps.
 
     That of the sum of squares of the final state, by initial state and parameters, in one row.
     """
     rounded = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (problem.y0, problem.args))
-    h, field = (problem.t1 - problem.t0) / steps, problem.batched_field()
 
     def loss(y0: Any, args: Any) -> Any:
-        @jax.checkpoint
-        def step(y: Any, index: Any) -> tuple[Any, None]:
-            t = problem.t0 + index * h
-            k1 = field(t, y, args)
-            k2 = field(t + h / 2, y + h / 2 * k1, args)
-            k3 = field(t + h / 2, y + h / 2 * k2, args)
-            k4 = field(t + h, y + h * k3, args)
-            return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
-
-        return jnp.sum(jax.lax.scan(step, y0, jnp.arange(steps, dtype=y0.dtype))[0] ** 2)
+        return jnp.sum(_classical(problem, steps, y0, args) ** 2)
 
     with jax.enable_x64(True):
         y0, args = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64"), rounded)
         leaves = jax.tree.leaves(jax.jit(jax.grad(loss, argnums=(0, 1)))(y0, args))
         return np.concatenate([np.asarray(leaf).ravel() for leaf in leaves])
+
+
+def _classical(problem: Problem, steps: int, y0: Any, args: Any) -> Any:
+    """The final state by the classical Runge-Kutta method."""
+    h, field = (problem.t1 - problem.t0) / steps, problem.batched_field()
+
+    @jax.checkpoint
+    def step(y: Any, index: Any) -> tuple[Any, None]:
+        t = problem.t0 + index * h
+        k1 = field(t, y, args)
+        k2 = field(t + h / 2, y + h / 2 * k1, args)
+        k3 = field(t + h / 2, y + h / 2 * k2, args)
+        k4 = field(t + h, y + h * k3, args)
+        return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
+
+    return jax.lax.scan(step, y0, jnp.arange(steps, dtype=y0.dtype))[0]

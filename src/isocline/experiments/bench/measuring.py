@@ -14,7 +14,7 @@ import numpy as np
 from .cases import Case
 from .contestant import WHATS, Contestant
 from .floor import Floor
-from .matching import match_error, reference, reference_gradient, relative_error
+from .matching import fixed_reference, match_error, reference, reference_gradient, relative_error
 from .problems import Problem
 from .solvers import Solver
 from .timing import interleaved
@@ -22,6 +22,7 @@ from .timing import interleaved
 Say = Callable[[str], None]
 Row = dict[str, Any]
 FLOOR = "floor"
+HEAVY_STEPS = 100  # of the reference of heavy cases
 PATIENCE = 60.0  # seconds of one solve; who takes longer is left out
 CURVE = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 
@@ -47,10 +48,11 @@ class Truth:
     def of(cls, case: Case) -> Truth:
         """The references of a case."""
         problem = case.problem()
-        rtol = 1e-3 * case.target if case.heavy else 1e-11
         steps = case.gradient_steps
         gradient = None if steps is None else reference_gradient(problem, case.dtype, steps)
-        return cls(problem, reference(problem, case.dtype, rtol), gradient)
+        if case.heavy:
+            return cls(problem, fixed_reference(problem, case.dtype, HEAVY_STEPS), gradient)
+        return cls(problem, reference(problem, case.dtype), gradient)
 
     def gradient_error(self, gradient: Any) -> float | None:
         """Norm of the difference, over that of the reference."""
