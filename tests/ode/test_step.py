@@ -8,7 +8,7 @@ import pytest
 
 from isocline.ode import METHODS, solve
 
-COARSE = {1: 160, 2: 60, 3: 50, 4: 40, 5: 24, 8: 10}
+COARSE = {1: 160, 2: 60, 3: 50, 4: 40, 5: 24, 7: 12, 8: 10}
 OFF_GRID = np.sort((np.sqrt(2) * np.arange(1, 60)) % 1) * 3
 
 

@@ -12,14 +12,22 @@ import scipy.integrate
 
 from isocline.ode import METHODS
 
-EXACT = ["euler", "midpoint", "heun", "ralston", "bosh3", "rk4", "dopri5"]
+EXACT = [
+    *("euler", "midpoint", "heun", "ralston", "bosh3", "ssprk3", "rk4", "three_eighths"),
+    *("fehlberg", "cash_karp", "dopri5", "vern7"),
+]
 EMBEDDED = {
     "midpoint": 1,
     "heun": 1,
     "ralston": 1,
     "bosh3": 2,
+    "ssprk3": 2,
+    "rdpk3sp35": 2,
+    "fehlberg": 4,
+    "cash_karp": 4,
     "dopri5": 4,
     "tsit5": 4,
+    "vern7": 6,
     "dopri8": 5,
 }
 OUTPUT = {
@@ -28,9 +36,16 @@ OUTPUT = {
     "heun": 2,
     "ralston": 2,
     "bosh3": 3,
+    "ssprk3": 3,
+    "rdpk3sp35": 3,
     "rk4": 3,
+    "three_eighths": 3,
+    "ck54": 3,
+    "fehlberg": 4,
+    "cash_karp": 4,
     "dopri5": 4,
     "tsit5": 4,
+    "vern7": 6,
     "dopri8": 7,
 }
 
@@ -122,7 +137,8 @@ def test_embedded_method_has_its_order(name):
 
 
 def test_methods_without_estimate_are_known():
-    assert {name for name, tableau in METHODS.items() if not tableau.adaptive} == {"euler", "rk4"}
+    without = {name for name, tableau in METHODS.items() if not tableau.adaptive}
+    assert without == {"euler", "rk4", "three_eighths", "ck54"}
 
 
 @pytest.mark.parametrize("name", METHODS)
