@@ -29,6 +29,7 @@ from .loop import Rules, State, Task, evaluations
 from .record import computed_again, rows_for
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
+from .symplectic import check_partitioned
 from .tableaus import Tableau, find
 from .times import read_first_step, read_grid, read_times
 
@@ -66,7 +67,9 @@ def solve(
         ts: the save times, rising or falling, repeats allowed; `(batch, times)` gives each
             independent trajectory its own.
         args: passed on to `f`.
-        method: a name of `isocline.ode.METHODS` or a `Tableau`.
+        method: a name of `isocline.ode.METHODS` or a `Tableau`. "leapfrog" and its kin are for
+            separable systems only: `y0=(position, momentum)`, where the slope of each depends on
+            the other and on time, and not on itself.
         rtol, atol: error per step is kept below `atol + rtol * |y|` in root mean square; one
             number, or one for each independent trajectory. An rtol that the dtype cannot resolve
             is raised to what it can, with a warning.
@@ -106,6 +109,7 @@ def solve(
     given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
     given = {name: read_array(name, value) for name, value in given.items()}
     y0, dtype = read_state(y0)
+    check_partitioned(tableau, chosen, y0)
     lanes = count_lanes(y0, batched)
     check_lanes(
         lanes, {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}

@@ -7,7 +7,8 @@ from typing import Any
 from jaxtyping import Array, Bool, Float
 
 from .step import Field, Step, runge_kutta_step
-from .tableaus import Tableau
+from .symplectic import symplectic_step
+from .tableaus import Partitioned, Tableau
 
 
 def take_step(
@@ -19,4 +20,6 @@ def take_step(
     fill: Bool[Array, ""],
 ) -> Step:
     """Take one step from `start = (t, y, f(t, y))`; see `runge_kutta_step` for the arguments."""
+    if isinstance(method, Partitioned):
+        return symplectic_step(method, field, params, start, h)
     return runge_kutta_step(method, field, params, start, h, fill)

@@ -7,28 +7,29 @@ written out as Butcher tableaus in exact fractions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from fractions import Fraction
+from operator import mul
 
 from ._tableau import Row, Tableau, exact
 
 # A linear combination of the state at the start of the step and of the slopes.
-Register = list[Fraction]
+Register = tuple[Fraction, ...]
 
 
 def _sum(*terms: tuple[Fraction, Register]) -> Register:
     """The linear combination of registers."""
-    width = max(len(register) for _, register in terms)
-    padded = [(c, [*register, *[Fraction(0)] * (width - len(register))]) for c, register in terms]
-    return [sum((c * register[i] for c, register in padded), Fraction(0)) for i in range(width)]
+    columns = itertools.zip_longest(*(register for _, register in terms), fillvalue=Fraction(0))
+    factors = [factor for factor, _ in terms]
+    return tuple(sum(map(mul, factors, column), Fraction(0)) for column in columns)
 
 
 def _slope(index: int) -> Register:
     """h times the slope of a stage."""
-    return [Fraction(0)] * (index + 1) + [Fraction(1)]
+    return (*[Fraction(0)] * (index + 1), Fraction(1))
 
 
-def two_registers(a: Row, b: Row) -> list[Register]:
+def two_registers(a: Row, b: Row) -> tuple[Register, ...]:
     """Butcher rows of Williamson's 2N form: `d = a_i d + h f(u)`, `u = u + b_i d`.
 
     Args:
@@ -38,15 +39,15 @@ def two_registers(a: Row, b: Row) -> list[Register]:
     Returns:
         The rows of A from the second stage on, and the weights.
     """
-    state, increment, rows = [Fraction(1)], [Fraction(0)], []
+    state, increment, rows = (Fraction(1),), (Fraction(0),), []
     for index, (keep, share) in enumerate(zip((Fraction(0), *exact(a)), exact(b), strict=True)):
         increment = _sum((keep, increment), (Fraction(1), _slope(index)))
         state = _sum((Fraction(1), state), (share, increment))
         rows.append(state[1:])
-    return rows
+    return tuple(rows)
 
 
-def three_registers(gamma: tuple[Row, Row, Row], delta: Row, beta: Row) -> list[Register]:
+def three_registers(gamma: tuple[Row, Row, Row], delta: Row, beta: Row) -> tuple[Register, ...]:
     """Butcher rows of Ketcheson's 3S* form: `s = s + delta_i u`,
     `u = gamma1_i u + gamma2_i s + gamma3_i y + beta_i h f(u)`.
 
@@ -59,7 +60,7 @@ def three_registers(gamma: tuple[Row, Row, Row], delta: Row, beta: Row) -> list[
     Returns:
         The rows of A from the second stage on, and the weights.
     """
-    start, one = [Fraction(1)], Fraction(1)
+    start, one = (Fraction(1),), Fraction(1)
     first, *later = exact(beta)
     second, state = start, _sum((one, start), (first, _slope(0)))
     rows = [state[1:]]
@@ -68,12 +69,12 @@ def three_registers(gamma: tuple[Row, Row, Row], delta: Row, beta: Row) -> list[
         second = _sum((one, second), (kept, state))
         state = _sum((gamma1, state), (gamma2, second), (gamma3, start), (share, _slope(index)))
         rows.append(state[1:])
-    return rows
+    return tuple(rows)
 
 
-def _difference(weights: Row, embedded: Row) -> Sequence[Fraction]:
-    """Weights of the error estimate, in the common form."""
-    return _sum((Fraction(1), list(weights)), (Fraction(-1), list(embedded)))
+def _difference(weights: Register, embedded: Row) -> Register:
+    """Weights of the error estimate: those of the solution minus the embedded ones."""
+    return _sum((Fraction(1), weights), (Fraction(-1), exact(embedded)))
 
 
 _CK54 = two_registers(
@@ -143,15 +144,13 @@ rdpk3sp35 = Tableau(
     weights=_RDPK[-1],
     error=_difference(
         _RDPK[-1],
-        exact(
-            (
-                "0.09484166705035703392326247283838082847",
-                "0.1726371339430353766966762629176676070",
-                "0.3998243189084371024483169698618455770",
-                "0.1718016807580178450618829007973835152",
-                "0.05881914422155740300718268359027168467",
-                "0.1020760551185952388626787099944507877",
-            )
+        (
+            "0.09484166705035703392326247283838082847",
+            "0.1726371339430353766966762629176676070",
+            "0.3998243189084371024483169698618455770",
+            "0.1718016807580178450618829007973835152",
+            "0.05881914422155740300718268359027168467",
+            "0.1020760551185952388626787099944507877",
         ),
     ),
     source="Ranocha, Dalcin, Parsani & Ketcheson (2022), Commun. Appl. Math. Comput. 4:1191, RDPK3SpFSAL35",
