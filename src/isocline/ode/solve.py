@@ -216,6 +216,8 @@ def _solution(
     backward = steps * rules.tableau.evaluations + filled * len(rules.tableau.extra) + 1
     stats = Stats(evaluations(rules, task, counts), counts.accepted, counts.rejected, backward)
     size = jnp.max(jnp.abs(state.y), axis=1, initial=0)
-    ending = jax.lax.stop_gradient(Ending(state.t * scale, state.h, size, state.component))
+    length = jnp.maximum(jnp.sum(state.y**2, axis=1), jnp.finfo(state.y.dtype).tiny)
+    growth = state.h * jnp.sum(state.y * state.f, axis=1) / length
+    ending = jax.lax.stop_gradient(Ending(state.t * scale, state.h, size, state.component, growth))
     stats, ending, status = jax.tree.map(squeeze, (stats, ending, state.status))
     return Solution(ts, ys, status, stats, ending, rules.tableau.name, call.adjoint)
