@@ -21,6 +21,7 @@ from isocline.experiments.bench.detest_problems import PROBLEMS
 from isocline.experiments.bench.floor import Floor, evaluations
 from isocline.experiments.bench.measuring import Effort
 from isocline.experiments.bench.problems import Problem
+from isocline.ode import METHODS, Tableau
 
 LEAST = Effort(repeats=2, first_calls=1)
 # Methods of few stages compile soonest.
@@ -188,12 +189,38 @@ def test_detest_problems_have_slopes_of_their_shape():
         assert jax.eval_shape(problem.field, 0.0, y0).shape == y0.shape
 
 
+def test_detest_knows_every_adaptive_method():
+    """A new explicit method must be given one of SciPy's to stand against."""
+    adaptive = {
+        name for name, method in METHODS.items() if type(method) is Tableau and method.adaptive
+    }
+    assert set(bench_detest.MATCHES) == adaptive
+
+
 @pytest.mark.slow
-def test_detest_runs_on_one_problem(tmp_path):
-    found = bench_detest.run(tmp_path, problems=["A1"])
-    assert {row["method"] for row in found["summary"]} >= {"tsit5", "dopri5", "dopri8"}
-    assert all(0.5 < row["NFE ratio (geometric mean)"] < 2 for row in found["summary"])
-    assert "A1" in (tmp_path / "table.md").read_text()
+@pytest.mark.parametrize(
+    "problems, methods",
+    [(["A3"], tuple(bench_detest.MATCHES)), (["B1", "E2"], ("tsit5", "vern7", "dopri8"))],
+)
+def test_detest_slice_reaches_the_errors_at_scipys_cost(tmp_path, problems, methods):
+    """Each method gets below its error, for about as many evaluations as the like of SciPy's."""
+    found = bench_detest.run(tmp_path, problems=problems, methods=methods)
+    assert {row["method"] for row in found["summary"]} == set(methods)
+    for row in found["summary"]:
+        assert row["reached"] == f"{len(problems)} of {len(problems)}" and not row["not reached"]
+        # Order two against three takes more.
+        most = 6 if row["error"] == "0.001" else 2
+        assert row["NFE ratio (geometric mean)"] > 0.5 and row["worst ratio"] < most
+    assert problems[0] in (tmp_path / "table.md").read_text()
+
+
+def test_detest_says_why_an_error_is_not_reached():
+    point = {"error": 1e-2, "failure": "", "nfe": 10, "tolerance": 1e-6, "solver": "isocline tsit5"}
+    failed = point | {"error": np.nan, "failure": "MAX_STEPS", "tolerance": 1e-7}
+    points = [point, failed, point | {"solver": "scipy RK45", "error": 1e-7}]
+    (row,) = bench_detest._summary({"A1": points}, ["isocline tsit5", "scipy RK45"])
+    assert row["reached"] == "0 of 1"
+    assert row["not reached"] == "A1: error 1.0e-02 at best, MAX_STEPS"
 
 
 def test_evaluations_are_interpolated_between_tolerances():

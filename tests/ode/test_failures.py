@@ -54,6 +54,15 @@ def test_blow_up_is_found_where_it_is():
     assert "at t=" in solution.explain() and "sign of the field" in solution.explain()
 
 
+@pytest.mark.parametrize("method, start", [("dopri8", 0.0), ("heun", 30.0)])
+def test_blow_up_is_told_where_it_overflows_and_on_a_coarse_clock(method, start):
+    """A trial step may overflow; and far from t=0 the state comes out no larger than 7e4."""
+    rules = {"method": method, "rtol": 0.1, "atol": 0.01, "on_failure": "return"}
+    solution = solve(lambda t, y: y**2, jnp.array([1.0, 1.45]), [start, start + 1.7], **rules)
+    assert int(solution.status) in (Status.NON_FINITE, Status.STEP_UNDERFLOW)
+    assert "blew up" in solution.explain() and "sign of the field" in solution.explain()
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("when", [0.25, 2.0])
 def test_nan_is_found_where_it_begins(when, sign):

@@ -75,11 +75,16 @@ class Counts(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a solve comes to: where it stopped and how, what it cost, and the saved values."""
+    """What a solve comes to: where it stopped and how, what it cost, and the saved values.
+
+    Attributes:
+        f: the field at the last state.
+    """
 
     t: Float[Array, "*lanes"]
     h: Float[Array, "*lanes"]
     y: Float[Array, "size *lanes"]
+    f: Float[Array, "size *lanes"]
     status: Int[Array, "*lanes"]
     component: Int[Array, "*lanes"]
     counts: Counts
@@ -96,7 +101,6 @@ class State(NamedTuple):
     """
 
     at: Outcome
-    f: Float[Array, "size *lanes"]
     previous: Float[Array, "2 *lanes"]
     row: Int[Array, ""]
     room: Step
@@ -163,6 +167,7 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
         t=t,
         h=jax.lax.stop_gradient(h),
         y=y0,
+        f=f0,
         status=status,
         component=_first(bad),
         counts=Counts(none, none, none, none),
@@ -170,7 +175,6 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
     )
     return State(
         at=at,
-        f=f0,
         previous=jnp.ones((2, *t.shape), t.dtype),
         row=jnp.zeros((), jnp.int32),
         room=step_room(rules.tableau, y0, record is not None, task.between),
@@ -191,7 +195,7 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     end = jnp.where(last, task.t1, at.t + at.h)
     h = jnp.where(running, end - at.t, 0)
     fill = running & observe.wants_output(task.ts, at.saved.passed, end)
-    start = Start(at.t, at.y, state.f)
+    start = Start(at.t, at.y, at.f)
     step = take_step(method, bound, start, h, jnp.any(fill), state.room)
     slope = last_slope(method, step)
     accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
@@ -211,6 +215,7 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
         t=jnp.where(accepted, end, at.t),
         h=at.h,
         y=jnp.where(accepted, step.y, at.y),
+        f=jnp.where(accepted, slope, at.f),
         status=at.status,
         component=jnp.where(running & jnp.any(bad, axis=0), _first(bad), at.component),
         counts=counts,
@@ -221,7 +226,6 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     history = jnp.stack([ratio, state.previous[0]])
     return State(
         at=following._replace(h=h_next, status=status),
-        f=jnp.where(accepted, slope, state.f),
         previous=jnp.where(accepted, history, state.previous),
         row=state.row + jnp.any(accepted),
         room=step,

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Int, PyTree
 from ..errors import IsoclineError
 from .status import Status
 
-# In float32 a state that grows like 1 / (t1 - t) gets no larger than this before the step is too
-# short for the clock.
-LARGE = 1e5
+# What tells a blow-up from a jump or a stiff transient, where the step has shrunk to nothing: the
+# state is large, or it is not small and still grows by this share of itself in the shortest step
+# (far from t=0 the clock is too coarse to follow it any further towards the pole).
+LARGE, NOT_SMALL, GROWTH = 1e5, 1e3, 1e-3
 
 
 class SolveError(IsoclineError, RuntimeError):
@@ -41,12 +42,16 @@ class Stats(eqx.Module):
 
 
 class Ending(eqx.Module):
-    """Where a trajectory stopped: time, step to try next, largest |y|, component at fault."""
+    """Where a trajectory stopped: time, step to try next, largest |y|, component at fault.
+
+    `growth` is the share of its length by which the state grows in the step to try next.
+    """
 
     t: Float[Array, "*batch"]
     h: Float[Array, "*batch"]
     size: Float[Array, "*batch"]
     component: Int[Array, "*batch"]
+    growth: Float[Array, "*batch"]
 
 
 class Solution(eqx.Module):
@@ -109,6 +114,7 @@ class Solution(eqx.Module):
             "h": abs(float(at(self.ending.h))),
             "size": float(at(self.ending.size)),
             "component": int(at(self.ending.component)),
+            "growth": float(at(self.ending.growth)),
             "steps": int(at(self.stats.accepted) + at(self.stats.rejected)),
             "accepted": int(at(self.stats.accepted)),
             "rejected": int(at(self.stats.rejected)),
@@ -118,6 +124,11 @@ class Solution(eqx.Module):
         return f"{who} {_cause(Status(int(at(self.status))), facts)}"
 
 
+def _blows_up(facts: dict[str, Any]) -> bool:
+    grows = facts["size"] > NOT_SMALL and facts["growth"] > GROWTH
+    return facts["size"] > LARGE or grows
+
+
 def _cause(status: Status, facts: dict[str, Any]) -> str:
     """Cause, place and the two likeliest remedies."""
     place = "at t={t:.9g} (step {h:.3g}, largest |y| {size:.3g}, {steps} steps, {nfe} evaluations)"
@@ -125,7 +136,7 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
     if status == Status.SUCCESS:
         return "reached the last time."
     if status == Status.MAX_STEPS:
-        if facts["size"] > LARGE and facts["h"] < 1e-5 * facts["left"]:
+        if _blows_up(facts) and facts["h"] < 1e-5 * facts["left"]:
             return (
                 f"used up its step limit {where}. The steps shrink where the state is large, as in "
                 "a blow-up: check the sign of the field, or end the time span before it."
@@ -138,7 +149,7 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
             )
         return f"used up its step limit {where}: raise max_steps, or loosen rtol and atol."
     if status == Status.STEP_UNDERFLOW:
-        if facts["size"] > LARGE:
+        if _blows_up(facts):
             return (
                 f"blew up {where}: the step shrank to nothing while the state grew. "
                 "Check the sign of the field, or end the time span before the singularity."
@@ -149,6 +160,12 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
             "loosen rtol and atol, or pass float64 arrays."
         )
     if status == Status.NON_FINITE:
+        if _blows_up(facts):
+            return (
+                f"blew up {where}: the state grew until component {facts['component']} of the "
+                "field was no finite number, also with the shortest step. Check the sign of the "
+                "field, or end the time span before the singularity."
+            )
         return (
             f"met a NaN or an infinity in component {facts['component']} of the field {where}, "
             "also with the shortest step. Check the field for a division by zero, a log or a root "

@@ -29,6 +29,7 @@ from .loop import Outcome, Rules, Task, evaluations, record_size
 from .record import computed_again
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
+from .symplectic import check_partitioned
 from .tableaus import Tableau, find
 from .times import read_first_step, read_grid, read_times
 
@@ -66,7 +67,9 @@ def solve(
         ts: the save times, rising or falling, repeats allowed; `(batch, times)` gives each
             independent trajectory its own.
         args: passed on to `f`.
-        method: a name of `isocline.ode.METHODS` or a `Tableau`.
+        method: a name of `isocline.ode.METHODS` or a `Tableau`. "leapfrog" and its kin are for
+            separable systems only: `y0=(position, momentum)`, where the slope of each depends on
+            the other and on time, and not on itself.
         rtol, atol: error per step is kept below `atol + rtol * |y|` in root mean square; one
             number, or one for each independent trajectory. An rtol that the dtype cannot resolve
             is raised to what it can, with a warning.
@@ -106,6 +109,7 @@ def solve(
     given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
     given = {name: read_array(name, value) for name, value in given.items()}
     y0, dtype = read_state(y0)
+    check_partitioned(tableau, chosen, y0)
     lanes = count_lanes(y0, batched)
     check_lanes(
         lanes, {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
@@ -204,6 +208,10 @@ def _solution(
     backward = steps * tableau.evaluations + counts.replayed * len(tableau.extra) + 1
     stats = Stats(evaluations(rules, task, counts), counts.accepted, counts.rejected, backward)
     size = jnp.max(jnp.abs(outcome.y), axis=0, initial=0)
-    t = clock.origin + clock.sign * outcome.t
-    ending = jax.lax.stop_gradient(Ending(t, outcome.h, size, outcome.component))
+    length = jnp.maximum(jnp.sum(outcome.y**2, axis=0), jnp.finfo(size.dtype).tiny)
+    growth = outcome.h * jnp.sum(outcome.y * outcome.f, axis=0) / length
+    ending = Ending(
+        clock.origin + clock.sign * outcome.t, outcome.h, size, outcome.component, growth
+    )
+    ending = jax.lax.stop_gradient(ending)
     return Solution(ts, ys, outcome.status, stats, ending, tableau.name, call.adjoint)

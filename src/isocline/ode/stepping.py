@@ -13,12 +13,21 @@ from jaxtyping import Array, Bool, Float
 
 from .field import Bound, Params
 from .step import Bars, Pulled, Start, Step, Taken, runge_kutta_pull, runge_kutta_step, weigh
-from .tableaus import Tableau
+from .symplectic import symplectic_step
+from .tableaus import Partitioned, Tableau
 
 
 def note_rows(method: Tableau, between: bool) -> int:
     """Rows of notes that a pullback of a step needs; `between`: of dense output as well."""
-    return len(method.nodes) - 1 + between
+    return len(method.nodes) - 1 + between if is_explicit(method) else 2
+
+
+def is_explicit(method: Tableau) -> bool:
+    """Whether it is an explicit Runge-Kutta method, whose notes are the points of its stages.
+
+    Of other methods the start of a step is noted, and its pullback is found by JAX.
+    """
+    return type(method) is Tableau
 
 
 def step_room(method: Tableau, y: Float[Array, "size *lanes"], noted: bool, between: bool) -> Step:
@@ -50,19 +59,37 @@ def take_step(
     room: Step,
 ) -> Step:
     """One step of any method; arguments as in `runge_kutta_step`."""
-    return runge_kutta_step(method, bound, start, h, fill, room)
+    if is_explicit(method):
+        return runge_kutta_step(method, bound, start, h, fill, room)
+    notes = None if room.notes is None else jnp.stack([start.y, start.f])
+    return Step(*_other_step(method, bound, start, h), notes)
+
+
+def _other_step(
+    method: Tableau, bound: Bound, start: Start, h: Float[Array, "*lanes"]
+) -> tuple[Float[Array, "size *lanes"], Float[Array, "stages size *lanes"]]:
+    """The new state and all stages, by a method that is not an explicit Runge-Kutta method."""
+    if isinstance(method, Partitioned):
+        return symplectic_step(method, bound, start, h)
+    raise NotImplementedError(method.name)
 
 
 def pull_step(
-    method: Tableau,
-    bound: Bound,
-    step: Taken,
-    bars: Bars,
-    fill: Bool[Array, ""],
-    room: Pulled,
+    method: Tableau, bound: Bound, step: Taken, bars: Bars, fill: Bool[Array, ""], room: Pulled
 ) -> Pulled:
     """Cotangents back through one step of any method; arguments as in `runge_kutta_pull`."""
-    return runge_kutta_pull(method, bound, step, bars, fill, room)
+    if is_explicit(method):
+        return runge_kutta_pull(method, bound, step, bars, fill, room)
+
+    def take(y: Array, f: Array, inexact: list[Any]) -> tuple[Array, Array]:
+        again = Bound(bound.field, bound.params.replace(inexact))
+        return _other_step(method, again, Start(step.t, y, f), step.h)
+
+    (_, slopes), pull = jax.vjp(take, step.notes[0], step.notes[1], bound.params.inexact)
+    slopes_bar = jnp.zeros_like(slopes) if bars.slopes is None else bars.slopes
+    y_bar, f_bar, params_bar = pull((bars.y, slopes_bar.at[method.stages - 1].add(bars.f)))
+    params_bar = jax.tree.map(jnp.add, room.params, params_bar)
+    return Pulled(y_bar, f_bar, params_bar, room.points, None if room.slopes is None else slopes)
 
 
 def error_estimates(

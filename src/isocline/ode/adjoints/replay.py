@@ -136,7 +136,7 @@ def _walk_back(
     (params, task), (ys_bar, end_bar) = safe, bars
     healthy, record = task.t1 > 0, cast(Record, solved.record)
     walk = Walk(rules, Bound(field, params), task, jnp.where(jnp.any(healthy), solved.row, 0))
-    f_end = jnp.where(healthy, solved.f, 0)
+    f_end = jnp.where(healthy, solved.at.f, 0)
     start = vary(_begin(walk, f_end, bars), varying_axes((params, task, record, bars)))
 
     def fill(t: Float[Array, "*lanes"], end: Float[Array, "*lanes"]) -> Bool[Array, ""]:

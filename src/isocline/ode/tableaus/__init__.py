@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from ...errors import InputError
-from ._low_order import bosh3, euler, heun, midpoint, ralston, rk4
+from ._low_order import bosh3, euler, heun, midpoint, ralston, rk4, ssprk3, three_eighths
+from ._low_storage import ck54, rdpk3sp35
 from ._order_eight import dopri8
-from ._order_five import dopri5, tsit5
+from ._order_five import cash_karp, dopri5, fehlberg, tsit5
+from ._order_seven import vern7
+from ._partitioned import Partitioned as Partitioned
+from ._partitioned import blanes_moan4, blanes_moan6, leapfrog, yoshida4
 from ._tableau import Tableau as Tableau
 
 METHODS: dict[str, Tableau] = {
-    tableau.name: tableau
-    for tableau in (euler, midpoint, heun, ralston, bosh3, rk4, dopri5, tsit5, dopri8)
+    method.name: method
+    for method in (
+        *(euler, midpoint, heun, ralston, bosh3, ssprk3, rdpk3sp35, rk4, three_eighths, ck54),
+        *(fehlberg, cash_karp, dopri5, tsit5, vern7, dopri8),
+        *(leapfrog, yoshida4, blanes_moan4, blanes_moan6),
+    )
 }
 
 

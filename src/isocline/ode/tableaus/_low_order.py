@@ -42,10 +42,27 @@ bosh3 = Tableau(
     source="Bogacki & Shampine (1989), Appl. Math. Lett. 2:321",
 )
 
+ssprk3 = Tableau(
+    "ssprk3",
+    3,
+    lower=((1,), ("1/4", "1/4")),
+    weights=("1/6", "1/6", "2/3"),
+    error=("-1/3", "-1/3", "2/3"),
+    source="Shu & Osher (1988), J. Comput. Phys. 77:439, with embedded Heun",
+)
+
 rk4 = Tableau(
     "rk4",
     4,
     lower=(("1/2",), (0, "1/2"), (0, 0, 1)),
     weights=("1/6", "1/3", "1/3", "1/6"),
+    source="Kutta (1901)",
+)
+
+three_eighths = Tableau(
+    "three_eighths",
+    4,
+    lower=(("1/3",), ("-1/3", 1), (1, -1, 1)),
+    weights=("1/8", "3/8", "3/8", "1/8"),
     source="Kutta (1901)",
 )
