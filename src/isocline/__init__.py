@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     )
     from isocline.errors import InputError, IsoclineError
     from isocline.estimators import LatentODEForecaster
-    from isocline.ode import Solution, SolveError, Stats, Status, odeint, solve
+    from isocline.ode import Event, Solution, SolveError, Stats, Status, odeint, solve
 
 _NAMES = {
+    "Event": "isocline.ode",
     "InputError": "isocline.errors",
     "IsoclineError": "isocline.errors",
     "LatentODEForecaster": "isocline.estimators",
@@ -52,6 +53,7 @@ _MODULES = (
 )
 
 __all__ = [
+    "Event",
     "InputError",
     "IsoclineError",
     "LatentODEForecaster",

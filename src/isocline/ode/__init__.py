@@ -9,6 +9,8 @@ from .control import PI as PI
 from .control import PID as PID
 from .control import Controller as Controller
 from .control import I as I
+from .events import Event as Event
+from .events import Events as Events
 from .odeint import odeint as odeint
 from .solution import Solution as Solution
 from .solution import SolveError as SolveError

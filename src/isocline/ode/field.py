@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from ..errors import InputError
+from .clock import Clock
+from .rows import Rows
 from .sharding import vary
 
 
@@ -35,19 +36,31 @@ class Field(NamedTuple):
         axes: which leaves of the parameters have an axis of lanes of their own (which one), or are
             shared (None).
         batched: whether there is an axis of lanes, the last one, in time and state.
+        beside: what else reads the same parameters, by name, with the arguments of `lane`: the
+            conditions of events (`events.CONDITIONS`), for instance.
     """
 
     lane: Callable[[Float[Array, ""], Float[Array, " size"], Params], Float[Array, " size"]]
     axes: Params
     batched: bool
+    beside: dict[str, Callable[[Float[Array, ""], Float[Array, " size"], Params], Array]] = {}  # noqa: RUF012
 
     def __call__(
         self, t: Float[Array, "*lanes"], y: Float[Array, "size *lanes"], params: Params
     ) -> Float[Array, "size *lanes"]:
         """The slope (in every lane)."""
+        return self._each(self.lane, t, y, params)
+
+    def ask(
+        self, name: str, t: Float[Array, "*lanes"], y: Float[Array, "size *lanes"], params: Params
+    ) -> Shaped[Array, "*what *lanes"]:
+        """What the function of this name beside the field says (in every lane)."""
+        return self._each(self.beside[name], t, y, params)
+
+    def _each(self, lane: Callable, t: Array, y: Array, params: Params) -> Array:
         if not self.batched:
-            return self.lane(t, y, params)
-        return jax.vmap(self.lane, in_axes=(0, -1, self.axes), out_axes=-1)(t, y, params)
+            return lane(t, y, params)
+        return jax.vmap(lane, in_axes=(0, -1, self.axes), out_axes=-1)(t, y, params)
 
     def take(self, params: Params, lanes: Int[Array, " some"]) -> Params:
         """The parameters of some lanes."""
@@ -106,65 +119,18 @@ class _TwoArguments(eqx.Module):
         return self.f(t, y)
 
 
-class Rows(NamedTuple):
-    """A state as rows, lanes last; `unravel` turns one row back into the user's structure."""
-
-    rows: Float[Array, "size *lanes"]
-    unravel: Callable[[Float[Array, " size"]], Any]
-
-
-def as_rows(y0: Any, batched: bool) -> Rows:
-    """Ravel a pytree of arrays, with a leading lane axis on every leaf if `batched`."""
-    if not batched:
-        return Rows(*ravel_pytree(y0))
-    _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], y0))
-    return Rows(jax.vmap(lambda y: ravel_pytree(y)[0], out_axes=-1)(y0), unravel)
-
-
-class Clock(NamedTuple):
-    """How the user's time follows from the loop's, which runs forward from zero.
-
-    Attributes:
-        origin: the time at the start; one number, or one a lane.
-        sign: the direction of time, +1.0 or -1.0 for all; or an array with one a lane.
-    """
-
-    origin: Float[Array, "*lanes"]
-    sign: Any
-
-    def directed(self) -> tuple[Callable[..., Any], list[Any]]:
-        """A slope on the loop's clock, `directed(slope, t, *hands)`, and the arrays it needs.
-
-        It is turned leaf by leaf: were it turned as one row, XLA would compute all of a slope of
-        which a symplectic method takes one half.
-        """
-
-        def forward(slope, t, origin):
-            return slope(origin + t)
-
-        def backward(slope, t, origin):
-            return jax.tree.map(jnp.negative, slope(origin - t))
-
-        def own_way(slope, t, origin, sign):
-            direction = sign.astype(t.dtype)
-            return jax.tree.map(lambda leaf: direction * leaf, slope(origin + direction * t))
-
-        if not isinstance(self.sign, float):
-            return own_way, [self.origin, self.sign]
-        return (forward if self.sign > 0 else backward), [self.origin]
-
-
 def build_field(
-    f: Callable,
+    f: Callable | dict[str, Callable],
     rows: Rows,
     clock: Clock,
     args: tuple[Any, Any],
     axes: frozenset[str],
 ) -> tuple[Field, Params]:
-    """Set apart what the user's field reads, and give it back as a field on rows.
+    """Set apart what the user's functions read, and give them back as functions of rows.
 
     Args:
-        f: `f(t, y, args)`; arrays that it closes over become parameters, with gradients.
+        f: `f(t, y, args)`; arrays that it closes over become parameters, with gradients. Or several
+            functions by their names: the field is "slope", the others return one array each.
         rows: the initial state.
         clock: the user's time.
         args: the user's args, and for each leaf 0 (one a lane) or None (shared).
@@ -174,23 +140,29 @@ def build_field(
     arrays, static_args = eqx.partition(values, eqx.is_array)
     leaves, treedef = jax.tree.flatten(arrays)
     own = [_first_entry(leaf, axis) for leaf, axis in zip(leaves, lane_axes, strict=True)]
-    function_arrays, function_static = eqx.partition(f, eqx.is_array)
-    f = eqx.combine(vary(function_arrays, axes), function_static)
-    batched = rows.rows.ndim > 1
-
-    def flat(t, row, arrays, clock):
-        y = rows.unravel(row)
-
-        def slope(t: Any) -> Any:
-            return _like(y, f(t, y, eqx.combine(arrays, static_args)))
-
-        return ravel_pytree(directed(slope, t, *clock))[0].astype(row.dtype)
-
+    batched, hands = rows.rows.ndim > 1, clock.hands
     row = rows.rows[:, 0] if batched else rows.rows
-    directed, hands = clock.directed()
     one = [jnp.ravel(hand)[0] for hand in hands]
     example = one[0], row, jax.tree.unflatten(treedef, own), one
-    closed, static = eqx.partition(eqx.filter_closure_convert(flat, *example), eqx.is_array)
+
+    def on_rows(name: str, f: Callable) -> Callable:
+        function_arrays, function_static = eqx.partition(f, eqx.is_array)
+        f = eqx.combine(vary(function_arrays, axes), function_static)
+
+        def flat(t, row, arrays, hands):
+            now, y, args = clock.holding(hands), rows.unravel(row), eqx.combine(arrays, static_args)
+            if name != "slope":
+                return f(now.read(t), y, args)
+            # It is turned leaf by leaf: were it turned as one row, XLA would compute all of a slope
+            # of which a symplectic method takes one half.
+            slope = jax.tree.map(now.directed, like(y, f(now.read(t), y, args), "vector field"))
+            return rows.ravel(slope).astype(row.dtype)
+
+        return eqx.filter_closure_convert(flat, *example)
+
+    functions = f if isinstance(f, dict) else {"slope": f}
+    converted = {name: on_rows(name, function) for name, function in functions.items()}
+    closed, static = eqx.partition(converted, eqx.is_array)
     consts, closed_tree = jax.tree.flatten(closed)
     pieces = [*consts, *leaves, *hands]
     axes_of = [*[None] * len(consts), *lane_axes, *[0 if batched else None] * len(hands)]
@@ -198,13 +170,18 @@ def build_field(
     params, param_axes, merge = _split(pieces, piece_axes)
     first_leaf, end_leaf = len(consts), len(consts) + len(leaves)
 
-    def lane(t, row, params):
-        pieces = merge(params)
-        function = eqx.combine(jax.tree.unflatten(closed_tree, pieces[:first_leaf]), static)
-        arrays = jax.tree.unflatten(treedef, pieces[first_leaf:end_leaf])
-        return function(t, row, arrays, pieces[end_leaf:])
+    def named(name: str) -> Callable:
+        def lane(t, row, params):
+            pieces = merge(params)
+            closed = jax.tree.unflatten(closed_tree, pieces[:first_leaf])
+            arrays = jax.tree.unflatten(treedef, pieces[first_leaf:end_leaf])
+            function = eqx.combine(closed[name], static[name])
+            return function(t, row, arrays, pieces[end_leaf:])
 
-    return Field(lane, param_axes, batched), vary(params, axes)
+        return lane
+
+    beside = {name: named(name) for name in functions if name != "slope"}
+    return Field(named("slope"), param_axes, batched, beside), vary(params, axes)
 
 
 def _lanes_last(pieces: list[Any], axes: list[int | None]) -> tuple[list[Any], list[int | None]]:
@@ -241,17 +218,19 @@ def _split(pieces: list[Any], axes: list[int | None]):
     return pick(pieces), pick(axes), merge
 
 
-def _like(y: Any, slope: Any) -> Any:
-    """The slope in the dtypes of the state; InputError if it is not shaped like it."""
-    wanted, got = jax.tree.structure(y), jax.tree.structure(slope)
+def like(y: Any, value: Any, name: str) -> Any:
+    """A value in the dtypes of the state; InputError if it is not shaped like it.
+
+    Args:
+        name: what the user calls the function that gave it.
+    """
+    wanted, got = jax.tree.structure(y), jax.tree.structure(value)
     if wanted != got:
-        raise InputError(
-            f"the vector field must return the structure of y: expected {wanted}, got {got}."
-        )
-    for want, have in zip(jax.tree.leaves(y), jax.tree.leaves(slope), strict=True):
+        raise InputError(f"the {name} must return the structure of y: expected {wanted}, got {got}.")
+    for want, have in zip(jax.tree.leaves(y), jax.tree.leaves(value), strict=True):
         if jnp.shape(want) != jnp.shape(have):
             raise InputError(
-                "the vector field must return the shape of y: "
+                f"the {name} must return the shape of y: "
                 f"expected {jnp.shape(want)}, got {jnp.shape(have)}."
             )
-    return jax.tree.map(lambda have, want: jnp.asarray(have, jnp.asarray(want).dtype), slope, y)
+    return jax.tree.map(lambda have, want: jnp.asarray(have, jnp.asarray(want).dtype), value, y)

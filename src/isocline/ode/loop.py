@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from . import observe
+from . import events, observe
 from .control import Controller, Tolerance, first_step
 from .field import Bound, Field, Params
 from .record import Record, Size, size_for
@@ -30,6 +30,8 @@ class Rules(NamedTuple):
     Attributes:
         measured: components from this one on are not in the error norm (None: all are).
         record_bytes: what a record may take, times apart.
+        events: the directions of the events that end a solve.
+        open_end: whether it may end elsewhere than at its last save time, and goes on from there.
     """
 
     tableau: Tableau
@@ -37,6 +39,8 @@ class Rules(NamedTuple):
     measured: int | None
     max_steps: int
     record_bytes: int = 0
+    events: tuple[int, ...] = ()
+    open_end: bool = False
 
 
 class Task(NamedTuple):
@@ -44,6 +48,9 @@ class Task(NamedTuple):
 
     The clock shows the time since the start, whatever the direction, so that far from t=0 no digit
     is lost; the field knows how to read it. A state is one row of numbers. Lanes come last.
+
+    Attributes:
+        side: the signs of the conditions of events at the start, if there are events.
     """
 
     y0: Float[Array, "size *lanes"]
@@ -53,6 +60,7 @@ class Task(NamedTuple):
     atol: Float[Array, "*lanes"]
     dt0: Float[Array, "*lanes"] | None
     grid: Float[Array, "points *lanes"] | None
+    side: Float[Array, "events *lanes"] | None = None
 
     @property
     def between(self) -> bool:
@@ -79,6 +87,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         f: the field at the last state.
+        watch: of events, if there are any.
     """
 
     t: Float[Array, "*lanes"]
@@ -89,6 +98,7 @@ class Outcome(NamedTuple):
     component: Int[Array, "*lanes"]
     counts: Counts
     saved: observe.Saved
+    watch: events.Watch | None = None
 
 
 class State(NamedTuple):
@@ -105,13 +115,6 @@ class State(NamedTuple):
     row: Int[Array, ""]
     room: Step
     record: Record | None
-
-
-def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, "*lanes"]:
-    """The field evaluations (NFE) a lane has cost: exact, from its steps."""
-    first = 1 + (task.grid is None and task.dt0 is None)
-    steps = counts.accepted + counts.rejected
-    return first + steps * rules.tableau.evaluations + counts.filled * len(rules.tableau.extra)
 
 
 def record_size(rules: Rules, task: Task) -> Size:
@@ -172,6 +175,7 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
         component=_first(bad),
         counts=Counts(none, none, none, none),
         saved=observe.begin(task.ts, y0),
+        watch=events.begin(task.side),
     )
     return State(
         at=at,
@@ -186,20 +190,21 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     """One attempt at a step (in every running lane)."""
     at, method = state.at, rules.tableau
     running = at.status == Status.RUNNING
-    remaining = task.t1 - at.t
-    if task.grid is None:
-        last = at.h >= remaining * (1 - 1e-6)
-    else:
-        last = at.counts.accepted >= task.grid.shape[0] - 2
     # The step is what the clock advances by: after many steps in float32 these differ.
-    end = jnp.where(last, task.t1, at.t + at.h)
+    end = _next_end(task, at)
     h = jnp.where(running, end - at.t, 0)
-    fill = running & observe.wants_output(task.ts, at.saved.passed, end)
+    wanted = running & observe.wants_output(task.ts, at.saved.passed, end)
+    fill = running if rules.events else wanted
     start = Start(at.t, at.y, at.f)
     step = take_step(method, bound, start, h, jnp.any(fill), state.room)
     slope = last_slope(method, step)
     accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
     accepted &= running
+    watch, found = at.watch, jnp.zeros_like(accepted)
+    if watch is not None:
+        how = method, rules.events
+        watch, found = events.look(how, bound, watch, (start, h, step), accepted)
+        accepted &= ~found
     record = state.record
     late = (state.row >= record_size(rules, task).noted).astype(jnp.int32)
     if record is not None and step.notes is not None:
@@ -209,7 +214,7 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
         at.counts.accepted + accepted,
         at.counts.rejected + (running & ~accepted),
         at.counts.filled + fill,
-        at.counts.replayed + jnp.where(fill & accepted, 1 + late, 0),
+        at.counts.replayed + jnp.where(wanted & accepted, 1 + late, 0),
     )
     following = Outcome(
         t=jnp.where(accepted, end, at.t),
@@ -220,9 +225,11 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
         component=jnp.where(running & jnp.any(bad, axis=0), _first(bad), at.component),
         counts=counts,
         saved=saved,
+        watch=watch,
     )
-    h_next = _next_size(rules, task, following, (h, ratio, running), state.previous)
-    status = _next_status(rules, task, following, (h, running, accepted, jnp.any(bad, axis=0)))
+    h_next = _next_size(rules, task, following, (h, ratio, running & ~found), state.previous)
+    judged = accepted, found, jnp.any(bad, axis=0)
+    status = _next_status(rules, task, following, (h, running, judged))
     history = jnp.stack([ratio, state.previous[0]])
     return State(
         at=following._replace(h=h_next, status=status),
@@ -231,6 +238,17 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
         room=step,
         record=record,
     )
+
+
+def _next_end(task: Task, at: Outcome) -> Float[Array, "*lanes"]:
+    """When the next step ends: after its size, or in an event, or at the end of all."""
+    size = at.h if at.watch is None else jnp.where(at.watch.landing > 0, at.watch.landing, at.h)
+    if task.grid is None:
+        last = size >= (task.t1 - at.t) * (1 - 1e-6)
+    else:
+        last = at.counts.accepted >= task.grid.shape[0] - 2
+        last &= size >= at.h
+    return jnp.where(last, task.t1, at.t + size)
 
 
 def _shortest(task: Task, t: Float[Array, "*lanes"]) -> Float[Array, "*lanes"]:
@@ -277,17 +295,22 @@ def _next_size(
         return observe.entry(task.grid, index + 1) - following.t
     factor = rules.controller.factor(rules.tableau.order, ratio, previous)
     following_h = jnp.maximum(h * factor, _shortest(task, following.t))
+    # A step that was cut short and is good says nothing against the size that was meant.
+    meant = (ratio <= 1) & (h < following.h)
+    following_h = jnp.where(meant, jnp.maximum(following_h, following.h), following_h)
     return jax.lax.stop_gradient(jnp.where(running, following_h, following.h))
 
 
 def _next_status(rules: Rules, task: Task, following: Outcome, attempt) -> Int[Array, "*lanes"]:
     """Whether a lane goes on, is done, or has failed, and why."""
-    h, running, accepted, bad = attempt
+    h, running, (accepted, found, bad) = attempt
     # Rounding may have left the shortest step half a spacing longer.
     shortest = h <= 1.5 * _shortest(task, following.t)
-    stuck = ~accepted & (shortest | (task.grid is not None))
+    stuck = ~accepted & ~found & (shortest | (task.grid is not None))
     attempts = following.counts.accepted + following.counts.rejected
     status = jnp.where(attempts >= rules.max_steps, Status.MAX_STEPS, Status.RUNNING)
     status = jnp.where(stuck, jnp.where(bad, Status.NON_FINITE, Status.STEP_UNDERFLOW), status)
     status = jnp.where(accepted & (following.t >= task.t1), Status.SUCCESS, status)
+    if following.watch is not None:
+        status = jnp.where(accepted & (following.watch.landing > 0), Status.EVENT, status)
     return jnp.where(running, status, following.status).astype(jnp.int32)

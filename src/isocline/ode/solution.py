@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..errors import IsoclineError
+from .events import Events
 from .status import Status
 
 # What tells a blow-up from a jump or a stiff transient, where the step has shrunk to nothing: the
@@ -66,6 +67,7 @@ class Solution(eqx.Module):
         stats: evaluations and steps.
         ending: where each trajectory stopped.
         method, adjoint: what was used.
+        events: what events there were, if any were looked for.
     """
 
     ts: Float[Array, "*batch times"]
@@ -75,11 +77,12 @@ class Solution(eqx.Module):
     ending: Ending
     method: str = eqx.field(static=True)
     adjoint: str = eqx.field(static=True)
+    events: Events | None = None
 
     @property
     def success(self) -> Any:
-        """Whether each trajectory reached its last time."""
-        return self.status == Status.SUCCESS
+        """Whether each trajectory reached its last time, or an event that ends it."""
+        return (self.status == Status.SUCCESS) | (self.status == Status.EVENT)
 
     def explain(self) -> str:
         """How the solve went, in words: why it failed, where it happened, and what to try."""
@@ -90,13 +93,15 @@ class Solution(eqx.Module):
             )
         status = np.atleast_1d(np.asarray(self.status))
         nfe = np.atleast_1d(np.asarray(self.stats.nfe))
-        failed = np.flatnonzero(status.ravel() != Status.SUCCESS)
+        failed = np.flatnonzero(~np.atleast_1d(np.asarray(self.success)).ravel())
         many = status.size > 1
         if not failed.size:
             accepted, rejected = int(np.sum(self.stats.accepted)), int(np.sum(self.stats.rejected))
             who = f"All {status.size} trajectories" if many else "The trajectory"
+            stopped = int(np.sum(status == Status.EVENT))
+            what = "reached the last time" if not stopped else "reached the last time or an event"
             return (
-                f"{who} reached the last time: {accepted} accepted and {rejected} rejected steps "
+                f"{who} {what}: {accepted} accepted and {rejected} rejected steps "
                 f"of {self.method}, {int(nfe.sum())} field evaluations."
             )
         lines = [f"{failed.size} of {status.size} trajectories failed."] if many else []
@@ -170,5 +175,11 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
             f"met a NaN or an infinity in component {facts['component']} of the field {where}, "
             "also with the shortest step. Check the field for a division by zero, a log or a root "
             "of a negative number there; or keep the state in its domain by a change of variables."
+        )
+    if status == Status.EVENT_LIMIT:
+        return (
+            f"met more events than are kept, the last one {where}. They may come ever faster, as "
+            "the bounces of a ball at rest do: raise max_events=, or end the solve with a terminal "
+            "event before that."
         )
     return f"ended with status {status.name} {where}."

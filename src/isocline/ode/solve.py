@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import ArrayLike, Float, PyTree
 
 from .adjoints import ADJOINTS
 from .arguments import (
@@ -24,14 +22,14 @@ from .arguments import (
     read_tolerances,
 )
 from .control import Controller
-from .field import Clock, as_rows, build_field, three_arguments
-from .loop import Outcome, Rules, Task, evaluations, record_size
-from .record import computed_again
-from .sharding import vary, varying_axes
-from .solution import Ending, Solution, SolveError, Stats
+from .events import Event, read_events
+from .field import three_arguments
+from .run import Call, Posed, run
+from .segments import check_steps_are_free
+from .solution import Solution, SolveError
 from .symplectic import check_partitioned
 from .tableaus import Tableau, find
-from .times import read_first_step, read_grid, read_times
+from .times import read_breakpoints, read_first_step, read_grid, read_times
 
 
 def solve(
@@ -51,6 +49,9 @@ def solve(
     adjoint: Literal["auto", "replay", "backsolve", "forward"] = "auto",
     batch: Literal["coupled", "independent"] = "coupled",
     args_axes: PyTree[int | None] = None,
+    events: Event | Sequence[Event] | None = None,
+    max_events: int | None = None,
+    breakpoints: Float[ArrayLike, " points"] | None = None,
     max_steps: int = 4096,
     record_bytes: int = 2**22,
     on_failure: Literal["raise", "mask", "return"] = "raise",
@@ -86,6 +87,10 @@ def solve(
             status and counts.
         args_axes: for independent trajectories, 0 for leaves of `args` with one entry a trajectory
             and None for shared ones, as `in_axes` of `jax.vmap` (a prefix of `args` will do).
+        events: an `Event` or several: the solve ends there, or notes it, or goes on from another
+            state. Save times after an end hold NaN.
+        max_events: how many events are kept; 32, or all where each event is to end the solve.
+        breakpoints: times where the field jumps or has a kink: no step reaches across.
         max_steps: attempts at a step before a trajectory gives up.
         record_bytes: what the states that "replay" keeps may take, about. Of a solve with more
             steps it keeps every second, fourth, ... state, and computes the others again.
@@ -115,9 +120,24 @@ def solve(
         lanes, {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
     )
     times = read_times(given["ts"], given["t0"], dtype)
-    grid = read_grid(tableau, steps, given["grid"], times, max_steps)
-    tolerances = read_tolerances(given["rtol"], given["atol"], dtype)
-    call = _Call(
+    events = read_events(events)
+    start = given["ts"][..., 0] if t0 is None else given["t0"]
+    breaks = read_breakpoints(read_array("breakpoints", breakpoints), start, times)
+    if max_events is not None:
+        max_events = read_count("max_events", max_events)
+    check_steps_are_free(steps is None and grid is None, events, breaks)
+    posed = Posed(
+        f=three_arguments(f),
+        y0=y0,
+        args=read_args(args, args_axes, lanes),
+        times=times,
+        dt0=read_first_step(given["dt0"], dtype),
+        grid=read_grid(tableau, steps, given["grid"], times, max_steps),
+        tolerances=read_tolerances(given["rtol"], given["atol"], dtype),
+        breaks=breaks,
+        events=events,
+    )
+    call = Call(
         tableau=tableau,
         controller=controller,
         adjoint="replay" if chosen == "auto" else chosen,
@@ -125,10 +145,9 @@ def solve(
         max_steps=max_steps,
         record_bytes=record_bytes,
         mask=on_failure == "mask",
+        max_events=max_events,
     )
-    clocks = times, grid, read_first_step(given["dt0"], dtype)
-    args_and_axes = read_args(args, args_axes, lanes)
-    solution = _solve(call, three_arguments(f), y0, clocks, tolerances, args_and_axes)
+    solution = run(call, posed)
     return _raise_failure(solution) if on_failure == "raise" else solution
 
 
@@ -137,81 +156,3 @@ def _raise_failure(solution: Solution) -> Solution:
     if not is_traced(solution.status) and not bool(jnp.all(solution.success)):
         raise SolveError(solution.explain(), solution)
     return solution
-
-
-class _Call(eqx.Module):
-    """The static part of a solve."""
-
-    tableau: Tableau = eqx.field(static=True)
-    controller: Controller = eqx.field(static=True)
-    adjoint: str = eqx.field(static=True)
-    batched: bool = eqx.field(static=True)
-    max_steps: int = eqx.field(static=True)
-    record_bytes: int = eqx.field(static=True)
-    mask: bool = eqx.field(static=True)
-
-
-@eqx.filter_jit
-def _solve(call: _Call, f: Any, y0: Any, clocks: Any, tolerances: Any, args: Any) -> Solution:
-    times, grid, dt0 = clocks
-    axes = varying_axes(eqx.filter((f, y0, clocks, tolerances, args[0]), eqx.is_array))
-    y0, args = vary(y0, axes), (_vary_arrays(args[0], axes), args[1])
-    rows = as_rows(y0, call.batched)
-    lanes = rows.rows.shape[1:]
-
-    def lanes_last(value: Array | None, tail: int = 0) -> Any:
-        """What may have one entry a lane, with one for each, and the lanes last."""
-        if value is None or not call.batched:
-            return value
-        value = jnp.broadcast_to(value, (*lanes, *value.shape[value.ndim - tail :]))
-        return jnp.moveaxis(value, 0, -1)
-
-    ts = lanes_last(times.elapsed, 1)
-    task = Task(
-        y0=rows.rows,
-        t1=ts[-1],
-        ts=ts,
-        rtol=lanes_last(tolerances[0]),
-        atol=lanes_last(tolerances[1]),
-        dt0=lanes_last(dt0),
-        grid=lanes_last(grid, 1),
-    )
-    task = vary(task, axes)
-    clock = Clock(lanes_last(times.t0), times.sign or lanes_last(times.direction))
-    field, params = build_field(f, rows, _vary_arrays(clock, axes), args, axes)
-    rules = Rules(call.tableau, call.controller, None, call.max_steps, call.record_bytes)
-    outcome = ADJOINTS[call.adjoint](rules, field, params, task)
-    return _solution(call, rules, task, rows, (outcome, times.ts, clock))
-
-
-def _vary_arrays(tree: Any, axes: frozenset[str]) -> Any:
-    arrays, rest = eqx.partition(tree, eqx.is_array)
-    return eqx.combine(vary(arrays, axes), rest)
-
-
-def _solution(
-    call: _Call, rules: Rules, task: Task, rows: Any, found: tuple[Outcome, Array, Clock]
-) -> Solution:
-    outcome, ts, clock = found
-    values = outcome.saved.ys
-    if call.mask:
-        times = jnp.arange(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1))
-        last = jax.lax.stop_gradient(outcome.y)
-        values = jnp.where(times >= outcome.saved.passed, last, values)
-    if call.batched:
-        ys = jax.vmap(jax.vmap(rows.unravel))(jnp.moveaxis(values, -1, 0))
-        ts = jnp.broadcast_to(ts, (values.shape[-1], values.shape[0]))
-    else:
-        ys = jax.vmap(rows.unravel)(values)
-    counts, tableau = outcome.counts, rules.tableau
-    steps = counts.accepted + computed_again(record_size(rules, task), counts.accepted)
-    backward = steps * tableau.evaluations + counts.replayed * len(tableau.extra) + 1
-    stats = Stats(evaluations(rules, task, counts), counts.accepted, counts.rejected, backward)
-    size = jnp.max(jnp.abs(outcome.y), axis=0, initial=0)
-    length = jnp.maximum(jnp.sum(outcome.y**2, axis=0), jnp.finfo(size.dtype).tiny)
-    growth = outcome.h * jnp.sum(outcome.y * outcome.f, axis=0) / length
-    ending = Ending(
-        clock.origin + clock.sign * outcome.t, outcome.h, size, outcome.component, growth
-    )
-    ending = jax.lax.stop_gradient(ending)
-    return Solution(ts, ys, outcome.status, stats, ending, tableau.name, call.adjoint)

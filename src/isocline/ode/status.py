@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """One a trajectory: RUNNING only inside the loop, SUCCESS, or the reason of the failure."""
+    """One a trajectory: RUNNING only inside the loop, SUCCESS or EVENT, or why it failed."""
 
     RUNNING = 0
     SUCCESS = 1
@@ -14,3 +14,6 @@ class Status(IntEnum):
     STEP_UNDERFLOW = 3
     NON_FINITE = 4
     BACKWARD_FAILED = 5
+    EVENT = 6
+    EVENT_LIMIT = 7
+    LEFT_DOMAIN = 8

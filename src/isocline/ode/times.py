@@ -96,6 +96,18 @@ def read_first_step(dt0: Any, dtype: Any) -> Array | None:
     return None if dt0 is None else jnp.abs(jnp.asarray(dt0, dtype))
 
 
+def read_breakpoints(points: Any, start: Any, times: Times) -> tuple[Array, Array] | None:
+    """Breakpoints, in the user's time and as time since the start; `start` as it was given."""
+    if points is None:
+        return None
+    seen = known(points)
+    if points.ndim != 1 or (seen is not None and not np.isfinite(seen).all()):
+        raise InputError(f"breakpoints must be finite times in one row, `(points,)`; got {points}.")
+    elapsed = since(start, points, times.ts.dtype)
+    sign = jnp.asarray(times.direction)[..., None] if times.sign is None else times.sign
+    return jnp.asarray(points, times.ts.dtype), elapsed * sign
+
+
 def read_grid(
     tableau: Tableau, steps: int | None, grid: Any, times: Times, max_steps: int
 ) -> Array | None:

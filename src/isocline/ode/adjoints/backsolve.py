@@ -32,13 +32,26 @@ def backsolve(rules: Rules, field: Field, params: Params, task: Task) -> Outcome
 
     def run_forward(params: Params, task: Task):
         outcome = run(params, task)
-        return outcome, (params, task, outcome.saved.ys, outcome.status)
+        return outcome, (params, task, (outcome.t, outcome.y, outcome.saved), outcome.status)
 
     def run_backward(kept, cotangent: Outcome):
-        params, task, ys, status = kept
-        good = status == Status.SUCCESS
-        kept = params, task, jnp.where(good, ys, 0), good
-        return _adjoint(rules, field, kept, jnp.where(good, cotangent.saved.ys, 0))
+        params, task, (t, y, saved), status = kept
+        arrived = status == Status.SUCCESS
+        good, ys, bars = arrived | (status == Status.EVENT), saved.ys, cotangent.saved.ys
+        if not rules.open_end:
+            kept = params, task, jnp.where(good, ys, 0), good
+            return _adjoint(rules, field, kept, jnp.where(good, bars, 0))
+        # The end is one save time more, and those that were not reached are put there.
+        index = jnp.arange(ys.shape[0]).reshape((-1,) + (1,) * t.ndim)
+        here = (index < saved.passed)[:, None]
+        ys = jnp.concatenate([jnp.where(here, ys, y), y[None]])
+        bars = jnp.concatenate([jnp.where(here, bars, 0), cotangent.y[None]])
+        ts = jnp.concatenate([jnp.clip(task.ts, 0, t), t[None]])
+        kept = params, task._replace(ts=ts), jnp.where(good, ys, 0), good
+        params_bar, task_bar = _adjoint(rules, field, kept, jnp.where(good, bars, 0))
+        *ts_bar, t1_bar = task_bar.ts
+        t1_bar = jnp.where(arrived, t1_bar, 0)
+        return params_bar, task_bar._replace(ts=jnp.stack(ts_bar), t1=t1_bar)
 
     run.defvjp(run_forward, run_backward)
     return run(params, task)
@@ -75,7 +88,7 @@ def _adjoint(rules: Rules, field: Field, kept: Any, ys_bar: Float[Array, "times 
     params, task, ys, good = kept
     size, lanes = task.y0.shape[0], task.y0.shape[1:]
     flat, unravel = ravel_pytree(_first(field, params))
-    rules = rules._replace(measured=2 * size)
+    rules = rules._replace(measured=2 * size, events=(), open_end=False)
     # A lane that failed has gradient zero: its spans are empty; what it computed is dropped below.
     edges = jnp.concatenate([jnp.zeros_like(task.t1)[None], jnp.where(good, task.ts, 0)])
 

@@ -56,7 +56,7 @@ def replay(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
 
     def run_backward(kept, cotangent: Outcome):
         params, task, status, how = kept
-        good = status == Status.SUCCESS
+        good = (status == Status.SUCCESS) | (status == Status.EVENT)
         bars = jnp.where(good, cotangent.saved.ys, 0), jnp.where(good, cotangent.y, 0)
         safe = _stand_in(field, params, task, good)
         if isinstance(how, State):
@@ -135,16 +135,24 @@ def _walk_back(
     """Cotangents of parameters and task, from those of the saved values and the last state."""
     (params, task), (ys_bar, end_bar) = safe, bars
     healthy, record = task.t1 > 0, cast(Record, solved.record)
+    passed = solved.at.saved.passed
+    index = jnp.arange(task.ts.shape[0]).reshape((-1,) + (1,) * passed.ndim)
+    # No save time is read after an event, or after the end of a part of a solve.
+    ys_bar = jnp.where((index < passed)[:, None], ys_bar, 0)
     walk = Walk(rules, Bound(field, params), task, jnp.where(jnp.any(healthy), solved.row, 0))
     f_end = jnp.where(healthy, solved.at.f, 0)
-    start = vary(_begin(walk, f_end, bars), varying_axes((params, task, record, bars)))
+    bars = ys_bar, end_bar
+    start = vary(_begin(walk, f_end, passed, bars), varying_axes((params, task, record, bars)))
 
     def fill(t: Float[Array, "*lanes"], end: Float[Array, "*lanes"]) -> Bool[Array, ""]:
         return jnp.any(_inside(walk, t, end))
 
     end = walk.back(record, fill, lambda step, back: _undo_step(walk, step, ys_bar, back), start)
     params_bar, task_bar = _finish(walk, ys_bar, end)
-    return params_bar, task_bar | {"t1": jnp.sum(f_end * end_bar, axis=0)}
+    # The time of an event does not move with t1.
+    arrived = solved.at.status == Status.SUCCESS
+    t1_bar = jnp.where(arrived, jnp.sum(f_end * end_bar, axis=0), 0)
+    return params_bar, task_bar | {"t1": t1_bar}
 
 
 def _inside(
@@ -156,13 +164,15 @@ def _inside(
     return jnp.any((walk.task.ts > t) & (walk.task.ts < end), axis=0)
 
 
-def _begin(walk: Walk, f_end: Float[Array, "size *lanes"], bars: Any) -> Pullback:
+def _begin(
+    walk: Walk, f_end: Float[Array, "size *lanes"], passed: Int[Array, "*lanes"], bars: Any
+) -> Pullback:
     """Cotangents at the end; a single save time is the end itself."""
     task, (ys_bar, end_bar) = walk.task, bars
     pulled = pull_room(walk.rules.tableau, task.y0, walk.bound.params, task.between)
-    left, ts_bar = jnp.full(task.t1.shape, task.ts.shape[0], jnp.int32), jnp.zeros_like(task.ts)
+    left, ts_bar = passed, jnp.zeros_like(task.ts)
     if not task.between:
-        reached = task.t1 > 0
+        reached = (task.t1 > 0) & (passed > 0)
         end_bar += jnp.where(reached, ys_bar[0], 0)
         ts_bar += jnp.sum(f_end * ys_bar[0], axis=0)
         left -= reached
