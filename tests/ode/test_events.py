@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,30 +74,30 @@ def test_gradients_of_a_bouncing_ball_agree_with_finite_differences(adjoint):
     np.testing.assert_allclose(jacobian(jnp.asarray(BALL)), differences, atol=1e-6)
 
 
+DRIVEN = Event(
+    lambda t, y, p: y[0] - p[1] - 0.1 * t, reset=lambda t, y, p: y * p[0] / 4 + 0.1 * jnp.sin(t)
+)
+
+
+def driven(t, y, p):
+    return p[0] * (1 + jnp.sin(t)) - 0.1 * y
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def driven_values(p, adjoint="replay"):
+    """A field and a condition that depend on time and parameters, and a state that jumps."""
+    y0, ts = jnp.array([0.1]), jnp.array([0.0, 1.3, 2.5])
+    options = {"events": DRIVEN, "max_events": 12, "adjoint": adjoint, "on_failure": "return"}
+    solution = solve(driven, y0, ts, p, **options, **TIGHT)
+    return jnp.concatenate([solution.ys[1:, 0], solution.events.ts[:2]])
+
+
 @pytest.mark.parametrize("adjoint", ["replay", "forward", "backsolve"])
 def test_gradients_with_a_clock_and_a_moving_threshold(adjoint):
-    """A field and a condition that depend on time and parameters, and a state that jumps."""
-    event = Event(
-        lambda t, y, p: y[0] - p[1] - 0.1 * t, reset=lambda t, y, p: y * p[0] / 4 + 0.1 * jnp.sin(t)
-    )
-
-    def values(p):
-        solution = solve(
-            lambda t, y, p: p[0] * (1 + jnp.sin(t)) - 0.1 * y,
-            jnp.array([0.1]),
-            jnp.array([0.0, 1.3, 2.5]),
-            p,
-            events=event,
-            max_events=12,
-            adjoint=adjoint,
-            **TIGHT,
-        )
-        return jnp.concatenate([solution.ys[1:, 0], solution.events.ts[:2]])
-
     p = jnp.array([1.5, 1.0])
-    jacobian = (jax.jacfwd if adjoint == "forward" else jax.jacrev)(values)(p)
+    jacobian = (jax.jacfwd if adjoint == "forward" else jax.jacrev)(driven_values)(p, adjoint)
     differences = np.stack(
-        [(values(p + d) - values(p - d)) / 2e-5 for d in 1e-5 * np.eye(2)], axis=-1
+        [(driven_values(p + d) - driven_values(p - d)) / 2e-5 for d in 1e-5 * np.eye(2)], axis=-1
     )
     np.testing.assert_allclose(jacobian, differences, rtol=1e-4, atol=1e-5)
 
@@ -105,7 +107,9 @@ def test_a_threshold_that_the_condition_closes_over_has_a_gradient():
 
     def time(c):
         event = Event(lambda t, y: y - c)
-        return solve(lambda t, y: -y, jnp.array(1.0), [0.0, 5.0], events=event, **TIGHT).events.ts[0]
+        return solve(lambda t, y: -y, jnp.array(1.0), [0.0, 5.0], events=event, **TIGHT).events.ts[
+            0
+        ]
 
     value, slope = jax.jit(jax.value_and_grad(time))(0.3)
     np.testing.assert_allclose([value, slope], [-np.log(0.3), -1 / 0.3], rtol=1e-8)
@@ -150,7 +154,9 @@ def test_an_event_where_the_solve_starts_does_not_fire():
 def test_two_crossings_in_one_step_are_seen():
     """A straight line is one long step; the condition dips below zero in a third of it."""
     event = Event(lambda t, y: (y - 5.0) ** 2 - 4.0)
-    solution = solve(lambda t, y: jnp.ones_like(y), jnp.array(0.0), [0.0, 9.0], dt0=9.0, events=event)
+    solution = solve(
+        lambda t, y: jnp.ones_like(y), jnp.array(0.0), [0.0, 9.0], dt0=9.0, events=event
+    )
     np.testing.assert_allclose(solution.events.ts[0], 3.0, rtol=1e-9)
 
 
@@ -217,7 +223,9 @@ def test_methods_find_events_and_gradients(method):
     def time(rate):
         event = Event(lambda t, y: y - 0.5)
         options = {"method": method, "rtol": 1e-7, "atol": 1e-9, "events": event}
-        return solve(lambda t, y, r: -r * y, jnp.array(1.0), [0.0, 9.0], rate, **options).events.ts[0]
+        return solve(lambda t, y, r: -r * y, jnp.array(1.0), [0.0, 9.0], rate, **options).events.ts[
+            0
+        ]
 
     value, slope = jax.value_and_grad(time)(1.5)
     np.testing.assert_allclose([value, slope], np.log(2) / np.array([1.5, -(1.5**2)]), rtol=1e-5)
@@ -262,7 +270,10 @@ def test_evaluations_are_counted():
         jax.debug.callback(bump)
         return jnp.array([y[1], -y[0]])
 
-    events = [Event(lambda t, y: y[0], terminal=False), Event(lambda t, y: y[1], reset=lambda t, y: y)]
+    events = [
+        Event(lambda t, y: y[0], terminal=False),
+        Event(lambda t, y: y[1], reset=lambda t, y: y),
+    ]
     solution = solve(seen, jnp.array([1.0, 0.1]), [0.0, 5.0], events=events, max_events=5)
     jax.effects_barrier()
     assert solution.events.count == 3 and count == solution.stats.nfe

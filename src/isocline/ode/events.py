@@ -119,12 +119,16 @@ class Jumps(eqx.Module):
 
     def __init__(self, events: Sequence[Event], ravel: Callable[[Any], Array]):
         resets = [event.reset for event in events]
-        self.functions = tuple(None if reset is None else three_arguments(reset) for reset in resets)
+        self.functions = tuple(
+            None if reset is None else three_arguments(reset) for reset in resets
+        )
         self.ravel = ravel
 
     def __call__(self, t: Any, y: Any, args: Any) -> Float[Array, "events size"]:
         """Where there is no reset it is the state itself."""
-        after = [y if reset is None else like(y, reset(t, y, args), "reset") for reset in self.functions]
+        after = [
+            y if reset is None else like(y, reset(t, y, args), "reset") for reset in self.functions
+        ]
         return jnp.stack([self.ravel(state) for state in after])
 
 
@@ -161,15 +165,16 @@ def look(
     bound: Bound,
     watch: Watch,
     step: tuple[Start, Float[Array, "*lanes"], Step],
-    accepted: Bool[Array, "*lanes"],
+    tried: tuple[Bool[Array, "*lanes"], Bool[Array, "*lanes"]],
 ) -> tuple[Watch, Bool[Array, "*lanes"]]:
     """After an attempt at a step: is there an event in it, for which to take it again, shorter?
 
     Args:
         how: the method, and the directions of the events.
         step: where it began, its size, and what it computed.
-        accepted: whether it stands, as far as its error goes.
+        tried: which lanes tried it, and in which it stands, as far as its error goes.
     """
+    running, accepted = tried
     method, directions = how
     params, watch, step = jax.lax.stop_gradient((bound.params, watch, step))
     start, h, taken = step
@@ -193,14 +198,17 @@ def look(
         found |= here
         known = ~found & (now != 0) & ~jnp.isnan(now)
         side = jnp.where(known, jnp.sign(now), side)
-    low, high = _bisected(lambda theta: jnp.any(changed(side, values(theta)), axis=0), low, high, found)
+    low, high = _bisected(
+        lambda theta: jnp.any(changed(side, values(theta)), axis=0), low, high, found
+    )
     event = jnp.argmax(changed(side, values(high)), axis=0).astype(jnp.int32)
     landing = jnp.where(found, jnp.maximum(high * h, 4 * jnp.finfo(h.dtype).eps * start.t), 0)
-    landed = accepted & (watch.landing > 0)
+    # A lane that has landed, or waits for others, stays as it is.
+    keeps = ~running | (accepted & (watch.landing > 0))
     return Watch(
         side=jnp.where(looking, side, watch.side),
-        landing=jnp.where(landed, watch.landing, landing),
-        event=jnp.where(landed, watch.event, jnp.where(found, event, -1)),
+        landing=jnp.where(keeps, watch.landing, landing),
+        event=jnp.where(keeps, watch.event, jnp.where(found, event, -1)),
     ), found
 
 
@@ -228,7 +236,10 @@ def sides(
     fired: Bool[Array, "events *lanes"] | None = None,
 ) -> Float[Array, "events *lanes"]:
     """The sign of each condition at a start: where the solution goes, if it is zero or `fired`."""
-    bound, start = Bound(bound.field, jax.lax.stop_gradient(bound.params)), jax.lax.stop_gradient(start)
+    bound, start = (
+        Bound(bound.field, jax.lax.stop_gradient(bound.params)),
+        jax.lax.stop_gradient(start),
+    )
     value, rate = _rates(bound, start)
     zero = value == 0 if fired is None else (value == 0) | fired
     return jnp.sign(jnp.where(zero, rate, value))

@@ -226,7 +226,9 @@ def like(y: Any, value: Any, name: str) -> Any:
     """
     wanted, got = jax.tree.structure(y), jax.tree.structure(value)
     if wanted != got:
-        raise InputError(f"the {name} must return the structure of y: expected {wanted}, got {got}.")
+        raise InputError(
+            f"the {name} must return the structure of y: expected {wanted}, got {got}."
+        )
     for want, have in zip(jax.tree.leaves(y), jax.tree.leaves(value), strict=True):
         if jnp.shape(want) != jnp.shape(have):
             raise InputError(

@@ -203,7 +203,7 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     watch, found = at.watch, jnp.zeros_like(accepted)
     if watch is not None:
         how = method, rules.events
-        watch, found = events.look(how, bound, watch, (start, h, step), accepted)
+        watch, found = events.look(how, bound, watch, (start, h, step), (running, accepted))
         accepted &= ~found
     record = state.record
     late = (state.row >= record_size(rules, task).noted).astype(jnp.int32)
@@ -295,9 +295,10 @@ def _next_size(
         return observe.entry(task.grid, index + 1) - following.t
     factor = rules.controller.factor(rules.tableau.order, ratio, previous)
     following_h = jnp.maximum(h * factor, _shortest(task, following.t))
-    # A step that was cut short and is good says nothing against the size that was meant.
-    meant = (ratio <= 1) & (h < following.h)
-    following_h = jnp.where(meant, jnp.maximum(following_h, following.h), following_h)
+    if rules.open_end:
+        # A step that was cut short and is good says nothing against the size that was meant.
+        meant = (ratio <= 1) & (2 * h < following.h)
+        following_h = jnp.where(meant, jnp.maximum(following_h, following.h), following_h)
     return jax.lax.stop_gradient(jnp.where(running, following_h, following.h))
 
 

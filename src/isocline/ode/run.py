@@ -113,7 +113,9 @@ def run(call: Call, posed: Posed) -> Solution:
     breaks = breaks_of(points, lanes_last(elapsed, 1), clock)
     plan = plan_for(posed.events, call.max_events, points.shape[0], axes)
     problem = task, clock
-    outcome, stats, found = solve_in_parts(plan, (rules, adjoint), build, problem, vary(breaks, axes))
+    outcome, stats, found = solve_in_parts(
+        plan, (rules, adjoint), build, problem, vary(breaks, axes)
+    )
     solution = _solution(call, rows, (times.ts, clock), outcome, stats)
     if not posed.events:
         return solution

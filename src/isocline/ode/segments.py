@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ..errors import InputError
 from . import observe
 from .clock import Clock, Stretch
 from .costs import costs
