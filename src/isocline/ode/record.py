@@ -119,8 +119,8 @@ class Size(NamedTuple):
 def size_for(steps: int, rows: int, y: Float[Array, "size *lanes"], budget: int) -> Size:
     """What a record of so many steps, each with so many rows of notes, keeps within a budget."""
     row = max(y.size * y.dtype.itemsize, 1)
-    noted = max(FEWEST, 3 * budget // 4 // (rows * row))
-    if noted >= steps:
+    noted = max(FEWEST, 3 * budget // 4 // max(rows * row, 1))
+    if noted >= steps or not rows:
         return Size(steps, steps, 0)
     kept = max(FEWEST, budget // 4 // (2 * row))
     return Size(steps, noted, kept - kept % 2)

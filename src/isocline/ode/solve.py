@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from .adjoints import ADJOINTS
+from .adjoints import ADJOINTS, check_reversible
 from .arguments import (
     check_lanes,
     choice,
@@ -30,7 +30,7 @@ from .record import computed_again
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
 from .symplectic import check_partitioned
-from .tableaus import Tableau, find
+from .tableaus import Tableau, find, reversible
 from .times import read_first_step, read_grid, read_times
 
 
@@ -48,7 +48,7 @@ def solve(
     grid: Float[ArrayLike, "*batch points"] | None = None,
     dt0: Float[ArrayLike, "*batch"] | None = None,
     controller: str | Controller = "I",
-    adjoint: Literal["auto", "replay", "backsolve", "forward"] = "auto",
+    adjoint: Literal["auto", "replay", "reversible", "backsolve", "forward"] = "auto",
     batch: Literal["coupled", "independent"] = "coupled",
     args_axes: PyTree[int | None] = None,
     max_steps: int = 4096,
@@ -79,6 +79,7 @@ def solve(
         dt0: the first step size to try; estimated from two evaluations if not given.
         controller: "I", "PI", "PID" or a `Controller`.
         adjoint: how gradients are formed: "replay" (exact, memory grows with the number of steps),
+            "reversible" (exact, memory of the times of the steps only, twice the evaluations),
             "backsolve" (the paper's continuous adjoint, constant memory), "forward" (for `jax.jvp`
             and `jax.jacfwd`). "auto" is "replay".
         batch: "coupled": one step size for everything in `y0`. "independent": every leaf of `y0`
@@ -114,6 +115,8 @@ def solve(
     check_lanes(
         lanes, {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
     )
+    if chosen == "reversible":
+        check_reversible(tableau, given["ts"].shape[-1])
     times = read_times(given["ts"], given["t0"], dtype)
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
     tolerances = read_tolerances(given["rtol"], given["atol"], dtype)
@@ -179,7 +182,8 @@ def _solve(call: _Call, f: Any, y0: Any, clocks: Any, tolerances: Any, args: Any
     task = vary(task, axes)
     clock = Clock(lanes_last(times.t0), times.sign or lanes_last(times.direction))
     field, params = build_field(f, rows, _vary_arrays(clock, axes), args, axes)
-    rules = Rules(call.tableau, call.controller, None, call.max_steps, call.record_bytes)
+    method = reversible(call.tableau) if call.adjoint == "reversible" else call.tableau
+    rules = Rules(method, call.controller, None, call.max_steps, call.record_bytes)
     outcome = ADJOINTS[call.adjoint](rules, field, params, task)
     return _solution(call, rules, task, rows, (outcome, times.ts, clock))
 

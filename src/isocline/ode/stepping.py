@@ -12,13 +12,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .field import Bound, Params
+from .reversible import reversible_pull, reversible_step
 from .step import Bars, Pulled, Start, Step, Taken, runge_kutta_pull, runge_kutta_step, weigh
 from .symplectic import symplectic_step
-from .tableaus import Partitioned, Tableau
+from .tableaus import Partitioned, Reversible, Tableau
 
 
 def note_rows(method: Tableau, between: bool) -> int:
     """Rows of notes that a pullback of a step needs; `between`: of dense output as well."""
+    if isinstance(method, Reversible):
+        return 0
     return len(method.nodes) - 1 + between if is_explicit(method) else 2
 
 
@@ -42,12 +45,18 @@ def step_room(method: Tableau, y: Float[Array, "size *lanes"], noted: bool, betw
 
 
 def pull_room(
-    method: Tableau, y: Float[Array, "size *lanes"], params: Params, between: bool
+    method: Tableau, end: Float[Array, "size *lanes"], params: Params, between: bool
 ) -> Pulled:
-    """Empty room for pullbacks, with no cotangent of the parameters so far."""
-    rows, zero = jnp.zeros((len(method.nodes), *y.shape), y.dtype), jnp.zeros_like(y)
+    """Empty room for pullbacks, with no cotangent of the parameters so far.
+
+    Args:
+        end: the last state of the solve.
+        between: whether values between the ends of steps will be pulled back, too.
+    """
+    rows, zero = jnp.zeros((len(method.nodes), *end.shape), end.dtype), jnp.zeros_like(end)
     nothing = jax.tree.map(jnp.zeros_like, params.inexact)
-    return Pulled(zero, zero, nothing, rows, rows if between else None)
+    points = end if isinstance(method, Reversible) else rows
+    return Pulled(zero, zero, nothing, points, rows if between else None)
 
 
 def take_step(
@@ -61,7 +70,9 @@ def take_step(
     """One step of any method; arguments as in `runge_kutta_step`."""
     if is_explicit(method):
         return runge_kutta_step(method, bound, start, h, fill, room)
-    notes = None if room.notes is None else jnp.stack([start.y, start.f])
+    notes = room.notes
+    if notes is not None and notes.shape[0]:
+        notes = jnp.stack([start.y, start.f])
     return Step(*_other_step(method, bound, start, h), notes)
 
 
@@ -71,6 +82,8 @@ def _other_step(
     """The new state and all stages, by a method that is not an explicit Runge-Kutta method."""
     if isinstance(method, Partitioned):
         return symplectic_step(method, bound, start, h)
+    if isinstance(method, Reversible):
+        return reversible_step(method, bound, start, h)
     raise NotImplementedError(method.name)
 
 
@@ -80,6 +93,8 @@ def pull_step(
     """Cotangents back through one step of any method; arguments as in `runge_kutta_pull`."""
     if is_explicit(method):
         return runge_kutta_pull(method, bound, step, bars, fill, room)
+    if isinstance(method, Reversible):
+        return reversible_pull(method, bound, step, bars, room)
 
     def take(y: Array, f: Array, inexact: list[Any]) -> tuple[Array, Array]:
         again = Bound(bound.field, bound.params.replace(inexact))

@@ -8,5 +8,12 @@ from __future__ import annotations
 from .backsolve import backsolve
 from .forward import forward
 from .replay import replay
+from .reversible import check_reversible as check_reversible
+from .reversible import reversible
 
-ADJOINTS = {"replay": replay, "backsolve": backsolve, "forward": forward}
+ADJOINTS = {
+    "replay": replay,
+    "reversible": reversible,
+    "backsolve": backsolve,
+    "forward": forward,
+}

@@ -137,7 +137,9 @@ def _walk_back(
     healthy, record = task.t1 > 0, cast(Record, solved.record)
     walk = Walk(rules, Bound(field, params), task, jnp.where(jnp.any(healthy), solved.row, 0))
     f_end = jnp.where(healthy, solved.at.f, 0)
-    start = vary(_begin(walk, f_end, bars), varying_axes((params, task, record, bars)))
+    start = vary(
+        _begin(walk, (solved.at.y, f_end), bars), varying_axes((params, task, record, bars))
+    )
 
     def fill(t: Float[Array, "*lanes"], end: Float[Array, "*lanes"]) -> Bool[Array, ""]:
         return jnp.any(_inside(walk, t, end))
@@ -156,10 +158,10 @@ def _inside(
     return jnp.any((walk.task.ts > t) & (walk.task.ts < end), axis=0)
 
 
-def _begin(walk: Walk, f_end: Float[Array, "size *lanes"], bars: Any) -> Pullback:
-    """Cotangents at the end; a single save time is the end itself."""
-    task, (ys_bar, end_bar) = walk.task, bars
-    pulled = pull_room(walk.rules.tableau, task.y0, walk.bound.params, task.between)
+def _begin(walk: Walk, end: tuple[Array, Array], bars: Any) -> Pullback:
+    """Cotangents at the end, where state and field are given; a single save time is the end."""
+    task, (y_end, f_end), (ys_bar, end_bar) = walk.task, end, bars
+    pulled = pull_room(walk.rules.tableau, y_end, walk.bound.params, task.between)
     left, ts_bar = jnp.full(task.t1.shape, task.ts.shape[0], jnp.int32), jnp.zeros_like(task.ts)
     if not task.between:
         reached = task.t1 > 0

@@ -10,6 +10,8 @@ from ._order_five import cash_karp, dopri5, fehlberg, tsit5
 from ._order_seven import vern7
 from ._partitioned import Partitioned as Partitioned
 from ._partitioned import blanes_moan4, blanes_moan6, leapfrog, yoshida4
+from ._reversible import Reversible as Reversible
+from ._reversible import reversible as reversible
 from ._tableau import Tableau as Tableau
 
 METHODS: dict[str, Tableau] = {
