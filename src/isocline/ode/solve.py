@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import equinox as eqx
@@ -24,6 +25,7 @@ from .arguments import (
     read_tolerances,
 )
 from .control import Controller
+from .extra import Extra, step_times
 from .field import as_rows, build_field, three_arguments
 from .loop import Rules, State, Task, evaluations
 from .record import computed_again, rows_for
@@ -53,6 +55,7 @@ def solve(
     max_steps: int = 4096,
     record_bytes: int = 2**22,
     on_failure: Literal["raise", "mask", "return"] = "raise",
+    _extra: Extra = Extra(),  # noqa: B008 - immutable; for our own tools
 ) -> Solution:
     """Solve `dy/dt = f(t, y, args)` and give the state at the times `ts`.
 
@@ -122,6 +125,7 @@ def solve(
         record_bytes=record_bytes,
         mask=on_failure == "mask",
         sign=times.sign,
+        extra=_extra,
     )
     clocks = times.ts, times.t0, times.direction, grid, read_first_step(given["dt0"], dtype)
     args_and_axes = read_args(args, args_axes, lanes)
@@ -147,6 +151,7 @@ class _Call(eqx.Module):
     record_bytes: int = eqx.field(static=True)
     mask: bool = eqx.field(static=True)
     sign: float | None = eqx.field(static=True)
+    extra: Extra = eqx.field(static=True)
 
 
 @eqx.filter_jit
@@ -178,9 +183,14 @@ def _solve(call: _Call, f: Any, y0: Any, times: Any, tolerances: Any, args: Any)
     field, params = build_field(
         f, rows, task.t0, args, vary(sign, axes) if direction is not None else sign, axes
     )
-    rules = Rules(call.tableau, call.controller, None, call.max_steps, call.record_bytes)
+    measured = call.extra.measured(rows.rows.shape[1])
+    rules = Rules(call.tableau, call.controller, measured, call.max_steps, call.record_bytes)
     state = ADJOINTS[call.adjoint](rules, field, params, task)
-    return _solution(call, rules, task, rows, (state, ts, scale))
+    solution = _solution(call, rules, task, rows, (state, ts, scale))
+    if not call.extra.steps:
+        return solution
+    steps = step_times(rules, field, params, task) * scale.reshape((-1, 1))
+    return replace(solution, steps=steps if call.batched else steps[0])
 
 
 def _vary_arrays(tree: Any, axes: frozenset[str]) -> Any:
