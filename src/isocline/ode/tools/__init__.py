@@ -4,8 +4,8 @@ does it cost."""
 from __future__ import annotations
 
 from .check import check_gradient as check_gradient
-from .debug import Diagnosis as Diagnosis
 from .debug import debug_gradient as debug_gradient
+from .diagnosis import Diagnosis as Diagnosis
 from .profiling import Cost as Cost
 from .profiling import Profile as Profile
 from .profiling import profile as profile

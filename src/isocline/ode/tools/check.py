@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import equinox as eqx
@@ -65,9 +64,7 @@ def check_gradient(
     problem = read_problem(f, y0, ts, args, loss, options)
     solution = problem.solve(problem.inputs, _extra=Extra(steps=True))
     if not bool(jnp.all(solution.success)):
-        raise SolveError(
-            f"{solution.explain()} A gradient needs a solve that succeeds.", solution
-        )
+        raise SolveError(f"{solution.explain()} A gradient needs a solve that succeeds.", solution)
     groups = [name for name in Inputs._fields if _leaves(getattr(problem.inputs, name))]
     moves = {name: random_directions(problem.inputs, name, directions, seed) for name in groups}
     reference, double = _by_differences(problem, solution, moves)
@@ -122,14 +119,11 @@ def _by_differences(problem: Problem, solution: Solution, moves: dict[str, Any])
 
             derivatives[group] = [along(moved, leaves, move) for move in directions]
         dtype = str(exact.inputs.ts.dtype)
-    errors = {
-        group: _relative(
-            [one.uncertainty for one in found], [one.value for one in found]
-        )
-        for group, found in derivatives.items()
-    }
+    values, errors = {}, {}
+    for group, found in derivatives.items():
+        values[group] = [one.value for one in found]
+        errors[group] = _relative([one.uncertainty for one in found], values[group])
     row = Row(DIFFERENCES, "differences", errors, None, None, time.perf_counter() - started)
-    values = {group: [one.value for one in found] for group, found in derivatives.items()}
     return (row, values), dtype
 
 

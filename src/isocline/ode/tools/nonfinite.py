@@ -57,9 +57,7 @@ class Culprit(NamedTuple):
         return f"{self.operation}{self.place}. Remedy: {self.remedy}."
 
 
-def culprit_of(
-    function: Callable, *inputs: Any, primal: Callable | None = None
-) -> Culprit | None:
+def culprit_of(function: Callable, *inputs: Any, primal: Callable | None = None) -> Culprit | None:
     """The first operation with a NaN or an infinity among what it gives; None if there is none.
 
     Args:
@@ -124,11 +122,7 @@ def _operations(jaxpr: Any, frame: Frame) -> Iterator[tuple[str, Frame]]:
 
 def _first_bad(jaxpr: Any, consts: Any, inputs: Any, frame: Frame) -> tuple[str, Frame] | None:
     """The first operation with a bad result, and where it was written, or None."""
-    made = [var for eqn in jaxpr.eqns for var in eqn.outvars if not isinstance(var, DropVar)]
-    # The same program, with all that it computes on the way among its results.
-    whole = Jaxpr(jaxpr.constvars, jaxpr.invars, made, jaxpr.eqns, jaxpr.effects)
-    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs]))
-    known.update(zip(made, jax.core.eval_jaxpr(whole, consts, *inputs)))
+    known = _values(jaxpr, consts, inputs)
     for eqn in jaxpr.eqns:
         if not any(is_bad(known[var]) for var in eqn.outvars if var in known):
             continue
@@ -141,6 +135,14 @@ def _first_bad(jaxpr: Any, consts: Any, inputs: Any, frame: Frame) -> tuple[str,
                 return found
         return str(eqn.primitive), place
     return None
+
+
+def _values(jaxpr: Any, consts: Any, inputs: Any) -> dict[Any, Any]:
+    """All that a program computes on the way."""
+    made = [var for eqn in jaxpr.eqns for var in eqn.outvars if not isinstance(var, DropVar)]
+    whole = Jaxpr(jaxpr.constvars, jaxpr.invars, made, jaxpr.eqns, jaxpr.effects)
+    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs]))
+    return known | dict(zip(made, jax.core.eval_jaxpr(whole, consts, *inputs)))
 
 
 def is_bad(value: Any) -> bool:

@@ -74,19 +74,19 @@ def array_names(f: Any) -> list[str]:
 
 def _called(path: Any) -> str:
     """`.cells['model'].layers[0]` is `model.layers[0]` to the user; a module's own are `f. ...`."""
-    words, keys = "", list(path)
-    if keys and getattr(keys[0], "name", None) == "f" and len(keys) > 1:
-        keys = keys[1:] if getattr(keys[1], "name", None) in ("cells", "globals") else keys
-    elif keys and getattr(keys[0], "name", None) not in ("cells", "globals"):
-        words = "f"
+    # The wrapper of a field of two arguments is not the user's.
+    keys = path[1:] if len(path) > 1 and _is_space(path[1]) and not _is_space(path[0]) else path
+    words = "" if keys and _is_space(keys[0]) else "f"
     for before, key in zip([None, *keys], keys):
-        if getattr(key, "name", None) in ("cells", "globals"):
-            continue
-        if getattr(before, "name", None) in ("cells", "globals"):
-            words += f".{key.key}" if words else str(key.key)
-        else:
+        if _is_space(before):
+            words += f".{key.key}"
+        elif not _is_space(key):
             words += jax.tree_util.keystr((key,))
     return words.removeprefix(".")
+
+
+def _is_space(key: Any) -> bool:
+    return getattr(key, "name", None) in ("cells", "globals")
 
 
 def _with_arrays(space: dict[str, Any], f: Callable, depth: int) -> dict[str, Any]:

@@ -118,9 +118,7 @@ def random_loss(ys: PyTree) -> Float[Array, ""]:
     """A sum of all values with random weights: it leaves no component out."""
     leaves = jax.tree.leaves(ys)
     keys = jax.random.split(jax.random.key(0), len(leaves))
-    weights = [
-        jax.random.normal(key, leaf.shape, jnp.float32) for key, leaf in zip(keys, leaves)
-    ]
+    weights = [jax.random.normal(key, leaf.shape, jnp.float32) for key, leaf in zip(keys, leaves)]
     return sum((jnp.sum(weight * leaf) for weight, leaf in zip(weights, leaves)), jnp.zeros(()))
 
 

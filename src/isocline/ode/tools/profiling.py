@@ -1,4 +1,4 @@
-"""What a solve and its gradient cost: seconds, bytes, evaluations, and how far it is to the floor."""
+"""What a solve and its gradient cost: seconds, bytes, evaluations, distance to the floor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..solution import SolveError
 from ..tableaus import find
 from .counting import Counter
 from .floor import bare_evaluations
-from .problem import Problem, read_problem
+from .problem import Inputs, Problem, read_problem
 from .tables import seconds, size, text_table
 
 
@@ -95,14 +95,12 @@ class Profile:
             ]
             for name, cost in (("forward", self.forward), ("gradient", self.gradient))
         ]
-        return "\n".join(
-            [
-                f"{self.method}, adjoint {self.adjoint}, {self.dtype} on {self.device}: "
-                f"{self.accepted} accepted and {self.rejected} rejected steps",
-                text_table(titles, rows),
-                f"Kept for the backward pass: {size(self.kept)}. Floor: "
-                f"{self.floor_evaluations} bare evaluations in a scan.",
-            ]
+        return (
+            f"{self.method}, adjoint {self.adjoint}, {self.dtype} on {self.device}: "
+            f"{self.accepted} accepted and {self.rejected} rejected steps\n"
+            f"{text_table(titles, rows)}\n"
+            f"Kept for the backward pass: {size(self.kept)}. Floor: {self.floor_evaluations} bare "
+            "evaluations in a scan."
         )
 
 
@@ -133,47 +131,31 @@ def profile(
     """
     read_count("repeats", repeats)
     problem = read_problem(f, y0, ts, args, loss, options)
-    arrays, rest = eqx.partition(problem.inputs, eqx.is_inexact_array)
-    # Times stay constants, as in most programs.
-    arrays, rest = arrays._replace(ts=None), rest._replace(ts=problem.inputs.ts)
     solution = problem.solve(problem.inputs)
     if not bool(jnp.all(solution.success)):
         raise SolveError(solution.explain(), solution)
-
-    def value(arrays: Any) -> Float[Array, ""]:
-        return problem.value(eqx.combine(arrays, rest))[0]
-
-    needed = jnp.mean(solution.stats.accepted) * find(problem.options.get("method", "tsit5")).evaluations
+    needed = (
+        jnp.mean(solution.stats.accepted) * find(options.get("method", solution.method)).evaluations
+    )
     count = max(int(needed), 1)
-
-    def bare(arrays: Any) -> Float[Array, ""]:
-        last = bare_evaluations(problem, eqx.combine(arrays, rest), count)
-        return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(last)), jnp.zeros(()))
-
-    functions = {
-        "forward": value,
-        "gradient": jax.grad(value),
-        "floor": bare,
-        "floor gradient": jax.grad(bare),
-    }
+    arrays, functions = _functions(problem, count)
     built = {name: _built(function, arrays) for name, function in functions.items()}
     calls = {name: made.compiled for name, made in built.items()}
     taken = _in_turns({n: lambda call=call: call(arrays) for n, call in calls.items()}, repeats)
-    pulled = jax.eval_shape(lambda arrays: jax.vjp(value, arrays)[1], arrays)
-    counts = {name: _counted(problem, arrays, rest, name) for name in ("forward", "gradient")}
-    costs = {
-        name: Cost(
+    pulled = jax.eval_shape(lambda arrays: jax.vjp(functions["forward"], arrays)[1], arrays)
+    costs = {}
+    for name, floor in (("forward", "floor"), ("gradient", "floor gradient")):
+        evaluations, pullbacks = _counted(problem, name)
+        costs[name] = Cost(
             trace=built[name].trace,
             compile=built[name].compile,
             run=taken[name],
             floor=taken[floor],
             temporary=_temporary(built[name].compiled),
             equations=built[name].equations,
-            evaluations=counts[name][0],
-            pullbacks=counts[name][1],
+            evaluations=evaluations,
+            pullbacks=pullbacks,
         )
-        for name, floor in (("forward", "floor"), ("gradient", "floor gradient"))
-    }
     return Profile(
         **costs,
         kept=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(pulled)),
@@ -187,6 +169,37 @@ def profile(
     )
 
 
+def _apart(problem: Problem) -> tuple[Inputs, Inputs]:
+    """What the gradient is taken in, and all else; times stay constants, as in most programs."""
+    arrays, rest = eqx.partition(problem.inputs, eqx.is_inexact_array)
+    return arrays._replace(ts=None), rest._replace(ts=problem.inputs.ts)
+
+
+def _functions(problem: Problem, count: int) -> tuple[Inputs, dict[str, Callable]]:
+    """The four functions to measure, and what they take."""
+    arrays, rest = _apart(problem)
+
+    def value(arrays: Any) -> Float[Array, ""]:
+        inputs = eqx.combine(arrays, rest)
+
+        def fresh(t: Any, y: Any, args: Any) -> Any:
+            # A new function each time: a trace that was taken before would be found again.
+            return inputs.f(t, y, args)
+
+        return problem.value(inputs._replace(f=fresh))[0]
+
+    def bare(arrays: Any) -> Float[Array, ""]:
+        last = bare_evaluations(problem, eqx.combine(arrays, rest), count)
+        return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(last)), jnp.zeros(()))
+
+    return arrays, {
+        "forward": value,
+        "gradient": jax.grad(value),
+        "floor": bare,
+        "floor gradient": jax.grad(bare),
+    }
+
+
 @dataclass(frozen=True)
 class _Built:
     compiled: Any
@@ -196,16 +209,13 @@ class _Built:
 
 
 def _built(function: Callable, arrays: Any) -> _Built:
-    # A function of its own: what was traced or compiled before must not be found again.
-    jitted = jax.jit(lambda arrays: function(arrays))
+    jitted = jax.jit(function)
     started = time.perf_counter()
     traced = jitted.trace(arrays)
     between = time.perf_counter()
     compiled = traced.lower().compile()
     ended = time.perf_counter()
-    return _Built(
-        compiled, between - started, ended - between, count_equations(traced.jaxpr.jaxpr)
-    )
+    return _Built(compiled, between - started, ended - between, count_equations(traced.jaxpr.jaxpr))
 
 
 def count_equations(jaxpr: Any) -> int:
@@ -226,7 +236,9 @@ def _temporary(compiled: Any) -> int | None:
     return None if analysis is None else int(analysis.temp_size_in_bytes)
 
 
-def _counted(problem: Problem, arrays: Any, rest: Any, name: str) -> tuple[int, int]:
+def _counted(problem: Problem, name: str) -> tuple[int, int]:
+    """Evaluations and VJPs of one run, counted in it."""
+    arrays, rest = _apart(problem)
     counter = Counter()
 
     def value(arrays: Any) -> Float[Array, ""]:

@@ -74,7 +74,10 @@ class Stages(NamedTuple):
 
 
 def look_at_stages(
-    tableau: Tableau, local: Local, times: Float[Array, " points"], rows: Float[Array, "points size"]
+    tableau: Tableau,
+    local: Local,
+    times: Float[Array, " points"],
+    rows: Float[Array, "points size"],
 ) -> Stages:
     """Evaluate the field and its VJP at each stage of the steps between these points."""
     # Numbers of all signs, none of them zero: a zero would hide a slope that is infinite.
