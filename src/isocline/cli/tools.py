@@ -71,11 +71,11 @@ def profile(
 
 def _run(tool: str, file: str, given: dict[str, Any], double: bool, talk: Talk) -> None:
     import jax
+    import jax.numpy as jnp
 
     from isocline import ode
 
-    # What the user sees is their own traceback under --debug, not JAX's.
-    with jax.enable_x64(double or bool(jax.config.jax_enable_x64)):
+    with jax.enable_x64(double or jnp.zeros(()).dtype == "float64"):
         problem = read_problem_file(file)
         problem |= {name: value for name, value in given.items() if value is not None}
         found = _called(getattr(ode, tool), file, problem)

@@ -191,7 +191,7 @@ def _seen_steps(call: _Call, points: int, key: PRNGKeyArray | None) -> _Seen:
     """Where accepted steps are looked at: from a solve of its own, without gradient."""
     arrays, rest = eqx.partition((call.f, call.y0, call.ts, call.args), eqx.is_array)
     f, y0, ts, args = eqx.combine(jax.lax.stop_gradient(arrays), rest)
-    options = call.options | {"on_failure": "return"}
+    options: dict[str, Any] = call.options | {"on_failure": "return"}
     solution = solve(f, y0, ts, args, **options, _extra=Extra(steps=True))
     if solution.steps is None:
         raise AssertionError

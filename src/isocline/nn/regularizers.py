@@ -23,6 +23,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from isocline.errors import InputError
+from isocline.ode.arguments import known
 from isocline.ode.step import Step, error_estimates
 from isocline.ode.tableaus import Tableau
 
@@ -215,12 +216,13 @@ def steer(
     Raises:
         InputError: the last time could come before the one before it.
     """
-    ts = jnp.asarray(ts)
-    if not isinstance(ts, jax.core.Tracer) and not isinstance(width, jax.core.Tracer):
-        room = float(jnp.abs(ts[-1] - ts[-2])) if ts.shape[0] > 1 else float("inf")
-        if not 0 <= float(width) < room:
+    ts, far = jnp.asarray(ts), known(width)
+    times = known(ts)
+    if times is not None and far is not None:
+        room = float(abs(times[-1] - times[-2])) if times.size > 1 else float("inf")
+        if not 0 <= float(far) < room:
             raise InputError(
-                f"width={float(width):g} must be at least 0 and below the distance of the last two "
+                f"width={float(far):g} must be at least 0 and below the distance of the last two "
                 f"save times, {room:g}."
             )
     move = jax.random.uniform(key, (), ts.dtype, -1, 1) * width

@@ -54,7 +54,7 @@ def _rows_at(problem: Problem, times: np.ndarray) -> Float[Array, "points size"]
 def _bad_vjp(problem: Problem, local: Local, tableau: Any, points: Any) -> Diagnosis | None:
     stages = look_at_stages(tableau, local, *points)
     bad_state, bad_reads = ~stages.state, ~stages.reads
-    bad = bad_state.any(axis=2) | bad_reads.any(axis=2)
+    bad: Any = bad_state.any(axis=2) | bad_reads.any(axis=2)
     if not bad.any():
         return None
     steps = np.flatnonzero(bad.any(axis=1))

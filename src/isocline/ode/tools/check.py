@@ -198,7 +198,7 @@ def _forward(problem, name: str, moves, values: dict[str, list[float]], repeats:
         return jax.jvp(value, (arrays,), (tangents,), has_aux=True)
 
     zeros = jax.tree.map(jnp.zeros_like, arrays)
-    errors, nfe, taken = {}, None, None
+    errors, nfe, tangents = {}, jnp.zeros(()), zeros
     for group, directions in moves.items():
         leaves = jax.tree.leaves(getattr(arrays, group))
         products = []
@@ -210,7 +210,7 @@ def _forward(problem, name: str, moves, values: dict[str, list[float]], repeats:
             _, tangent, nfe = derivative(arrays, tangents)
             products.append(float(tangent) * size)
         errors[group] = _error(products, values[group])
-        taken = _median(lambda tangents=tangents: derivative(arrays, tangents), repeats)
+    taken = _median(lambda: derivative(arrays, tangents), repeats)
     return Row(name, "forward, one direction", errors, int(jnp.sum(nfe)), None, taken)
 
 

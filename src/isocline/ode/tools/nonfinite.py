@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import DropVar, Jaxpr
@@ -140,7 +141,8 @@ def _first_bad(jaxpr: Any, consts: Any, inputs: Any, frame: Frame) -> tuple[str,
 def _values(jaxpr: Any, consts: Any, inputs: Any) -> dict[Any, Any]:
     """All that a program computes on the way."""
     made = [var for eqn in jaxpr.eqns for var in eqn.outvars if not isinstance(var, DropVar)]
-    whole = Jaxpr(jaxpr.constvars, jaxpr.invars, made, jaxpr.eqns, jaxpr.effects)
+    names = jaxpr.debug_info._replace(result_paths=None)
+    whole = Jaxpr(jaxpr.constvars, jaxpr.invars, made, jaxpr.eqns, jaxpr.effects, names)
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs]))
     return known | dict(zip(made, jax.core.eval_jaxpr(whole, consts, *inputs)))
 

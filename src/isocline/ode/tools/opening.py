@@ -32,12 +32,12 @@ class Opened(eqx.Module):
     globals: dict[str, Any]
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        old = self.function
+        old: Any = self.function
         cells = tuple(
             types.CellType(self.cells[name]) if name in self.cells else cell
             for name, cell in zip(old.__code__.co_freevars, old.__closure__ or (), strict=True)
         )
-        new = types.FunctionType(
+        new: Any = types.FunctionType(
             old.__code__,
             {**old.__globals__, **self.globals} if self.globals else old.__globals__,
             old.__name__,
