@@ -12,12 +12,13 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
+from isocline.errors import InputError
 from isocline.ode.arguments import count_lanes, read_args, read_array, read_count, read_state
 from isocline.ode.extra import Extra
 from isocline.ode.field import three_arguments
 from isocline.ode.solution import Solution
 from isocline.ode.solve import solve
-from isocline.ode.step import runge_kutta_step
+from isocline.ode.stages import stages_of
 from isocline.ode.tableaus import Tableau, find
 
 from .regularizers import (
@@ -109,7 +110,14 @@ class _Call(NamedTuple):
 
     @property
     def tableau(self) -> Tableau:
-        return find(self.options.get("method", "tsit5"))
+        """The method, of which the steps can be looked at."""
+        tableau = find(self.options.get("method", "tsit5"))
+        if not isinstance(tableau, Tableau):
+            raise InputError(
+                "SolverError and Stiffness look at the stages of explicit Runge-Kutta methods: "
+                "choose such a method, or other regularizers."
+            )
+        return tableau
 
 
 class _Seen(NamedTuple):
@@ -275,12 +283,8 @@ def _terms(tableau: Tableau, sums: list[AbstractStepTerm], f: Callable, at: Any,
     t, y, h = at
     row, unravel = ravel_pytree(y)
 
-    def field(t, rows, args):
-        return ravel_pytree(f(t[0], unravel(rows[0]), args))[0][None]
+    def slope(t, row):
+        return ravel_pytree(f(t, unravel(row), args))[0]
 
-    start = t[None], row[None], field(t[None], row[None], args)
-    step = runge_kutta_step(tableau, field, args, start, h[None], jnp.zeros((), bool))
-    slopes = step.slopes[: tableau.stages, 0]
-    matrix = jnp.asarray(tableau.matrix[: tableau.stages, : tableau.stages], row.dtype)
-    points = row + h * matrix @ slopes
-    return [one.of_step(tableau, step, points, h) for one in sums]
+    stages = stages_of(tableau, slope, t, row, h)
+    return [one.of_step(tableau, stages, h) for one in sums]

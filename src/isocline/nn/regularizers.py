@@ -24,7 +24,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from isocline.errors import InputError
 from isocline.ode.arguments import known
-from isocline.ode.step import Step, error_estimates
+from isocline.ode.stages import Stages, error_of
 from isocline.ode.tableaus import Tableau
 
 Slope = Callable[[Float[Array, ""], PyTree], PyTree]
@@ -66,17 +66,8 @@ class AbstractStepTerm(AbstractRegularizer):
     """A sum over the accepted steps of the solve."""
 
     @abstractmethod
-    def of_step(
-        self, tableau: Tableau, step: Step, points: Float[Array, "stages size"], h: Float[Array, ""]
-    ) -> Float[Array, ""]:
-        """The term of one step.
-
-        Args:
-            tableau: the method.
-            step: the step of one lane.
-            points: the states at which its stages evaluated the field.
-            h: its size.
-        """
+    def of_step(self, tableau: Tableau, stages: Stages, h: Float[Array, ""]) -> Float[Array, ""]:
+        """The term of one step, from its stages and its size."""
 
 
 class KineticEnergy(AbstractIntegral):
@@ -175,10 +166,10 @@ class SolverError(AbstractStepTerm):
 
     weight: ArrayLike
 
-    def of_step(self, tableau, step, points, h):
+    def of_step(self, tableau, stages, h):
         if not tableau.adaptive:
             raise InputError(f"SolverError: method={tableau.name!r} has no error estimate.")
-        return jnp.abs(h) * _norm(error_estimates(tableau, step, h[None])[0])
+        return jnp.abs(h) * _norm(error_of(tableau, stages.slopes, h))
 
 
 class Stiffness(AbstractStepTerm):
@@ -191,12 +182,10 @@ class Stiffness(AbstractStepTerm):
 
     weight: ArrayLike
 
-    def of_step(self, tableau, step, points, h):
-        last = tableau.stages - 1
-        before = last - 1
-        rise = _norm(step.slopes[last, 0] - step.slopes[before, 0])
-        run = _norm(points[last] - points[before])
-        near = jnp.finfo(run.dtype).eps * (1 + _norm(points[last]))
+    def of_step(self, tableau, stages, h):
+        rise = _norm(stages.slopes[-1] - stages.slopes[-2])
+        run = _norm(stages.points[-1] - stages.points[-2])
+        near = jnp.finfo(run.dtype).eps * (1 + _norm(stages.points[-1]))
         # Points that rounding can not tell apart say nothing of the slope between them.
         return jnp.where(run > near, rise / jnp.maximum(run, near), 0)
 

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ..solution import Solution
-from ..tableaus import find
+from ..tableaus import Tableau, find
 from .diagnosis import Diagnosis, component_name, read_names
 from .nonfinite import culprit_of
 from .problem import Problem
@@ -34,7 +34,8 @@ def backward_fault(
     rows = _rows_at(one, steps)
     trajectory = lane if batched else None
     found = _bad_vjp(one, local, tableau, (jnp.asarray(steps), rows))
-    if found is None:
+    # How the steps of other methods are pulled back, only their own adjoint knows.
+    if found is None and isinstance(tableau, Tableau):
         bars = jax.tree.map(lambda leaf: leaf[lane], ys_bar) if batched else ys_bar
         found = _bad_cotangent(one, local, tableau, steps, bars)
     if found is None:

@@ -12,8 +12,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from ..step import combine
-from ..tableaus import Tableau
+from ..stages import Stages, stages_of
+from ..tableaus import METHODS, Tableau
 from .problem import Problem
 
 
@@ -45,20 +45,17 @@ def local_field(problem: Problem) -> Local:
 
 
 def stage_points(
-    tableau: Tableau, local: Local, t: Float[Array, ""], row: Float[Array, " size"], h: Any
+    method: Any, local: Local, t: Float[Array, ""], row: Float[Array, " size"], h: Any
 ) -> tuple[Float[Array, " stages"], Float[Array, "stages size"], Float[Array, "stages size"]]:
-    """Times, states and slopes of the stages of one step."""
-    size = jnp.asarray(h, row.dtype)[None]
-    points, slopes = [], []
-    times = [t + float(node) * size[0] for node in tableau.nodes[: tableau.stages]]
-    for stage, time in enumerate(times):
-        past = combine(tableau.matrix[stage], slopes, size)[0] if slopes else jnp.zeros_like(row)
-        points.append(row + past)
-        slopes.append(local.slope(time, points[-1], local.reads)[None])
-    return jnp.stack(times), jnp.stack(points), jnp.concatenate(slopes)
+    """Times, states and slopes of the stages of one step; of a method that is not explicit, only
+    its start."""
+    tableau = method if isinstance(method, Tableau) else METHODS["euler"]
+    size = jnp.asarray(h, row.dtype)
+    found = stages_of(tableau, lambda t, row: local.slope(t, row, local.reads), t, row, size)
+    return found if tableau is method else Stages(*(part[:1] for part in found))
 
 
-class Stages(NamedTuple):
+class Looked(NamedTuple):
     """What is finite in each stage of each accepted step.
 
     Attributes:
@@ -74,11 +71,11 @@ class Stages(NamedTuple):
 
 
 def look_at_stages(
-    tableau: Tableau,
+    method: Any,
     local: Local,
     times: Float[Array, " points"],
     rows: Float[Array, "points size"],
-) -> Stages:
+) -> Looked:
     """Evaluate the field and its VJP at each stage of the steps between these points."""
     # Numbers of all signs, none of them zero: a zero would hide a slope that is infinite.
     cotangent = 1 + jnp.arange(rows.shape[1], dtype=rows.dtype) % 3
@@ -86,7 +83,7 @@ def look_at_stages(
     @jax.jit
     def look(step: Any) -> Any:
         t, row, h = step
-        times, points, _ = stage_points(tableau, local, t, row, h)
+        times, points, _ = stage_points(method, local, t, row, h)
 
         def at(t, point):
             slope, pull = jax.vjp(lambda row, reads: local.slope(t, row, reads), point, local.reads)
@@ -99,7 +96,7 @@ def look_at_stages(
 
     steps = times[:-1], rows[:-1], jnp.diff(times)
     found = jax.jit(lambda steps: jax.lax.map(look, steps))(steps)
-    return Stages(*map(np.asarray, found))
+    return Looked(*map(np.asarray, found))
 
 
 def walk_cotangent(
