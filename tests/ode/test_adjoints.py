@@ -31,7 +31,8 @@ def problem(size, width, seed):
         "y0": rng.normal(size=size),
         "args": args,
         "closed": rng.normal(size=(size, width)) / np.sqrt(width),
-        "ts": np.sort(rng.uniform(0.2, 1.5, 4)),
+        # So far apart that finite differences do not change their order.
+        "ts": np.linspace(0.2, 1.4, 4) + rng.uniform(0, 0.3, 4),
         "t0": np.array(rng.uniform(-0.3, 0.1)),
     }
     return jax.tree.map(jnp.asarray, parts)
@@ -107,8 +108,9 @@ def test_adjoints_against_finite_differences_and_forward_mode(shape, seed):
         scale = size_of(gradient[name], way[name])
         exact = along(gradient, way)
         assert abs(exact - slope(value, parts, way)) <= 1e-6 * scale, name
-        # In the times replay takes the flow's derivative, forward mode the computed numbers'.
-        near = 1e-6 if name in ("ts", "t0") else 1e-11
+        # In the times replay takes the flow's derivative, forward mode the computed numbers'. The
+        # controller works in single precision, so two programs may step a little differently.
+        near = 1e-6 if name in ("ts", "t0") else 1e-9
         assert abs(exact - float(forward(parts, way))) <= near * scale, name
         assert abs(exact - along(continuous, way)) <= 1e-6 * scale, name
 

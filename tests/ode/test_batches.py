@@ -37,7 +37,7 @@ def test_every_lane_equals_its_solo_solve():
         np.testing.assert_allclose(many.ys[lane], solo.ys, rtol=1e-3, atol=1e-4)
         for name in ("accepted", "rejected", "nfe", "nfe_backward"):
             ours, alone = getattr(many.stats, name)[lane], getattr(solo.stats, name)
-            assert int(ours) == pytest.approx(int(alone), rel=0.03), name
+            assert int(ours) == pytest.approx(int(alone), rel=0.06), name
 
 
 def test_lanes_have_their_own_times_directions_and_tolerances():

@@ -51,22 +51,25 @@ def test_the_gradient_does_not_depend_on_the_budget(times):
             np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("rows, steps", [(8, 5), (8, 9), (8, 40), (4, 150), (4, 129), (2, 100)])
-def test_what_is_computed_again_is_counted(rows, steps):
+@pytest.mark.parametrize("kept, steps", [(8, 5), (8, 9), (8, 40), (4, 150), (4, 129), (2, 100)])
+def test_what_is_computed_again_is_counted(kept, steps):
     """By a walk that does nothing else than count."""
-    stride = 1
-    while rows * stride < steps:
+    noted, stride = 3, 1
+    late = max(steps - noted, 0)
+    while kept * stride < late:
         stride *= 2
-    size, again, end = min(stride, record.BLOCK), 0, steps
-    while stride > 1 and end > 0:
+    size, again, end = min(stride, record.BLOCK), 0, late
+    while end > 0:
         first = (end - 1) // size * size
-        again += end - 1 - first // stride * stride
+        again += end - first // stride * stride
         end = first
-    assert int(record.computed_again(rows, jnp.array([steps]))[0]) == again
+    size = record.Size(1000, noted, kept)
+    assert int(record.computed_again(size, jnp.array(steps))) == again
 
 
-def test_a_record_holds_all_or_an_even_number():
-    y = jnp.zeros((1, 8))
-    assert record.rows_for(100, y, 2**20) == 100
-    assert record.rows_for(100, y, 128 * 51) == 50
-    assert record.rows_for(100, y, 1) == record.FEWEST
+def test_a_record_holds_all_notes_or_leaves_room_for_starts():
+    y = jnp.zeros(8)
+    assert record.size_for(100, 6, y, 2**20) == record.Size(100, 100, 0)
+    # A row is 64 bytes: three quarters of the budget are for notes of six rows each.
+    assert record.size_for(100, 6, y, 128 * 60) == record.Size(100, 15, 14)
+    assert record.size_for(100, 6, y, 1) == record.Size(100, record.FEWEST, record.FEWEST)

@@ -240,8 +240,8 @@ def test_rejected_step_shrinks_whatever_the_history():
     """A PID controller with a lucky past must not try a failing step again at the same size."""
     from isocline.ode import PID
 
-    ratio, past = jnp.array([1.01]), jnp.array([[1.0, 1e-6]])
-    assert float(PID.factor(METHODS["tsit5"], ratio, past)[0]) < 0.95
+    ratio, past = jnp.array([1.01]), jnp.array([[1.0], [1e-6]])
+    assert float(PID.factor(METHODS["tsit5"].order, ratio, past)[0]) < 0.95
 
 
 def test_solving_leaves_the_settings_of_jax_alone():

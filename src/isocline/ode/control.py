@@ -8,8 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .step import Field
-from .tableaus import Tableau
+from .field import Field
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Controller:
     grow: float = 10.0
 
     def factor(
-        self, tableau: Tableau, ratio: Float[Array, " lanes"], previous: Float[Array, "lanes 2"]
-    ) -> Float[Array, " lanes"]:
+        self, order: int, ratio: Float[Array, "*lanes"], previous: Float[Array, "2 *lanes"]
+    ) -> Float[Array, "*lanes"]:
         """The factor to the next step size; `ratio` is error / tolerance, NaN is infinite."""
         floor = 1e-6
         gains = (
@@ -43,11 +42,15 @@ class Controller:
             -(self.proportional + 2 * self.derivative),
             self.derivative,
         )
-        ratios = (ratio, previous[:, 0], previous[:, 1])
-        factor = jnp.full_like(ratio, self.safety)
+        ratios = (ratio, previous[0], previous[1])
+        # A step size needs few digits, and in float64 the logarithms of a thousand lanes would cost
+        # more than a cheap field.
+        exponent = jnp.zeros(ratio.shape, jnp.float32)
         for gain, value in zip(gains, ratios, strict=True):
             if gain:
-                factor *= jnp.clip(value, floor, 1 / floor) ** (-gain / tableau.order)
+                size = jnp.clip(value, floor, 1 / floor).astype(jnp.float32)
+                exponent -= gain / order * jnp.log(size)
+        factor = (self.safety * jnp.exp(exponent)).astype(ratio.dtype)
         factor = jnp.where(jnp.isnan(ratio), self.shrink, factor)
         # After a rejection the step must shrink, whatever the history says: or it fails again.
         ceiling = jnp.where(ratio > 1, self.safety, self.grow).astype(ratio.dtype)
@@ -60,9 +63,9 @@ PID = Controller(proportional=0.2, integral=0.3, derivative=0.1)
 CONTROLLERS = {"I": I, "PI": PI, "PID": PID}
 
 
-def root_mean_square(x: Float[Array, "lanes size"]) -> Float[Array, " lanes"]:
-    """The root mean square over the components of each lane (0 for a state without components)."""
-    return jnp.sqrt(jnp.sum(x * x, axis=1) / max(x.shape[1], 1))
+def root_mean_square(x: Float[Array, "size *lanes"]) -> Float[Array, "*lanes"]:
+    """The root mean square over the components (0 for a state without components)."""
+    return jnp.sqrt(jnp.sum(x * x, axis=0) / max(x.shape[0], 1))
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ class Tolerance:
     measured: int | None = None
 
     def ratio(
-        self, estimates, y: Float[Array, "lanes size"], y1: Float[Array, "lanes size"]
-    ) -> Float[Array, " lanes"]:
+        self, estimates, y: Float[Array, "size *lanes"], y1: Float[Array, "size *lanes"]
+    ) -> Float[Array, "*lanes"]:
         """Error over tolerance; two estimates combine as in DOP853 (Hairer et al. 1993, II.10)."""
         scaled = [self.scale(estimate, y, y1) for estimate in estimates]
         high = root_mean_square(scaled[0])
@@ -94,38 +97,35 @@ class Tolerance:
 
     def scale(
         self,
-        error: Float[Array, "lanes size"],
-        y: Float[Array, "lanes size"],
-        y1: Float[Array, "lanes size"],
-    ) -> Float[Array, "lanes measured"]:
+        error: Float[Array, "size *lanes"],
+        y: Float[Array, "size *lanes"],
+        y1: Float[Array, "size *lanes"],
+    ) -> Float[Array, "measured *lanes"]:
         """`error / (atol + rtol * max(|y|, |y1|))` on the measured components."""
         part = slice(0, self.measured)
-        size = jnp.maximum(jnp.abs(y[:, part]), jnp.abs(y1[:, part]))
-        rtol, atol = (
-            jnp.reshape(jnp.asarray(value, y.dtype), (-1, 1)) for value in (self.rtol, self.atol)
-        )
-        return error[:, part] / jnp.maximum(atol + rtol * size, jnp.finfo(y.dtype).tiny)
+        size = jnp.maximum(jnp.abs(y[part]), jnp.abs(y1[part]))
+        return error[part] / jnp.maximum(self.atol + self.rtol * size, jnp.finfo(y.dtype).tiny)
 
 
 def first_step(
-    tableau: Tableau,
+    order: int,
     field: Field,
     params: Any,
-    start: tuple[Float[Array, " lanes"], Float[Array, "lanes size"], Float[Array, "lanes size"]],
+    start: tuple[Float[Array, "*lanes"], Float[Array, "size *lanes"], Float[Array, "size *lanes"]],
     tolerance: Tolerance,
-) -> Float[Array, " lanes"]:
+) -> Float[Array, "*lanes"]:
     """A first step size from one more evaluation (Hairer, Norsett & Wanner 1993, II.4)."""
     t, y, f = start
     d0, d1 = root_mean_square(tolerance.scale(y, y, y)), root_mean_square(tolerance.scale(f, y, y))
     small = (d0 < 1e-5) | (d1 < 1e-5) | ~jnp.isfinite(d1)
     h0 = jnp.where(small, 1e-6, 0.01 * d0 / jnp.where(small, 1, d1))
-    f1 = field(t + h0, y + h0[:, None] * f, params)
+    f1 = field(t + h0, y + h0 * f, params)
     d2 = root_mean_square(tolerance.scale(f1 - f, y, y)) / h0
     largest = jnp.maximum(d1, d2)
     flat = (largest <= 1e-15) | ~jnp.isfinite(largest)
     h1 = jnp.where(
         flat,
         jnp.maximum(1e-6, h0 * 1e-3),
-        (0.01 / jnp.where(flat, 1, largest)) ** (1 / (tableau.order + 1)),
+        (0.01 / jnp.where(flat, 1, largest)) ** (1 / (order + 1)),
     )
     return jnp.minimum(100 * h0, h1).astype(y.dtype)

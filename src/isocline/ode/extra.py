@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .loop import Rules, Task, integrate
+from .field import Field, Params
+from .loop import Rules, Task, first_steps, integrate, record_size
+from .record import Record, empty_record
+from .stepping import note_rows
 
 
 class Extra(NamedTuple):
@@ -28,15 +32,25 @@ class Extra(NamedTuple):
 
 
 def step_times(
-    rules: Rules, field: Any, params: Any, task: Task
-) -> Float[Array, "lanes capacity_and_one"]:
-    """Where the accepted steps began and ended, padded with the last time; no gradient.
+    rules: Rules, field: Field, params: Params, task: Task
+) -> Float[Array, "most_steps_and_one *lanes"]:
+    """When the accepted steps began and ended, from zero on, padded with the last time.
 
-    This solves once more. The adjoints do not hand on the times in their record; once they do, this
-    can go.
+    Without gradient. This solves once more: the adjoints do not hand on the times in their record,
+    or have none; once they do, this can go.
     """
     params, task = jax.lax.stop_gradient((params, task))
-    state = integrate(rules._replace(record_bytes=1), field, params, task, record=True)
-    times = state.record.times[:-1].T  # pyright: ignore[reportOptionalMemberAccess]
-    index = jax.numpy.arange(times.shape[1])
-    return jax.numpy.where(index <= state.counts.accepted[:, None], times, state.t[:, None])
+    rules = rules._replace(record_bytes=1)
+    record = empty_record(record_size(rules, task), note_rows(rules.tableau, task.between), task.y0)
+    first = first_steps(rules, field, params, task)
+    state = integrate(rules, field, params, task, first, record)
+    times = cast(Record, state.record).times
+    return _moves_only(times) if times.ndim == 1 else jax.vmap(_moves_only, -1, -1)(times)
+
+
+def _moves_only(times: Float[Array, " rows"]) -> Float[Array, " rows"]:
+    """Times that rise, without the repeats of a lane that waited or was rejected, and the rest."""
+    moved = times[1:] > times[:-1]
+    index = jnp.where(moved, jnp.cumsum(moved), times.shape[0])
+    last = jnp.max(times, initial=0)
+    return jnp.full_like(times, last).at[0].set(times[0]).at[index].set(times[1:], mode="drop")

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..errors import InputError
 from .sharding import vary
@@ -32,31 +32,55 @@ class Field(NamedTuple):
 
     Attributes:
         lane: the field of one lane, `lane(t, y, params) -> slope` with a scalar time and one row.
-        axes: which leaves of the parameters have a lane axis of their own (0) or are shared (None).
-        lanes: how many lanes there are.
+        axes: which leaves of the parameters have an axis of lanes of their own (which one), or are
+            shared (None).
+        batched: whether there is an axis of lanes, the last one, in time and state.
     """
 
     lane: Callable[[Float[Array, ""], Float[Array, " size"], Params], Float[Array, " size"]]
     axes: Params
-    lanes: int
+    batched: bool
 
     def __call__(
-        self, t: Float[Array, " lanes"], y: Float[Array, "lanes size"], params: Params
-    ) -> Float[Array, "lanes size"]:
-        """The slope in every lane."""
-        if self.lanes == 1:
-            return self.lane(t[0], y[0], self.first(params))[None]
-        return jax.vmap(self.lane, in_axes=(0, 0, self.axes))(t, y, params)
+        self, t: Float[Array, "*lanes"], y: Float[Array, "size *lanes"], params: Params
+    ) -> Float[Array, "size *lanes"]:
+        """The slope (in every lane)."""
+        if not self.batched:
+            return self.lane(t, y, params)
+        return jax.vmap(self.lane, in_axes=(0, -1, self.axes), out_axes=-1)(t, y, params)
 
-    def first(self, params: Params) -> Params:
-        """The parameters of the first lane."""
+    def take(self, params: Params, lanes: Int[Array, " some"]) -> Params:
+        """The parameters of some lanes."""
 
         def pick(leaves: list[Any], axes: list[int | None]) -> list[Any]:
             return [
-                leaf if axis is None else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)
+                leaf if axis is None else jnp.take(leaf, lanes, axis=axis)
+                for leaf, axis in zip(leaves, axes, strict=True)
             ]
 
         return Params(pick(params.inexact, self.axes.inexact), pick(params.other, self.axes.other))
+
+
+class Bound(NamedTuple):
+    """A field with its parameters: the slope as a function of time and state alone."""
+
+    field: Field
+    params: Params
+
+    def __call__(
+        self, t: Float[Array, "*lanes"], y: Float[Array, "size *lanes"]
+    ) -> Float[Array, "size *lanes"]:
+        """The slope (in every lane)."""
+        return self.field(t, y, self.params)
+
+    def linearized(
+        self, t: Float[Array, "*lanes"], y: Float[Array, "size *lanes"]
+    ) -> tuple[Float[Array, "size *lanes"], Callable[[Array], tuple[Array, list[Any]]]]:
+        """The slope, and what pulls its cotangent back to state and parameters."""
+        params = self.params
+        return jax.vjp(
+            lambda y, inexact: self.field(t, y, params.replace(inexact)), y, params.inexact
+        )
 
 
 def three_arguments(f: Callable) -> Callable:
@@ -83,27 +107,37 @@ class _TwoArguments(eqx.Module):
 
 
 class Rows(NamedTuple):
-    """A state as rows, one a lane; `unravel` turns one row back into the user's structure."""
+    """A state as rows, lanes last; `unravel` turns one row back into the user's structure."""
 
-    rows: Float[Array, "lanes size"]
+    rows: Float[Array, "size *lanes"]
     unravel: Callable[[Float[Array, " size"]], Any]
 
 
 def as_rows(y0: Any, batched: bool) -> Rows:
     """Ravel a pytree of arrays, with a leading lane axis on every leaf if `batched`."""
     if not batched:
-        row, unravel = ravel_pytree(y0)
-        return Rows(row[None], unravel)
+        return Rows(*ravel_pytree(y0))
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], y0))
-    return Rows(jax.vmap(lambda y: ravel_pytree(y)[0])(y0), unravel)
+    return Rows(jax.vmap(lambda y: ravel_pytree(y)[0], out_axes=-1)(y0), unravel)
+
+
+class Clock(NamedTuple):
+    """How the user's time follows from the loop's, which runs forward from zero.
+
+    Attributes:
+        origin: the time at the start; one number, or one a lane.
+        sign: the direction of time, +1.0 or -1.0 for all; or an array with one a lane.
+    """
+
+    origin: Float[Array, "*lanes"]
+    sign: Any
 
 
 def build_field(
     f: Callable,
     rows: Rows,
-    t0: Float[Array, " lanes"],
+    clock: Clock,
     args: tuple[Any, Any],
-    sign: Any,
     axes: frozenset[str],
 ) -> tuple[Field, Params]:
     """Set apart what the user's field reads, and give it back as a field on rows.
@@ -111,9 +145,8 @@ def build_field(
     Args:
         f: `f(t, y, args)`; arrays that it closes over become parameters, with gradients.
         rows: the initial state.
-        t0: the initial times (of the reversed clock where time runs backwards).
+        clock: the user's time.
         args: the user's args, and for each leaf 0 (one a lane) or None (shared).
-        sign: +1 or -1, the direction of time; a number, or one a lane.
         axes: mesh axes along which anything here varies (see `sharding`).
     """
     values, lane_axes = args
@@ -122,17 +155,20 @@ def build_field(
     own = [_first_entry(leaf, axis) for leaf, axis in zip(leaves, lane_axes, strict=True)]
     function_arrays, function_static = eqx.partition(f, eqx.is_array)
     f = eqx.combine(vary(function_arrays, axes), function_static)
+    batched = rows.rows.ndim > 1
 
     def flat(t, row, arrays):
         slope = f(t, rows.unravel(row), eqx.combine(arrays, static_args))
         return _ravel_slope(slope, rows.unravel(row), row)
 
-    example = t0[0], rows.rows[0], jax.tree.unflatten(treedef, own)
+    row = rows.rows[:, 0] if batched else rows.rows
+    example = jnp.ravel(clock.origin)[0], row, jax.tree.unflatten(treedef, own)
     closed, static = eqx.partition(eqx.filter_closure_convert(flat, *example), eqx.is_array)
     consts, closed_tree = jax.tree.flatten(closed)
-    directed, signs = _directed(sign)
-    pieces = [*consts, *leaves, *signs]
-    piece_axes = [*[None] * len(consts), *lane_axes, *[0] * len(signs)]
+    signs = [] if isinstance(clock.sign, float) else [clock.sign]
+    pieces = [*consts, *leaves, clock.origin, *signs]
+    clock_axes = [0 if batched else None] * (1 + len(signs))
+    pieces, piece_axes = _lanes_last(pieces, [*[None] * len(consts), *lane_axes, *clock_axes])
     params, param_axes, merge = _split(pieces, piece_axes)
     first_leaf, end_leaf = len(consts), len(consts) + len(leaves)
 
@@ -140,32 +176,29 @@ def build_field(
         pieces = merge(params)
         function = eqx.combine(jax.tree.unflatten(closed_tree, pieces[:first_leaf]), static)
         arrays = jax.tree.unflatten(treedef, pieces[first_leaf:end_leaf])
-        return directed(lambda t: function(t, row, arrays), t, pieces[end_leaf:])
+        origin = pieces[end_leaf]
+        if isinstance(clock.sign, float):
+            slope = function(origin + t if clock.sign > 0 else origin - t, row, arrays)
+            return slope if clock.sign > 0 else -slope
+        sign = pieces[end_leaf + 1].astype(t.dtype)
+        return sign * function(origin + sign * t, row, arrays)
 
-    return Field(lane, param_axes, rows.rows.shape[0]), vary(params, axes)
+    return Field(lane, param_axes, batched), vary(params, axes)
+
+
+def _lanes_last(pieces: list[Any], axes: list[int | None]) -> tuple[list[Any], list[int | None]]:
+    """With the axis of lanes last, where a piece is no more than a row for each of them.
+
+    Matrices of their own for each lane stay as they are: that is how products of them are fast.
+    """
+    last = [axis == 0 and piece.ndim <= 2 for piece, axis in zip(pieces, axes, strict=True)]
+    moved = [jnp.moveaxis(piece, 0, -1) if go else piece for piece, go in zip(pieces, last)]
+    return moved, [-1 if go else axis for go, axis in zip(last, axes)]
 
 
 def _first_entry(leaf: Any, axis: int | None) -> Any:
     """What the first lane sees of an array."""
     return leaf if axis is None else leaf[0]
-
-
-def _directed(sign: Any) -> tuple[Callable[..., Any], list[Any]]:
-    """A slope on the clock that runs forward, and the arrays it needs: one sign a lane, or none."""
-
-    def forward(slope, t, _):
-        return slope(t)
-
-    def backward(slope, t, _):
-        return -slope(-t)
-
-    def own_way(slope, t, signs):
-        direction = signs[0].astype(t.dtype)
-        return direction * slope(direction * t)
-
-    if not isinstance(sign, float):
-        return own_way, [sign]
-    return (forward if sign > 0 else backward), []
 
 
 def _split(pieces: list[Any], axes: list[int | None]):

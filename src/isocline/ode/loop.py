@@ -1,7 +1,8 @@
-"""The stepping loop. All lanes advance together, each with its own clock, step size and status.
+"""The stepping loop. Lanes advance together, each with its own clock, step size and status.
 
-A coupled batch is one lane; independent trajectories are many. The loop does not know what becomes
-of its steps: `observe` fills save times, `record` keeps what an adjoint replays.
+A coupled batch is one trajectory, without an axis of lanes; of independent trajectories, lanes are
+the last axis of every array, where the processor finds neighbours side by side. The loop does not
+know what becomes of its steps: `observe` fills save times, `record` keeps what an adjoint replays.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from . import observe
 from .control import Controller, Tolerance, first_step
-from .record import Record, Start, empty_record
+from .field import Bound, Field, Params
+from .record import Record, Size, size_for
 from .sharding import vary, varying_axes
 from .status import Status
-from .step import Field, Step, error_estimates, runge_kutta_step
+from .step import Start, Step
+from .stepping import error_estimates, last_slope, note_rows, step_room, take_step
 from .tableaus import Tableau
 
 
@@ -26,7 +29,7 @@ class Rules(NamedTuple):
 
     Attributes:
         measured: components from this one on are not in the error norm (None: all are).
-        record_bytes: what the states of a record may take.
+        record_bytes: what a record may take, times apart.
     """
 
     tableau: Tableau
@@ -35,22 +38,26 @@ class Rules(NamedTuple):
     max_steps: int
     record_bytes: int = 0
 
-    def capacity(self, task: Task) -> int:
-        """How many steps there can be."""
-        return self.max_steps if task.grid is None else task.grid.shape[1] - 1
-
 
 class Task(NamedTuple):
-    """What to solve, in the loop's own terms: time runs forward, a state is one row a lane."""
+    """What to solve, in the loop's own terms.
 
-    y0: Float[Array, "lanes size"]
-    t0: Float[Array, " lanes"]
-    t1: Float[Array, " lanes"]
-    ts: Float[Array, "lanes times"]
-    rtol: Float[Array, " lanes"]
-    atol: Float[Array, " lanes"]
-    dt0: Float[Array, " lanes"] | None
-    grid: Float[Array, "lanes points"] | None
+    The clock shows the time since the start, whatever the direction, so that far from t=0 no digit
+    is lost; the field knows how to read it. A state is one row of numbers. Lanes come last.
+    """
+
+    y0: Float[Array, "size *lanes"]
+    t1: Float[Array, "*lanes"]
+    ts: Float[Array, "times *lanes"]
+    rtol: Float[Array, "*lanes"]
+    atol: Float[Array, "*lanes"]
+    dt0: Float[Array, "*lanes"] | None
+    grid: Float[Array, "points *lanes"] | None
+
+    @property
+    def between(self) -> bool:
+        """Whether there can be save times between the ends of steps."""
+        return self.ts.shape[0] > 1
 
 
 class Counts(NamedTuple):
@@ -58,177 +65,223 @@ class Counts(NamedTuple):
 
     Attributes:
         filled: attempts that evaluated the extra stages of dense output.
-        replayed: accepted steps with a save time in them, the end included: an adjoint that
-            replays them evaluates those stages again.
+        replayed: how often an adjoint that replays the accepted steps evaluates those again.
     """
 
-    accepted: Int[Array, " lanes"]
-    rejected: Int[Array, " lanes"]
-    filled: Int[Array, " lanes"]
-    replayed: Int[Array, " lanes"]
+    accepted: Int[Array, "*lanes"]
+    rejected: Int[Array, "*lanes"]
+    filled: Int[Array, "*lanes"]
+    replayed: Int[Array, "*lanes"]
+
+
+class Outcome(NamedTuple):
+    """What a solve comes to: where it stopped and how, what it cost, and the saved values."""
+
+    t: Float[Array, "*lanes"]
+    h: Float[Array, "*lanes"]
+    y: Float[Array, "size *lanes"]
+    status: Int[Array, "*lanes"]
+    component: Int[Array, "*lanes"]
+    counts: Counts
+    saved: observe.Saved
 
 
 class State(NamedTuple):
-    """What the loop carries."""
+    """What the loop carries.
 
-    t: Float[Array, " lanes"]
-    h: Float[Array, " lanes"]
-    y: Float[Array, "lanes size"]
-    f: Float[Array, "lanes size"]
-    previous: Float[Array, "lanes 2"]
-    status: Int[Array, " lanes"]
-    component: Int[Array, " lanes"]
-    counts: Counts
-    saved: observe.Saved
+    Attributes:
+        row: how many rows of the record are taken.
+        previous: error ratios of the two steps before.
+        room: the buffers of the last step.
+    """
+
+    at: Outcome
+    f: Float[Array, "size *lanes"]
+    previous: Float[Array, "2 *lanes"]
+    row: Int[Array, ""]
+    room: Step
     record: Record | None
 
 
-def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, " lanes"]:
+def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, "*lanes"]:
     """The field evaluations (NFE) a lane has cost: exact, from its steps."""
     first = 1 + (task.grid is None and task.dt0 is None)
     steps = counts.accepted + counts.rejected
     return first + steps * rules.tableau.evaluations + counts.filled * len(rules.tableau.extra)
 
 
-def integrate(rules: Rules, field: Field, params: Any, task: Task, record: bool) -> State:
-    """Step from t0 to t1 in every lane, or until it fails; `record` keeps what an adjoint needs."""
-    state = _begin(rules, field, params, task, record)
+def record_size(rules: Rules, task: Task) -> Size:
+    """What a record of this solve holds."""
+    steps = rules.max_steps if task.grid is None else task.grid.shape[0] - 1
+    rows = note_rows(rules.tableau, task.between)
+    return size_for(steps, rows, task.y0, rules.record_bytes)
+
+
+def first_steps(
+    rules: Rules, field: Field, params: Params, task: Task
+) -> tuple[Float[Array, "size *lanes"], Float[Array, "*lanes"]]:
+    """The field at the start, and the size of the first step to try."""
+    t = jnp.zeros_like(task.t1)
+    f0 = field(t, task.y0, params)
+    if task.grid is not None:
+        return f0, task.grid[1] - task.grid[0]
+    if task.dt0 is not None:
+        return f0, task.dt0
+    tolerance = Tolerance(task.rtol, task.atol, rules.measured)
+    h = first_step(rules.tableau.order, field, params, (t, task.y0, f0), tolerance)
+    return f0, jnp.maximum(h, _shortest(task, t))
+
+
+def integrate(
+    rules: Rules, field: Field, params: Params, task: Task, first: Any, record: Record | None = None
+) -> State:
+    """Step from the start to t1 (in every lane), or until it fails.
+
+    Args:
+        first: what `first_steps` gave.
+        record: room for a record of the steps, if there is to be one.
+    """
+    state = _begin(rules, task, first, record)
 
     def running(state: State) -> Bool[Array, ""]:
-        return jnp.any(state.status == Status.RUNNING)
+        return jnp.any(state.at.status == Status.RUNNING)
 
     def body(state: State) -> State:
-        return _advance(rules, field, params, task, state)
+        return _advance(rules, Bound(field, params), task, state)
 
-    return jax.lax.while_loop(running, body, state)
+    return jax.lax.while_loop(running, body, vary(state, varying_axes((params, task, first))))
 
 
-def _begin(rules: Rules, field: Field, params: Any, task: Task, record: bool) -> State:
-    y0, t0 = task.y0, task.t0
-    f0 = field(t0, y0, params)
-    if task.grid is not None:
-        h = task.grid[:, 1] - task.grid[:, 0]
-    elif task.dt0 is not None:
-        h = task.dt0
-    else:
-        tolerance = Tolerance(task.rtol, task.atol, rules.measured)
-        h = jnp.maximum(
-            first_step(rules.tableau, field, params, (t0, y0, f0), tolerance), _shortest(task, t0)
-        )
+def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State:
+    y0, t, (f0, h) = task.y0, jnp.zeros_like(task.t1), first
     bad = ~jnp.isfinite(f0) | ~jnp.isfinite(y0)
-    timeless = ~jnp.all(jnp.isfinite(task.ts), axis=1) | ~jnp.isfinite(t0)
-    status = jnp.where(task.t1 > t0, Status.RUNNING, Status.SUCCESS)
-    status = jnp.where(jnp.any(bad, axis=1) | timeless, Status.NON_FINITE, status).astype(jnp.int32)
+    timeless = ~jnp.all(jnp.isfinite(task.ts), axis=0)
+    status = jnp.where(task.t1 > 0, Status.RUNNING, Status.SUCCESS)
+    status = jnp.where(jnp.any(bad, axis=0) | timeless, Status.NON_FINITE, status).astype(jnp.int32)
     none = jnp.zeros_like(status)
-    state = State(
-        t=t0,
+    at = Outcome(
+        t=t,
         h=jax.lax.stop_gradient(h),
         y=y0,
-        f=f0,
-        previous=jnp.ones((y0.shape[0], 2), y0.dtype),
         status=status,
         component=_first(bad),
         counts=Counts(none, none, none, none),
-        saved=observe.begin(task.ts, t0, y0),
-        record=empty_record(rules.capacity(task), t0, y0, rules.record_bytes) if record else None,
+        saved=observe.begin(task.ts, y0),
     )
-    return vary(state, varying_axes((task, f0)))
-
-
-def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) -> State:
-    """One attempt at a step in every running lane."""
-    running = state.status == Status.RUNNING
-    remaining = task.t1 - state.t
-    if task.grid is None:
-        last = state.h >= remaining * (1 - 1e-6)
-    else:
-        last = state.counts.accepted >= task.grid.shape[1] - 2
-    # The step is what the clock advances by: in float32 and far from t=0 these differ.
-    end = jnp.where(last, task.t1, state.t + state.h)
-    h = jnp.where(running, end - state.t, 0)
-    fill = running & observe.wants_output(task.ts, state.saved.passed, end)
-    step = runge_kutta_step(
-        rules.tableau, field, params, (state.t, state.y, state.f), h, jnp.any(fill)
-    )
-    accepted, ratio, bad = _judge(rules, task, state, step, h)
-    accepted &= running
-    record = state.record
-    if record is not None:
-        record = record.write(state.counts.accepted, end, Start(state.y, state.f), accepted)
-    saved = observe.save(
-        rules.tableau, task.ts, state.saved, (state.t, state.y), (h, end, step, accepted)
-    )
-    counts = Counts(
-        state.counts.accepted + accepted,
-        state.counts.rejected + (running & ~accepted),
-        state.counts.filled + fill,
-        state.counts.replayed + (saved.passed > state.saved.passed),
-    )
-    moved = accepted[:, None]
-    following = State(
-        t=jnp.where(accepted, end, state.t),
-        h=state.h,
-        y=jnp.where(moved, step.y, state.y),
-        f=jnp.where(moved, step.last(rules.tableau), state.f),
-        previous=jnp.where(moved, jnp.stack([ratio, state.previous[:, 0]], axis=1), state.previous),
-        status=state.status,
-        component=jnp.where(running & jnp.any(bad, axis=1), _first(bad), state.component),
-        counts=counts,
-        saved=saved,
+    return State(
+        at=at,
+        f=f0,
+        previous=jnp.ones((2, *t.shape), t.dtype),
+        row=jnp.zeros((), jnp.int32),
+        room=step_room(rules.tableau, y0, record is not None, task.between),
         record=record,
     )
-    h = _next_size(rules, task, state, following, (h, ratio, running))
-    status = _next_status(rules, task, following, (h, running, accepted, jnp.any(bad, axis=1)))
-    return following._replace(h=h, status=status)
 
 
-def _shortest(task: Task, t: Float[Array, " lanes"]) -> Float[Array, " lanes"]:
+def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
+    """One attempt at a step (in every running lane)."""
+    at, method = state.at, rules.tableau
+    running = at.status == Status.RUNNING
+    remaining = task.t1 - at.t
+    if task.grid is None:
+        last = at.h >= remaining * (1 - 1e-6)
+    else:
+        last = at.counts.accepted >= task.grid.shape[0] - 2
+    # The step is what the clock advances by: after many steps in float32 these differ.
+    end = jnp.where(last, task.t1, at.t + at.h)
+    h = jnp.where(running, end - at.t, 0)
+    fill = running & observe.wants_output(task.ts, at.saved.passed, end)
+    start = Start(at.t, at.y, state.f)
+    step = take_step(method, bound, start, h, jnp.any(fill), state.room)
+    slope = last_slope(method, step)
+    accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
+    accepted &= running
+    record = state.record
+    late = (state.row >= record_size(rules, task).noted).astype(jnp.int32)
+    if record is not None and step.notes is not None:
+        record = record.write(state.row, start, end, step.notes, accepted)
+    saved = observe.save(method, task.ts, at.saved, start, (h, end, step, accepted))
+    counts = Counts(
+        at.counts.accepted + accepted,
+        at.counts.rejected + (running & ~accepted),
+        at.counts.filled + fill,
+        at.counts.replayed + jnp.where(fill & accepted, 1 + late, 0),
+    )
+    following = Outcome(
+        t=jnp.where(accepted, end, at.t),
+        h=at.h,
+        y=jnp.where(accepted, step.y, at.y),
+        status=at.status,
+        component=jnp.where(running & jnp.any(bad, axis=0), _first(bad), at.component),
+        counts=counts,
+        saved=saved,
+    )
+    h_next = _next_size(rules, task, following, (h, ratio, running), state.previous)
+    status = _next_status(rules, task, following, (h, running, accepted, jnp.any(bad, axis=0)))
+    history = jnp.stack([ratio, state.previous[0]])
+    return State(
+        at=following._replace(h=h_next, status=status),
+        f=jnp.where(accepted, slope, state.f),
+        previous=jnp.where(accepted, history, state.previous),
+        row=state.row + jnp.any(accepted),
+        room=step,
+        record=record,
+    )
+
+
+def _shortest(task: Task, t: Float[Array, "*lanes"]) -> Float[Array, "*lanes"]:
     """The shortest step worth a try: two spacings of the numbers around t."""
-    scale = jnp.maximum(jnp.abs(t), jnp.abs(task.t1 - task.t0) * 1e-6)
+    scale = jnp.maximum(t, task.t1 * 1e-6)
     return jax.lax.stop_gradient(2 * jnp.finfo(t.dtype).eps * scale)
 
 
-def _first(bad: Bool[Array, "lanes size"]) -> Int[Array, " lanes"]:
-    """The index of the first component at fault in each lane (0 if there is none)."""
+def _first(bad: Bool[Array, "size *lanes"]) -> Int[Array, "*lanes"]:
+    """The index of the first component at fault (0 if there is none)."""
     return (
-        jnp.argmax(bad, axis=1).astype(jnp.int32)
-        if bad.shape[1]
-        else jnp.zeros(bad.shape[0], jnp.int32)
+        jnp.argmax(bad, axis=0).astype(jnp.int32)
+        if bad.shape[0]
+        else jnp.zeros(bad.shape[1:], jnp.int32)
     )
 
 
-def _judge(rules: Rules, task: Task, state: State, step: Step, h: Float[Array, " lanes"]):
+def _judge(
+    rules: Rules,
+    task: Task,
+    at: Outcome,
+    made: tuple[Step, Float[Array, "size *lanes"]],
+    h: Float[Array, "*lanes"],
+):
     """Whether the step may stand, its error ratio, and which components went non-finite."""
-    slope = step.last(rules.tableau)
+    step, slope = made
     bad = jax.lax.stop_gradient(~jnp.isfinite(step.y) | ~jnp.isfinite(slope))
-    finite = ~jnp.any(bad, axis=1)
+    finite = ~jnp.any(bad, axis=0)
     if task.grid is not None:
         return finite, jnp.zeros_like(h), bad
     tolerance = Tolerance(task.rtol, task.atol, rules.measured)
-    ratio = tolerance.ratio(error_estimates(rules.tableau, step, h), state.y, step.y)
+    ratio = tolerance.ratio(error_estimates(rules.tableau, step, h), at.y, step.y)
     ratio = jax.lax.stop_gradient(jnp.where(finite, ratio, jnp.nan))
     return finite & (ratio <= 1), ratio, bad
 
 
 def _next_size(
-    rules: Rules, task: Task, state: State, following: State, attempt
-) -> Float[Array, " lanes"]:
+    rules: Rules, task: Task, following: Outcome, attempt, previous: Float[Array, "2 *lanes"]
+) -> Float[Array, "*lanes"]:
     """The next step size: from the grid, or from the controller."""
     h, ratio, running = attempt
     if task.grid is not None:
-        points = task.grid.shape[1]
-        index = jnp.minimum(following.counts.accepted, points - 2)[:, None]
-        ends = jnp.take_along_axis(task.grid, index + 1, axis=1)[:, 0]
-        return ends - following.t
-    factor = rules.controller.factor(rules.tableau, ratio, state.previous)
+        index = jnp.minimum(following.counts.accepted, task.grid.shape[0] - 2)
+        return observe.entry(task.grid, index + 1) - following.t
+    factor = rules.controller.factor(rules.tableau.order, ratio, previous)
     following_h = jnp.maximum(h * factor, _shortest(task, following.t))
-    return jax.lax.stop_gradient(jnp.where(running, following_h, state.h))
+    return jax.lax.stop_gradient(jnp.where(running, following_h, following.h))
 
 
-def _next_status(rules: Rules, task: Task, following: State, attempt) -> Int[Array, " lanes"]:
+def _next_status(rules: Rules, task: Task, following: Outcome, attempt) -> Int[Array, "*lanes"]:
     """Whether a lane goes on, is done, or has failed, and why."""
     h, running, accepted, bad = attempt
-    stuck = ~accepted & ((h <= _shortest(task, following.t)) | (task.grid is not None))
+    # Rounding may have left the shortest step half a spacing longer.
+    shortest = h <= 1.5 * _shortest(task, following.t)
+    stuck = ~accepted & (shortest | (task.grid is not None))
     attempts = following.counts.accepted + following.counts.rejected
     status = jnp.where(attempts >= rules.max_steps, Status.MAX_STEPS, Status.RUNNING)
     status = jnp.where(stuck, jnp.where(bad, Status.NON_FINITE, Status.STEP_UNDERFLOW), status)

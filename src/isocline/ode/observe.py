@@ -2,76 +2,104 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .step import Step, output_weights
-from .tableaus import Tableau
+from .step import Start, Step, put
+from .stepping import between, output_weights
 
 
 class Saved(NamedTuple):
-    """Values at the save times so far, and how many times each lane has passed."""
+    """Values at the save times so far, and how many times (each lane) has passed."""
 
-    ys: Float[Array, "lanes times size"]
-    passed: Int[Array, " lanes"]
+    ys: Float[Array, "times size *lanes"]
+    passed: Int[Array, "*lanes"]
 
 
-def begin(
-    ts: Float[Array, "lanes times"], t0: Float[Array, " lanes"], y0: Float[Array, "lanes size"]
-) -> Saved:
+def begin(ts: Float[Array, "times *lanes"], y0: Float[Array, "size *lanes"]) -> Saved:
     """Save times at (or before) the start hold the initial state, the others NaN until reached."""
-    reached = ts <= t0[:, None]
-    ys = jnp.where(reached[:, :, None], y0[:, None, :], jnp.nan)
-    return Saved(ys, jnp.sum(reached, axis=1, dtype=jnp.int32))
+    reached = ts <= 0
+    ys = jnp.where(reached[:, None], y0, jnp.nan)
+    return Saved(ys, jnp.sum(reached, axis=0, dtype=jnp.int32))
 
 
 def wants_output(
-    ts: Float[Array, "lanes times"], count: Int[Array, " lanes"], end: Float[Array, " lanes"]
-) -> Bool[Array, " lanes"]:
+    ts: Float[Array, "times *lanes"], count: Int[Array, "*lanes"], end: Float[Array, "*lanes"]
+) -> Bool[Array, "*lanes"]:
     """Whether the next save time lies strictly before the end of the step."""
-    if ts.shape[1] == 1:
+    if ts.shape[0] == 1:
         return jnp.zeros_like(end, bool)
-    return (count < ts.shape[1]) & (time_at(ts, count) < end)
+    return (count < ts.shape[0]) & (time_at(ts, count) < end)
 
 
-def time_at(ts: Float[Array, "lanes times"], count: Int[Array, " lanes"]) -> Float[Array, " lanes"]:
-    """The save time with this index in each lane (the last one when there is none left)."""
-    return jnp.take_along_axis(ts, jnp.minimum(count, ts.shape[1] - 1)[:, None], axis=1)[:, 0]
+def time_at(
+    ts: Float[Array, "times *lanes"], count: Int[Array, "*lanes"]
+) -> Float[Array, "*lanes"]:
+    """The save time with this index (in each lane); the last one when there is none left."""
+    return entry(ts, jnp.minimum(count, ts.shape[0] - 1))
+
+
+def entry(rows: Float[Array, "times *rest"], index: Int[Array, "*lanes"]) -> Float[Array, "*rest"]:
+    """The row with this index, in each lane its own."""
+    if index.ndim == 0:
+        return jax.lax.dynamic_index_in_dim(rows, index, keepdims=False)
+    shape = (1,) * (rows.ndim - 1) + index.shape
+    return jnp.take_along_axis(rows, index.reshape(shape), axis=0)[0]
 
 
 def save(
-    tableau: Tableau,
-    ts: Float[Array, "lanes times"],
+    method: Any,
+    ts: Float[Array, "times *lanes"],
     saved: Saved,
-    start: tuple[Float[Array, " lanes"], Float[Array, "lanes size"]],
-    step: tuple[Float[Array, " lanes"], Float[Array, " lanes"], Step, Bool[Array, " lanes"]],
+    start: Start,
+    step: tuple[Float[Array, "*lanes"], Float[Array, "*lanes"], Step, Bool[Array, "*lanes"]],
 ) -> Saved:
     """Fill in the save times that a step passed, from its continuous extension.
 
     A single save time is the end of the solve: its value is the new state itself.
 
     Args:
-        start: time and state before the step.
-        step: its size, the time after it, its stages, and in which lanes it was accepted.
+        step: its size, the time after it, what it computed, and whether it was accepted.
     """
-    (t, y), (h, end, taken, accepted) = start, step
-    if ts.shape[1] == 1:
-        now = accepted & (ts[:, 0] <= end)
-        return Saved(jnp.where(now[:, None], taken.y, saved.ys[:, 0])[:, None], saved.passed + now)
+    h, end, taken, accepted = step
+    if ts.shape[0] == 1:
+        now = accepted & (ts[0] <= end)
+        return Saved(jnp.where(now, taken.y, saved.ys[0])[None], saved.passed + now)
     size = jnp.where(accepted, h, 1)
-    lane = jnp.arange(t.shape[0])
 
-    def pending(saved: Saved) -> Bool[Array, " lanes"]:
-        return accepted & (saved.passed < ts.shape[1]) & (time_at(ts, saved.passed) <= end)
+    def pending(saved: Saved) -> Bool[Array, "*lanes"]:
+        return accepted & (saved.passed < ts.shape[0]) & (time_at(ts, saved.passed) <= end)
 
     def fill(saved: Saved) -> Saved:
         now = pending(saved)
-        weights, _ = output_weights(tableau, (time_at(ts, saved.passed) - t) / size)
-        value = y + h[:, None] * jnp.einsum("ls,sln->ln", weights, taken.slopes)
-        index = jnp.where(now, saved.passed, ts.shape[1])
-        return Saved(saved.ys.at[lane, index].set(value, mode="drop"), saved.passed + now)
+        weights, _ = output_weights(method, (time_at(ts, saved.passed) - start.t) / size)
+        value = start.y + h * between(weights, taken.slopes)
+        return Saved(_write(saved.ys, saved.passed, value, now), saved.passed + now)
 
     return jax.lax.while_loop(lambda saved: jnp.any(pending(saved)), fill, saved)
+
+
+def _write(
+    rows: Float[Array, "times size *lanes"],
+    index: Int[Array, "*lanes"],
+    value: Float[Array, "size *lanes"],
+    now: Bool[Array, "*lanes"],
+) -> Float[Array, "times size *lanes"]:
+    """Write each lane's value at its own index, where it is to be written now."""
+    if index.ndim == 0:
+        return put(rows, index, value)
+    lane = jnp.arange(index.shape[0])
+    row = jnp.where(now, index, rows.shape[0])
+    return rows.at[row, :, lane].set(value.T, mode="drop")
+
+
+def add_at(
+    rows: Float[Array, "times *lanes"], index: Int[Array, "*lanes"], value: Float[Array, "*lanes"]
+) -> Float[Array, "times *lanes"]:
+    """Add each lane's number at its own index."""
+    if index.ndim == 0:
+        return rows.at[index].add(value)
+    return rows.at[index, jnp.arange(index.shape[0])].add(value)

@@ -1,8 +1,9 @@
 """The record of the accepted steps that an adjoint replays, within a budget of memory.
 
-Every time is kept, but states only as many as the budget allows. While they fit, each step has one.
-When all are taken, every second one is given up, and from then on only every second step is kept;
-and so on. What lies between is computed again, a block at a time, by the steps that were taken
+Times of all steps are kept. Of the first steps, as many as fit, the notes are kept as well, which
+are all that a pullback needs. Of the later ones it keeps where they began, while there is room.
+When that is full, every second one is given up, and from then on only every second is kept; and so
+on. What lies between is computed again, a block at a time, by the steps that were taken
 (checkpoints while the length is not known: Stumm & Walther 2010). A large buffer would be dear even
 where it stays empty, because XLA fills it with zeros first.
 """
@@ -15,112 +16,140 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-FEWEST = 32  # states kept, however large they are
-BLOCK = 16  # steps that are computed again at once; a power of two
+from .step import Start, put
+
+FEWEST = 8  # steps that are kept, however large they are
+BLOCK = 8  # steps that are computed again at once; a power of two
 
 
-class Start(NamedTuple):
-    """The state where a step began, and the field there."""
-
-    y: Float[Array, "*rows lanes size"]
-    f: Float[Array, "*rows lanes size"]
-
-    def put(self, row: Int[Array, " lanes"], start: Start) -> Start:
-        """Rows with one written, each lane at its own place."""
-        return Start(_put(self.y, row, start.y), _put(self.f, row, start.f))
-
-    def at(self, row: Int[Array, ""]) -> Start:
-        """One row."""
-        return Start(*(lax.dynamic_index_in_dim(rows, row, keepdims=False) for rows in self))
-
-
-class Record(NamedTuple):
-    """The accepted steps of all lanes: times of all, starts of every `stride`-th.
+class Kept(NamedTuple):
+    """Where steps began: of every `stride`-th one, in rows.
 
     Attributes:
-        times: where each step began, and where the last one ended; the last row is scratch.
-        kept: starts, in rows; the last row is scratch.
         row: which row holds the start of step `position * stride`.
         stride: a power of two.
     """
 
-    times: Float[Array, "steps_and_two lanes"]
-    kept: Start
+    y: Float[Array, "rows size *lanes"]
+    f: Float[Array, "rows size *lanes"]
     row: Int[Array, " rows"]
     stride: Int[Array, ""]
 
+    def thinned(self, index: Int[Array, ""]) -> Kept:
+        """With twice the stride, if there is no row left for this step."""
+        full = index >= self.row.shape[0] * self.stride
+        halves = jnp.concatenate([self.row[0::2], self.row[1::2]])
+        row = jnp.where(full, halves, self.row)
+        return self._replace(row=row, stride=jnp.where(full, 2, 1) * self.stride)
+
+    def write(self, index: Int[Array, ""], start: Start) -> Kept:
+        """Keep the start of this step, if it is one to be kept."""
+        kept = self.thinned(index)
+        position = jnp.clip(index // kept.stride, 0, self.row.shape[0] - 1)
+        # The last row is scratch.
+        keeps = (index >= 0) & (index % kept.stride == 0)
+        row = jnp.where(keeps, kept.row[position], self.row.shape[0])
+        return kept._replace(y=put(kept.y, row, start.y), f=put(kept.f, row, start.f))
+
+    def at(self, position: Int[Array, ""]) -> tuple[Array, Array]:
+        """State and field at the start of step `position * stride`."""
+        row = self.row[jnp.minimum(position, self.row.shape[0] - 1)]
+        return self.y[row], self.f[row]
+
+
+class Record(NamedTuple):
+    """Steps in the order they were taken; lanes that step together share a row.
+
+    Attributes:
+        times: when each step began, and when the last one ended; lanes that did not get on repeat
+            theirs.
+        notes: of the first steps.
+        kept: starts of the later ones; None if there is room for the notes of all.
+    """
+
+    times: Float[Array, "steps_and_one *lanes"]
+    notes: Float[Array, "noted rows size *lanes"]
+    kept: Kept | None
+
     @property
-    def is_whole(self) -> bool:
-        """Whether there is room for the start of every step."""
-        return self.row.shape[0] >= self.times.shape[0] - 2
+    def noted(self) -> int:
+        """Of how many steps there are notes; where there is more, the last row is scratch."""
+        return self.notes.shape[0] - (self.kept is not None)
+
+    def emptied(self) -> Record:
+        """The same room for another solve."""
+        if self.kept is None:
+            return self
+        first = jnp.arange(self.kept.row.shape[0], dtype=jnp.int32)
+        return self._replace(
+            kept=self.kept._replace(row=first, stride=jnp.ones_like(self.kept.stride))
+        )
 
     def write(
         self,
-        index: Int[Array, " lanes"],
-        end: Float[Array, " lanes"],
+        index: Int[Array, ""],
         start: Start,
-        accepted: Bool[Array, " lanes"],
+        end: Float[Array, "*lanes"],
+        notes: Float[Array, "rows size *lanes"],
+        accepted: Bool[Array, "*lanes"],
     ) -> Record:
-        """Note a step of each lane where it was accepted, as the lane's step number `index`."""
-        record = self if self.is_whole else self._thinned(index, accepted)
-        rows, scratch = self.row.shape[0], self.times.shape[0] - 1
-        keeps = accepted & (index % record.stride == 0)
-        position = jnp.minimum(index // record.stride, rows - 1)
-        return record._replace(
-            times=_put(record.times, jnp.where(accepted, index + 1, scratch), end),
-            kept=record.kept.put(jnp.where(keeps, record.row[position], rows), start),
+        """Note an attempt as step `index`; one that no lane accepted is overwritten later."""
+        times = put(self.times, index + 1, jnp.where(accepted, end, start.t))
+        if self.kept is None:
+            return Record(times, put(self.notes, index, notes), None)
+        row = jnp.minimum(index, self.noted)
+        return Record(
+            times, put(self.notes, row, notes), self.kept.write(index - self.noted, start)
         )
 
-    def _thinned(self, index: Int[Array, " lanes"], accepted: Bool[Array, " lanes"]) -> Record:
-        """The record with twice the stride, if some lane is at the end of the rows."""
-        full = jnp.any(accepted & (index >= self.row.shape[0] * self.stride))
-        halves = jnp.concatenate([self.row[0::2], self.row[1::2]])
-        return self._replace(
-            row=jnp.where(full, halves, self.row), stride=jnp.where(full, 2, 1) * self.stride
-        )
-
-    def times_of(self, step: Int[Array, ""]) -> Float[Array, "two lanes"]:
-        """Where the lanes' steps with this number began and ended."""
-        return lax.dynamic_slice_in_dim(self.times, step, 2)
-
-    def start_of(self, position: Int[Array, ""]) -> Start:
-        """The starts of the lanes' steps with number `position * stride`."""
-        return self.kept.at(lax.dynamic_index_in_dim(self.row, position, keepdims=False))
+    def times_of(self, step: Int[Array, ""]) -> tuple[Array, Array]:
+        """When the step began and ended."""
+        begins, ends = lax.dynamic_slice_in_dim(self.times, step, 2)
+        return begins, ends
 
 
-def rows_for(steps: int, y: Float[Array, "lanes size"], budget: int) -> int:
-    """How many starts a record of so many steps may keep: an even number, or all."""
-    affordable = max(FEWEST, budget // max(2 * y.size * y.dtype.itemsize, 1))
-    return steps if affordable >= steps else affordable - affordable % 2
+class Size(NamedTuple):
+    """How many steps a record holds: times of all, notes of the first, starts of some others."""
+
+    steps: int
+    noted: int
+    kept: int
 
 
-def empty_record(
-    steps: int, t0: Float[Array, " lanes"], y: Float[Array, "lanes size"], budget: int
-) -> Record:
-    """A record with room for so many steps, whose kept starts take about so many bytes."""
-    rows = rows_for(steps, y, budget)
-    states = jnp.zeros((rows + 1, *y.shape), y.dtype)
-    times = jnp.zeros((steps + 2, y.shape[0]), t0.dtype).at[0].set(t0)
-    return Record(times, Start(states, states), jnp.arange(rows), jnp.ones((), jnp.int32))
+def size_for(steps: int, rows: int, y: Float[Array, "size *lanes"], budget: int) -> Size:
+    """What a record of so many steps, each with so many rows of notes, keeps within a budget."""
+    row = max(y.size * y.dtype.itemsize, 1)
+    noted = max(FEWEST, 3 * budget // 4 // (rows * row))
+    if noted >= steps:
+        return Size(steps, steps, 0)
+    kept = max(FEWEST, budget // 4 // (2 * row))
+    return Size(steps, noted, kept - kept % 2)
 
 
-def computed_again(rows: int, accepted: Int[Array, " lanes"]) -> Int[Array, " lanes"]:
-    """How many steps of each lane a backward walk has to compute again."""
-    needed = jnp.maximum(-(-jnp.max(accepted, initial=1) // rows), 1)
+def empty_record(size: Size, rows: int, y: Float[Array, "size *lanes"]) -> Record:
+    """A record of this size, for states like this."""
+    times = jnp.zeros((size.steps + 1, *y.shape[1:]), y.dtype)
+    scratch = int(size.kept > 0)
+    notes = jnp.zeros((size.noted + scratch, rows, *y.shape), y.dtype)
+    if not size.kept:
+        return Record(times, notes, None)
+    starts = jnp.zeros((size.kept + 1, *y.shape), y.dtype)
+    first = jnp.arange(size.kept, dtype=jnp.int32)
+    return Record(times, notes, Kept(starts, starts, first, jnp.ones((), jnp.int32)))
+
+
+def computed_again(size: Size, accepted: Int[Array, "*lanes"]) -> Int[Array, "*lanes"]:
+    """How many steps (of each lane) a backward walk has to compute again."""
+    if not size.kept:
+        return jnp.zeros_like(accepted)
+    late = jnp.maximum(accepted - size.noted, 0)
+    needed = jnp.maximum(-(-jnp.max(late, initial=1) // size.kept), 1)
     stride = 2 ** jnp.ceil(jnp.log2(needed.astype(jnp.float32))).astype(jnp.int32)
     block = jnp.minimum(stride, BLOCK)
 
-    def within(steps: Int[Array, " lanes"]) -> Int[Array, " lanes"]:
+    def within(steps: Int[Array, "*lanes"]) -> Int[Array, "*lanes"]:
         """From one kept start on: a block at its end needs all before it."""
         blocks, rest = steps // block, steps % block
-        return block * blocks * (blocks + 1) // 2 - blocks + jnp.where(rest > 0, steps - 1, 0)
+        return block * blocks * (blocks + 1) // 2 + jnp.where(rest > 0, steps, 0)
 
-    again = (accepted // stride) * within(stride) + within(accepted % stride)
-    return jnp.where(stride == 1, 0, again)
-
-
-def _put(rows: Array, index: Int[Array, " lanes"], new: Array) -> Array:
-    """Write one entry of each lane at its own index."""
-    if index.shape[0] == 1:
-        return lax.dynamic_update_index_in_dim(rows, new, index[0], axis=0)
-    return rows.at[index, jnp.arange(index.shape[0])].set(new)
+    return (late // stride) * within(stride) + within(late % stride)

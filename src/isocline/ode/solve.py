@@ -26,9 +26,9 @@ from .arguments import (
 )
 from .control import Controller
 from .extra import Extra, step_times
-from .field import as_rows, build_field, three_arguments
-from .loop import Rules, State, Task, evaluations
-from .record import computed_again, rows_for
+from .field import Clock, as_rows, build_field, three_arguments
+from .loop import Outcome, Rules, Task, evaluations, record_size
+from .record import computed_again
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
 from .tableaus import Tableau, find
@@ -124,10 +124,9 @@ def solve(
         max_steps=max_steps,
         record_bytes=record_bytes,
         mask=on_failure == "mask",
-        sign=times.sign,
         extra=_extra,
     )
-    clocks = times.ts, times.t0, times.direction, grid, read_first_step(given["dt0"], dtype)
+    clocks = times, grid, read_first_step(given["dt0"], dtype)
     args_and_axes = read_args(args, args_axes, lanes)
     solution = _solve(call, three_arguments(f), y0, clocks, tolerances, args_and_axes)
     return _raise_failure(solution) if on_failure == "raise" else solution
@@ -150,47 +149,45 @@ class _Call(eqx.Module):
     max_steps: int = eqx.field(static=True)
     record_bytes: int = eqx.field(static=True)
     mask: bool = eqx.field(static=True)
-    sign: float | None = eqx.field(static=True)
     extra: Extra = eqx.field(static=True)
 
 
 @eqx.filter_jit
-def _solve(call: _Call, f: Any, y0: Any, times: Any, tolerances: Any, args: Any) -> Solution:
-    ts, t0, direction, grid, dt0 = times
-    axes = varying_axes(eqx.filter((f, y0, times, tolerances, args[0]), eqx.is_array))
+def _solve(call: _Call, f: Any, y0: Any, clocks: Any, tolerances: Any, args: Any) -> Solution:
+    times, grid, dt0 = clocks
+    axes = varying_axes(eqx.filter((f, y0, clocks, tolerances, args[0]), eqx.is_array))
     y0, args = vary(y0, axes), (_vary_arrays(args[0], axes), args[1])
     rows = as_rows(y0, call.batched)
-    lanes = rows.rows.shape[0]
-    sign = call.sign if direction is None else jnp.broadcast_to(direction, (lanes,))
-    scale = jnp.asarray(sign, rows.rows.dtype)
+    lanes = rows.rows.shape[1:]
 
-    def clock(value: Any, tail: int = 0) -> Any:
-        """A time of the user's as one a lane, running forward."""
-        value = jnp.broadcast_to(value, (lanes, *jnp.shape(value)[jnp.ndim(value) - tail :]))
-        return value * (scale if scale.ndim == 0 else scale.reshape((-1,) + (1,) * tail))
+    def lanes_last(value: Array | None, tail: int = 0) -> Any:
+        """What may have one entry a lane, with one for each, and the lanes last."""
+        if value is None or not call.batched:
+            return value
+        value = jnp.broadcast_to(value, (*lanes, *value.shape[value.ndim - tail :]))
+        return jnp.moveaxis(value, 0, -1)
 
+    ts = lanes_last(times.elapsed, 1)
     task = Task(
         y0=rows.rows,
-        t0=clock(t0),
-        t1=clock(ts[..., -1]),
-        ts=clock(ts, 1),
-        rtol=jnp.broadcast_to(tolerances[0], (lanes,)),
-        atol=jnp.broadcast_to(tolerances[1], (lanes,)),
-        dt0=None if dt0 is None else jnp.broadcast_to(dt0, (lanes,)),
-        grid=None if grid is None else clock(grid, 1),
+        t1=ts[-1],
+        ts=ts,
+        rtol=lanes_last(tolerances[0]),
+        atol=lanes_last(tolerances[1]),
+        dt0=lanes_last(dt0),
+        grid=lanes_last(grid, 1),
     )
     task = vary(task, axes)
-    field, params = build_field(
-        f, rows, task.t0, args, vary(sign, axes) if direction is not None else sign, axes
-    )
-    measured = call.extra.measured(rows.rows.shape[1])
+    clock = Clock(lanes_last(times.t0), times.sign or lanes_last(times.direction))
+    field, params = build_field(f, rows, _vary_arrays(clock, axes), args, axes)
+    measured = call.extra.measured(rows.rows.shape[0])
     rules = Rules(call.tableau, call.controller, measured, call.max_steps, call.record_bytes)
-    state = ADJOINTS[call.adjoint](rules, field, params, task)
-    solution = _solution(call, rules, task, rows, (state, ts, scale))
+    outcome = ADJOINTS[call.adjoint](rules, field, params, task)
+    solution = _solution(call, rules, task, rows, (outcome, times.ts, clock))
     if not call.extra.steps:
         return solution
-    steps = step_times(rules, field, params, task) * scale.reshape((-1, 1))
-    return replace(solution, steps=steps if call.batched else steps[0])
+    steps = clock.origin + clock.sign * step_times(rules, field, params, task)
+    return replace(solution, steps=steps.T)
 
 
 def _vary_arrays(tree: Any, axes: frozenset[str]) -> Any:
@@ -199,29 +196,24 @@ def _vary_arrays(tree: Any, axes: frozenset[str]) -> Any:
 
 
 def _solution(
-    call: _Call, rules: Rules, task: Task, rows: Any, outcome: tuple[State, Array, Array]
+    call: _Call, rules: Rules, task: Task, rows: Any, found: tuple[Outcome, Array, Clock]
 ) -> Solution:
-    state, ts, scale = outcome
-    values = state.saved.ys
+    outcome, ts, clock = found
+    values = outcome.saved.ys
     if call.mask:
-        missing = jnp.arange(task.ts.shape[1]) >= state.saved.passed[:, None]
-        values = jnp.where(missing[:, :, None], jax.lax.stop_gradient(state.y)[:, None], values)
-    ys = jax.vmap(jax.vmap(rows.unravel))(values)
-    ys, ts = (
-        (ys, jnp.broadcast_to(ts, task.ts.shape))
-        if call.batched
-        else (jax.tree.map(lambda leaf: leaf[0], ys), ts)
-    )
-    squeeze = (lambda leaf: leaf) if call.batched else (lambda leaf: leaf[0])
-    counts = state.counts
-    again = computed_again(
-        rows_for(rules.capacity(task), task.y0, rules.record_bytes), counts.accepted
-    )
-    steps = counts.accepted + again
-    filled = counts.replayed if task.ts.shape[1] > 1 else 0
-    backward = steps * rules.tableau.evaluations + filled * len(rules.tableau.extra) + 1
+        times = jnp.arange(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1))
+        last = jax.lax.stop_gradient(outcome.y)
+        values = jnp.where(times >= outcome.saved.passed, last, values)
+    if call.batched:
+        ys = jax.vmap(jax.vmap(rows.unravel))(jnp.moveaxis(values, -1, 0))
+        ts = jnp.broadcast_to(ts, (values.shape[-1], values.shape[0]))
+    else:
+        ys = jax.vmap(rows.unravel)(values)
+    counts, tableau = outcome.counts, rules.tableau
+    steps = counts.accepted + computed_again(record_size(rules, task), counts.accepted)
+    backward = steps * tableau.evaluations + counts.replayed * len(tableau.extra) + 1
     stats = Stats(evaluations(rules, task, counts), counts.accepted, counts.rejected, backward)
-    size = jnp.max(jnp.abs(state.y), axis=1, initial=0)
-    ending = jax.lax.stop_gradient(Ending(state.t * scale, state.h, size, state.component))
-    stats, ending, status = jax.tree.map(squeeze, (stats, ending, state.status))
-    return Solution(ts, ys, status, stats, ending, rules.tableau.name, call.adjoint)
+    size = jnp.max(jnp.abs(outcome.y), axis=0, initial=0)
+    t = clock.origin + clock.sign * outcome.t
+    ending = jax.lax.stop_gradient(Ending(t, outcome.h, size, outcome.component))
+    return Solution(ts, ys, outcome.status, stats, ending, tableau.name, call.adjoint)

@@ -1,4 +1,11 @@
-"""One step of an explicit Runge-Kutta method, and the polynomial that fills it."""
+"""One step of an explicit Runge-Kutta method: taken, filled in between, and pulled back.
+
+The stages are a loop, so the field is traced once in a step and once in its pullback: that is what
+a first call waits for. The rows of the tableau are branches of a `switch`, each with its weights
+written in, so a stage reads no slope that it has no weight for. And because a branch ends in
+memory, XLA can not compute the same slopes again for each of their uses, as it does where stages
+are written out one after the other.
+"""
 
 from __future__ import annotations
 
@@ -7,106 +14,193 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
 
-from .sharding import vary, varying_axes
+from .field import Bound
 from .tableaus import Tableau
 
-Field = Callable[
-    [Float[Array, " lanes"], Float[Array, "lanes size"], Any], Float[Array, "lanes size"]
-]
+
+class Start(NamedTuple):
+    """Where a step begins: time, state, and the field there."""
+
+    t: Float[Array, "*lanes"]
+    y: Float[Array, "size *lanes"]
+    f: Float[Array, "size *lanes"]
 
 
 class Step(NamedTuple):
-    """What a step computed: the new state, its error estimates, and every stage."""
+    """What a step computed; also the room for the next one, so that no buffer is made twice.
 
-    y: Float[Array, "lanes size"]
-    slopes: Float[Array, "stages lanes size"]
+    Attributes:
+        y: the new state.
+        slopes: the field at every stage; the last stage of the step is the field at `y`. Rows of
+            stages that only dense output needs are zero where it is not wanted.
+        notes: the points of all stages after the first, and the field at the start in one more row
+            if dense output is pulled back as well; None if nothing is.
+    """
 
-    def last(self, tableau: Tableau) -> Float[Array, "lanes size"]:
-        """The field at the new point: the first stage of the next step."""
-        return self.slopes[tableau.stages - 1]
+    y: Float[Array, "size *lanes"]
+    slopes: Float[Array, "stages size *lanes"]
+    notes: Float[Array, "rows size *lanes"] | None
 
 
-def combine(
-    weights, slopes: list[Float[Array, "lanes size"]], h: Float[Array, " lanes"]
-) -> Float[Array, "lanes size"]:
-    """`h * sum_s weights[s] slopes[s]`, leaving out zero weights; zeros if there are none."""
-    terms = [
-        float(weight) * slope for weight, slope in zip(weights, slopes, strict=False) if weight
-    ]
-    total = sum(terms[1:], terms[0]) if terms else jnp.zeros_like(slopes[0])
-    return h[:, None] * total
+class Taken(NamedTuple):
+    """A step that was taken: from when to when, and its notes."""
+
+    t: Float[Array, "*lanes"]
+    end: Float[Array, "*lanes"]
+    notes: Float[Array, "rows size *lanes"]
+
+    @property
+    def h(self) -> Float[Array, "*lanes"]:
+        """Its size."""
+        return self.end - self.t
+
+    @property
+    def active(self) -> Bool[Array, "*lanes"]:
+        """Which lanes it brought on."""
+        return self.end > self.t
+
+
+class Bars(NamedTuple):
+    """Cotangents on their way back through a step: of the state, of the field there, of the stages.
+
+    Attributes:
+        slopes: of each stage directly, from values between the ends; None if there are none.
+    """
+
+    y: Float[Array, "size *lanes"]
+    f: Float[Array, "size *lanes"]
+    slopes: Float[Array, "stages size *lanes"] | None
+
+
+class Pulled(NamedTuple):
+    """What a pullback gives; also the room for the next one.
+
+    Attributes:
+        y, f: cotangents of the state where the step began, and of the field there.
+        params: cotangents of the parameters, added up over all steps.
+        points: cotangents of the points of the stages.
+        slopes: the field at every stage, if dense output is pulled back.
+    """
+
+    y: Float[Array, "size *lanes"]
+    f: Float[Array, "size *lanes"]
+    params: Any
+    points: Float[Array, "stages size *lanes"]
+    slopes: Float[Array, "stages size *lanes"] | None
+
+
+def put(rows: Array, index: Int[Array, ""], row: Array) -> Array:
+    """Rows with one written anew."""
+    return lax.dynamic_update_index_in_dim(rows, row, index, axis=0)
+
+
+def weigh(weights: Any, rows: Float[Array, "stages size *lanes"]) -> Float[Array, "size *lanes"]:
+    """`sum_s weights[s] rows[s]`, leaving out zero weights; zeros if there are none."""
+    terms = [float(weight) * rows[index] for index, weight in enumerate(weights) if weight]
+    return sum(terms[1:], terms[0]) if terms else jnp.zeros_like(rows[0])
 
 
 def runge_kutta_step(
     tableau: Tableau,
-    field: Field,
-    params: Any,
-    start: tuple[Float[Array, " lanes"], Float[Array, "lanes size"], Float[Array, "lanes size"]],
-    h: Float[Array, " lanes"],
+    bound: Bound,
+    start: Start,
+    h: Float[Array, "*lanes"],
     fill: Bool[Array, ""],
+    room: Step,
 ) -> Step:
-    """Take one step from `start = (t, y, f(t, y))`.
+    """Take one step from `start`.
 
     Args:
         tableau: the method.
-        field: `field(t, y, params)` on all lanes at once.
-        params: whatever the field takes beside time and state.
+        bound: the vector field.
         start: time, state, and the field there.
-        h: step size of each lane; zero leaves a lane where it is.
+        h: step size (of each lane); zero leaves a lane where it is.
         fill: whether the stages that only dense output needs are wanted.
+        room: an earlier step, whose buffers are used again.
     """
     t, y, f = start
-    matrix, nodes, stages = tableau.matrix, tableau.nodes, tableau.stages
-    slopes = [f]
-    point = y
-    for stage in range(1, stages):
-        point = y + combine(matrix[stage], slopes, h)
-        slopes.append(field(t + float(nodes[stage]) * h, point, params))
+    nodes = jnp.asarray(tableau.nodes, t.dtype)
+    rows = [_weigher(row) for row in tableau.matrix[1:]]
+    end = jnp.where(fill, len(tableau.nodes), tableau.stages) if tableau.extra else tableau.stages
+
+    def stage(carry: tuple[Int[Array, ""], Step]) -> tuple[Int[Array, ""], Step]:
+        index, made = carry
+        point = y + h * lax.switch(index - 1, rows, made.slopes)
+        slope = bound(t + nodes[index] * h, point)
+        notes = made.notes if made.notes is None else put(made.notes, index - 1, point)
+        new = jnp.where(index < tableau.stages, point, made.y) if tableau.extra else point
+        return index + 1, Step(new, put(made.slopes, index, slope), notes)
+
+    zero, notes = jnp.zeros((), jnp.int32), room.notes
+    if notes is not None and notes.shape[0] == len(tableau.nodes):
+        notes = put(notes, zero + len(tableau.nodes) - 1, f)
+    slopes = put(room.slopes, zero, f)
     if tableau.extra:
-        slopes += jax.lax.cond(
-            fill,
-            lambda: _extra_stages(tableau, field, params, (t, y, slopes), h),
-            lambda: [vary(jnp.zeros_like(y), varying_axes(slopes[-1]))] * len(tableau.extra),
-        )
-    return Step(point, jnp.stack(slopes))
+        slopes = slopes.at[tableau.stages :].set(0)
+    begun = Step(y, slopes, notes)
+    _, made = lax.while_loop(lambda carry: carry[0] < end, stage, (zero + 1, begun))
+    return made
 
 
-def _extra_stages(tableau: Tableau, field: Field, params: Any, known, h: Float[Array, " lanes"]):
-    """The stages beyond the step itself that the continuous extension needs."""
-    t, y, slopes = known
-    slopes = list(slopes)
-    for stage in range(tableau.stages, tableau.stages + len(tableau.extra)):
-        point = y + combine(tableau.matrix[stage], slopes, h)
-        slopes.append(field(t + float(tableau.nodes[stage]) * h, point, params))
-    return slopes[tableau.stages :]
+def runge_kutta_pull(
+    tableau: Tableau,
+    bound: Bound,
+    step: Taken,
+    bars: Bars,
+    fill: Bool[Array, ""],
+    room: Pulled,
+) -> Pulled:
+    """Pull cotangents back through one step: one evaluation and one VJP a stage, and no other.
 
-
-def error_estimates(
-    tableau: Tableau, step: Step, h: Float[Array, " lanes"]
-) -> list[Float[Array, "lanes size"]]:
-    """The embedded error estimates of a step: one, or two for the 8(5,3) pair."""
-    slopes = list(step.slopes[: tableau.stages])
-    rows = [tableau.b_error] + ([] if tableau.b_error_low is None else [tableau.b_error_low])
-    return [combine(row, slopes, h) for row in rows]
-
-
-def output_weights(
-    tableau: Tableau, theta: Float[Array, " lanes"]
-) -> tuple[Float[Array, "lanes stages"], Float[Array, "lanes stages"]]:
-    """Weights of the stages in `y(theta) = y + h * sum_s w_s k_s`, and their derivative by theta.
+    With p_i the cotangent of the point of stage i and k_i that of its slope, from the last stage to
+    the second: k_i = h sum_j a_ji p_j, and p_i = J_i^T k_i.
 
     Args:
-        theta: how far into the step, 0 to 1.
+        tableau, bound: as in `runge_kutta_step`.
+        step: the step, with its notes.
+        bars: cotangents of its end.
+        fill: whether the stages that only dense output needs were evaluated.
+        room: an earlier pullback, to whose parameters this one adds.
     """
-    b, bridge = jnp.asarray(tableau.matrix[tableau.stages - 1], theta.dtype), tableau.bridge
-    degrees = jnp.arange(bridge.shape[1], dtype=theta.dtype)
-    bridge = jnp.asarray(bridge, theta.dtype)
-    powers = theta[:, None] ** degrees
-    bump, slope = theta * (1 - theta), 1 - 2 * theta
-    inner = powers @ bridge.T
-    # degrees * theta**(degrees - 1), without a negative power of zero.
-    inner_slope = (degrees[1:] * powers[:, :-1]) @ bridge[:, 1:].T
-    weights = theta[:, None] * b + bump[:, None] * inner
-    return weights, b + slope[:, None] * inner + bump[:, None] * inner_slope
+    t, h, points = step.t, step.h, step.notes
+    everything, last = len(tableau.nodes), tableau.stages - 1
+    nodes = jnp.asarray(tableau.nodes, t.dtype)
+    columns = [_weigher(column) for column in tableau.matrix.T]
+
+    def stage(carry: tuple[Int[Array, ""], Pulled]) -> tuple[Int[Array, ""], Pulled]:
+        index, back = carry
+        slope_bar = h * lax.switch(index, columns, back.points)
+        slope_bar += jnp.where(index == last, bars.f, 0)
+        if bars.slopes is not None:
+            slope_bar += bars.slopes[index]
+        slope, pull = bound.linearized(t + nodes[index] * h, points[index - 1])
+        point_bar, params_bar = pull(slope_bar)
+        point_bar += jnp.where(index == last, bars.y, 0)
+        following = Pulled(
+            y=back.y + point_bar,
+            f=back.f,
+            params=jax.tree.map(jnp.add, back.params, params_bar),
+            points=put(back.points, index, point_bar),
+            slopes=None if back.slopes is None else put(back.slopes, index, slope),
+        )
+        return index - 1, following
+
+    top, point_bars = jnp.asarray(last, jnp.int32), room.points
+    if tableau.extra:
+        top = jnp.where(fill, everything - 1, top)
+        point_bars = point_bars.at[last + 1 :].set(0)
+    begun = room._replace(y=jnp.zeros_like(room.y), points=point_bars)
+    _, back = lax.while_loop(lambda carry: carry[0] > 0, stage, (top, begun))
+    f_bar = h * columns[0](back.points)
+    if bars.slopes is None or back.slopes is None:
+        return back._replace(f=f_bar)
+    slopes = put(back.slopes, jnp.zeros_like(top), points[everything - 1])
+    return back._replace(f=f_bar + bars.slopes[0], slopes=slopes)
+
+
+def _weigher(weights: np.ndarray) -> Callable[[Array], Array]:
+    return lambda rows: weigh(weights, rows)

@@ -15,11 +15,19 @@ from .tableaus import Tableau
 
 
 class Times(eqx.Module):
-    """Save times, start, and the direction: static where it is known before tracing."""
+    """Save times, start, and the direction: static where it is known before tracing.
+
+    Attributes:
+        ts, t0: as the user gave them, in the dtype of the state.
+        elapsed: how long after the start the save times are, in the direction of time. Where the
+            user's numbers are known this is formed in double precision: far from t=0, float32 knows
+            the differences still when it can not tell the times apart.
+    """
 
     ts: Array
     t0: Array
-    sign: float | None
+    elapsed: Array
+    sign: float | None = eqx.field(static=True)
     direction: Array | None
 
 
@@ -34,10 +42,20 @@ def read_times(ts: Any, t0: Any, dtype: Any) -> Times:
     sign = None
     if known_ts is not None and known_start is not None:
         sign = _common_sign(_path(known_start, known_ts))
+    elapsed = since(start, ts, dtype)
     ts, start = jnp.asarray(ts, dtype), jnp.asarray(start, dtype)
     if sign is not None:
-        return Times(ts, start, sign, None)
-    return Times(ts, start, None, jnp.where(ts[..., -1] >= start, 1, -1).astype(jnp.int32))
+        return Times(ts, start, sign * elapsed, sign, None)
+    direction = jnp.where(elapsed[..., -1] >= 0, 1, -1).astype(jnp.int32)
+    return Times(ts, start, direction[..., None] * elapsed, None, direction)
+
+
+def since(start: Any, ts: Any, dtype: Any) -> Array:
+    """`ts - start`, subtracted in double precision where both are plain numbers."""
+    if isinstance(ts, np.ndarray) and isinstance(start, (np.ndarray, np.generic)):
+        return jnp.asarray(ts.astype(np.float64) - np.asarray(start, np.float64)[..., None], dtype)
+    # Differences of what JAX holds are exact enough in its own dtype: near times differ exactly.
+    return jnp.asarray(ts - jnp.asarray(start)[..., None], dtype)
 
 
 def _path(t0: np.ndarray, ts: np.ndarray) -> np.ndarray:
@@ -81,16 +99,14 @@ def read_first_step(dt0: Any, dtype: Any) -> Array | None:
 def read_grid(
     tableau: Tableau, steps: int | None, grid: Any, times: Times, max_steps: int
 ) -> Array | None:
-    """The grid of fixed steps, or None to adapt them."""
+    """The grid of fixed steps, as time since the start, or None to adapt them."""
     if steps is not None and grid is not None:
         raise InputError("give steps= or grid=, not both.")
     if steps is not None:
-        fixed = _equal_steps(read_count("steps", steps), times)
+        fractions = jnp.linspace(0, 1, read_count("steps", steps) + 1, dtype=times.ts.dtype)
+        fixed = times.elapsed[..., -1:] * fractions
     elif grid is not None:
-        if grid.ndim < 1 or grid.shape[-1] < 2:
-            raise InputError(f"grid needs at least two points; got shape {grid.shape}.")
-        _check_grid(known(grid), known(times.t0), known(times.ts))
-        fixed = jnp.asarray(grid, times.ts.dtype)
+        fixed = _named_steps(grid, times)
     elif tableau.adaptive:
         return None
     else:
@@ -102,9 +118,13 @@ def read_grid(
     return fixed
 
 
-def _equal_steps(steps: int, times: Times) -> Array:
-    span = (times.ts[..., -1] - times.t0)[..., None]
-    return times.t0[..., None] + span * jnp.linspace(0, 1, steps + 1, dtype=times.ts.dtype)
+def _named_steps(grid: Any, times: Times) -> Array:
+    """The grid as time since the start."""
+    if grid.ndim < 1 or grid.shape[-1] < 2:
+        raise InputError(f"grid needs at least two points; got shape {grid.shape}.")
+    _check_grid(known(grid), known(times.t0), known(times.ts))
+    elapsed = since(grid[..., 0], grid, times.ts.dtype)
+    return elapsed * (times.sign or jnp.asarray(times.direction)[..., None])
 
 
 def _check_grid(grid: np.ndarray | None, t0: np.ndarray | None, ts: np.ndarray | None) -> None:

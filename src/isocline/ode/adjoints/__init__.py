@@ -1,6 +1,6 @@
 """Adjoints: how the gradient of a solve is formed.
 
-Each is one function `run(rules, field, params, task) -> State`.
+Each is one function `run(rules, field, params, task) -> Outcome`.
 """
 
 from __future__ import annotations

@@ -9,113 +9,125 @@ and is only as good as the backward solve.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ..field import Field, Params
-from ..loop import Rules, State, Task, integrate
+from ..lanes import integrate_all
+from ..loop import Outcome, Rules, Task
 from ..sharding import vary, varying_axes
 from ..status import Status
 
 
-def backsolve(rules: Rules, field: Field, params: Params, task: Task) -> State:
+def backsolve(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
     """Solve; reverse mode solves the adjoint equation backwards in time."""
 
     @jax.custom_vjp
-    def run(params: Params, task: Task) -> State:
-        return integrate(rules, field, params, task, record=False)
+    def run(params: Params, task: Task) -> Outcome:
+        return integrate_all(rules, field, params, task)
 
     def run_forward(params: Params, task: Task):
-        state = run(params, task)
-        return state, (params, task, state.saved.ys, state.status)
+        outcome = run(params, task)
+        return outcome, (params, task, outcome.saved.ys, outcome.status)
 
-    def run_backward(kept, cotangent: State):
+    def run_backward(kept, cotangent: Outcome):
         params, task, ys, status = kept
         good = status == Status.SUCCESS
-        wide = good[:, None, None]
-        return _adjoint(
-            rules,
-            field,
-            (params, task, jnp.where(wide, ys, 0), good),
-            jnp.where(wide, cotangent.saved.ys, 0),
-        )
+        kept = params, task, jnp.where(good, ys, 0), good
+        return _adjoint(rules, field, kept, jnp.where(good, cotangent.saved.ys, 0))
 
     run.defvjp(run_forward, run_backward)
     return run(params, task)
 
 
-def _augmented(field: Field, size: int):
-    """The field of (y, adjoint, parameter gradient) in reversed time: an evaluation and one VJP."""
+def _augmented(field: Field, size: int) -> Field:
+    """The field of (y, adjoint, parameter gradient), on a clock that runs back from a save time.
+
+    An evaluation and one VJP. When that clock starts is one parameter more, one a lane.
+    """
 
     def lane(
         t: Float[Array, ""], z: Float[Array, " augmented"], params: Params
     ) -> Float[Array, " augmented"]:
+        *other, end = params.other
+        params = Params(params.inexact, other)
         y, adjoint = z[:size], z[size : 2 * size]
         slope, pull = jax.vjp(
-            lambda y, inexact: field.lane(-t, y, params.replace(inexact)), y, params.inexact
+            lambda y, inexact: field.lane(end - t, y, params.replace(inexact)), y, params.inexact
         )
         y_bar, params_bar = pull(adjoint)
         return jnp.concatenate([-slope, y_bar, ravel_pytree(params_bar)[0].astype(y.dtype)])
 
-    return field._replace(lane=lane)
+    axis = -1 if field.batched else None
+    return Field(lane, Params(field.axes.inexact, [*field.axes.other, axis]), field.batched)
 
 
-def _adjoint(rules: Rules, field: Field, kept, ys_bar: Float[Array, "lanes times size"]):
+def _first(field: Field, params: Params) -> list[Any]:
+    """The parameters with a gradient, as the first lane has them."""
+    return field.take(params, jnp.zeros((), jnp.int32)).inexact
+
+
+def _adjoint(rules: Rules, field: Field, kept: Any, ys_bar: Float[Array, "times size *lanes"]):
     params, task, ys, good = kept
-    lanes, size = task.y0.shape
-    flat, unravel = ravel_pytree(field.first(params).inexact)
-    augmented = _augmented(field, size)
+    size, lanes = task.y0.shape[0], task.y0.shape[1:]
+    flat, unravel = ravel_pytree(_first(field, params))
     rules = rules._replace(measured=2 * size)
     # A lane that failed has gradient zero: its spans are empty; what it computed is dropped below.
-    edges = jnp.concatenate(
-        [task.t0[:, None], jnp.where(good[:, None], task.ts, task.t0[:, None])], axis=1
-    )
+    edges = jnp.concatenate([jnp.zeros_like(task.t1)[None], jnp.where(good, task.ts, 0)])
 
     def segment(carry, index):
         adjoint, quadrature, failed = carry
-        adjoint += ys_bar[:, index]
-        t1, t0 = edges[:, index + 1], edges[:, index]
-        start = jnp.concatenate([ys[:, index], adjoint, quadrature], axis=1)
-        back = Task(start, -t1, -t0, -t0[:, None], task.rtol, task.atol, None, _grid(task, t0, t1))
-        state = integrate(rules, augmented, params, back, record=False)
-        slope = field(t1, ys[:, index], params)
+        adjoint += ys_bar[index]
+        t1, t0 = edges[index + 1], edges[index]
+        start = jnp.concatenate([ys[index], adjoint, quadrature])
+        span = t1 - t0
+        back = Task(start, span, span[None], task.rtol, task.atol, None, _grid(task, span))
+        clocked = Params(params.inexact, [*params.other, t1])
+        end = integrate_all(rules, _augmented(field, size), clocked, back)
+        slope = field(t1, ys[index], params)
         carry = (
-            state.y[:, size : 2 * size],
-            state.y[:, 2 * size :],
-            failed | (state.status != Status.SUCCESS),
+            end.y[size : 2 * size],
+            end.y[2 * size :],
+            failed | (end.status != Status.SUCCESS),
         )
-        return carry, jnp.where(good, jnp.sum(slope * ys_bar[:, index], axis=1), 0)
+        return carry, jnp.where(good, jnp.sum(slope * ys_bar[index], axis=0), 0)
 
     carry = (
         jnp.zeros_like(task.y0),
-        jnp.zeros((lanes, flat.shape[0]), task.y0.dtype),
+        jnp.zeros((flat.shape[0], *lanes), task.y0.dtype),
         jnp.zeros(lanes, bool),
     )
     carry = vary(carry, varying_axes((params, task, ys_bar)))
     (y_bar, quadrature, failed), ts_bar = jax.lax.scan(
-        segment, carry, jnp.arange(task.ts.shape[1]), reverse=True
+        segment, carry, jnp.arange(task.ts.shape[0]), reverse=True
     )
     # A backward solve that failed has no gradient to give: NaN says so, where a number would lie.
     y_bar, quadrature = (
-        jnp.where(good[:, None], jnp.where(failed[:, None], jnp.nan, bar), 0)
-        for bar in (y_bar, quadrature)
+        jnp.where(good, jnp.where(failed, jnp.nan, bar), 0) for bar in (y_bar, quadrature)
     )
-    lane_bar = jax.vmap(unravel)(quadrature.astype(flat.dtype))
-    params_bar = [
-        jnp.sum(leaf, axis=0) if axis is None else leaf
-        for leaf, axis in zip(lane_bar, field.axes.inexact, strict=True)
-    ]
-    t0_bar = jnp.where(good, -jnp.sum(y_bar * field(task.t0, task.y0, params), axis=1), 0)
-    task_bar = jax.tree.map(jnp.zeros_like, task)._replace(y0=y_bar, t0=t0_bar, ts=ts_bar.T)
+    quadrature = quadrature.astype(flat.dtype)
+    params_bar = unravel(quadrature) if not lanes else _own(field, unravel, quadrature)
+    task_bar = jax.tree.map(jnp.zeros_like, task)._replace(y0=y_bar, ts=ts_bar)
     # What is not differentiated has no cotangent.
     return Params(params_bar, None), task_bar  # pyright: ignore[reportArgumentType]
 
 
-def _grid(task: Task, t0: Float[Array, " lanes"], t1: Float[Array, " lanes"]):
+def _own(field: Field, unravel: Any, quadrature: Float[Array, "parameters lanes"]) -> list[Any]:
+    """The cotangents of all lanes: added up for what they share."""
+    each = jax.vmap(unravel, in_axes=-1)(quadrature)
+    return [
+        jnp.sum(leaf, axis=0) if axis is None else jnp.moveaxis(leaf, 0, axis)
+        for leaf, axis in zip(each, field.axes.inexact, strict=True)
+    ]
+
+
+def _grid(task: Task, span: Float[Array, "*lanes"]) -> Any:
     """For fixed steps: as many in this stretch as the forward solve took in all, at most."""
     if task.grid is None:
         return None
-    points = jnp.linspace(0, 1, task.grid.shape[1], dtype=t0.dtype)
-    return -t1[:, None] + (t1 - t0)[:, None] * points
+    points = jnp.linspace(0, 1, task.grid.shape[0], dtype=span.dtype)
+    return span * points.reshape((-1,) + (1,) * span.ndim)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..field import Field, Params
-from ..loop import Rules, State, Task, integrate
+from ..lanes import integrate_all
+from ..loop import Outcome, Rules, Task
 
 
-def forward(rules: Rules, field: Field, params: Params, task: Task) -> State:
+def forward(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
     """Solve; `jax.jvp`, `jax.jacfwd` and `jax.linearize` work, `jax.grad` ends in JAX's error."""
-    return integrate(rules, field, params, task, record=False)
+    return integrate_all(rules, field, params, task)

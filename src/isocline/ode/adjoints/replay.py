@@ -1,178 +1,243 @@
 """Replay: the exact gradient of the computed solution, from a record of its accepted steps.
 
-The forward loop keeps where each accepted step began. The backward loop walks them from the last to
-the first and pulls the cotangent through one step at a time: no rejected step, no padding. Where
-the record had to leave states out, they are computed again, a block of steps at a time. Step sizes
-are held fixed, as in "discretise, then optimise" everywhere.
+The forward loop notes every accepted step. The backward loop walks them from the last to the
+first and pulls the cotangent through one step at a time: no rejected step, no padding. Step sizes
+are held fixed, as in "discretise, then optimise" everywhere. Of many trajectories each bunch is
+solved again, now with a record, and walked back at once, so that memory does not grow with their
+number.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import observe
-from ..field import Field, Params
-from ..loop import Rules, State, Task, integrate
-from ..record import Start
+from ..field import Bound, Field, Params
+from ..lanes import in_bunches, in_many_bunches, integrate_all, width_for
+from ..loop import Outcome, Rules, State, Task, first_steps, integrate, record_size
+from ..record import Record, empty_record
 from ..sharding import vary, varying_axes
 from ..status import Status
-from ..step import Step, output_weights
-from .walk import At, Walk
+from ..step import Bars, Pulled, Taken
+from ..stepping import between, note_rows, output_weights, pull_room, pull_step
+from .walk import Walk
 
 
 class Pullback(NamedTuple):
-    """Cotangents so far, and how many save times are left to undo."""
+    """Cotangents so far, and how many save times are left to undo.
 
-    left: Int[Array, " lanes"]
-    y: Float[Array, "lanes size"]
-    f: Float[Array, "lanes size"]
-    params: Any
-    ts: Float[Array, "lanes times"]
+    Attributes:
+        pulled: of state, slope and parameters where the walk is now.
+        ts: of the save times.
+    """
+
+    left: Int[Array, "*lanes"]
+    pulled: Pulled
+    ts: Float[Array, "times *lanes"]
 
 
-def replay(rules: Rules, field: Field, params: Params, task: Task) -> State:
-    """Solve with a record of the accepted steps; reverse mode walks it back."""
+def replay(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
+    """Solve; reverse mode walks a record of the accepted steps back."""
 
     @jax.custom_vjp
-    def run(params: Params, task: Task) -> State:
-        return integrate(rules, field, params, task, record=False)
+    def run(params: Params, task: Task) -> Outcome:
+        return integrate_all(rules, field, params, task)
 
     def run_forward(params: Params, task: Task):
-        state = integrate(rules, field, params, task, record=True)
-        kept = params, task, state.record, state.counts.accepted, state.status
-        return state._replace(record=None), kept
+        if in_many_bunches(field, task):
+            outcome = run(params, task)
+            return outcome, (params, task, outcome.status, outcome.counts.accepted)
+        solved = _recorded(rules, field, params, task, _room(rules, task))
+        return solved.at, (params, task, solved.at.status, solved)
 
-    def run_backward(kept, cotangent: State):
-        params, task, record, accepted, status = kept
+    def run_backward(kept, cotangent: Outcome):
+        params, task, status, how = kept
         good = status == Status.SUCCESS
-        ys_bar = jnp.where(good[:, None, None], cotangent.saved.ys, 0)
+        bars = jnp.where(good, cotangent.saved.ys, 0), jnp.where(good, cotangent.y, 0)
         safe = _stand_in(field, params, task, good)
-        walk = Walk(rules, field, *safe, jnp.where(good, accepted, 0))
-        end = walk.back(record, lambda at, back: _undo_step(walk, at, ys_bar, back), _begin(walk))
-        bars = _finish(walk, ys_bar, end)
-        return jax.tree.map(lambda bar: jnp.where(jnp.any(good), bar, 0), bars)
+        if isinstance(how, State):
+            found = _walk_back(rules, field, safe, how, bars)
+        else:
+            found = _bunch_by_bunch(rules, field, safe, how, bars)
+        params_bar, task_bar = jax.tree.map(lambda bar: jnp.where(jnp.any(good), bar, 0), found)
+        nothing = jax.tree.map(jnp.zeros_like, task)
+        # What is not differentiated has no cotangent.
+        return Params(params_bar, None), nothing._replace(**task_bar)  # pyright: ignore[reportArgumentType]
 
     run.defvjp(run_forward, run_backward)
     return run(params, task)
 
 
+def _room(rules: Rules, task: Task) -> Record:
+    rows = note_rows(rules.tableau, task.between)
+    return empty_record(record_size(rules, task), rows, task.y0)
+
+
+def _recorded(rules: Rules, field: Field, params: Params, task: Task, room: Record) -> State:
+    """Solve, with a record."""
+    first = first_steps(rules, field, params, task)
+    return integrate(rules, field, params, task, first, room)
+
+
 def _stand_in(
-    field: Field, params: Params, task: Task, good: Bool[Array, " lanes"]
+    field: Field, params: Params, task: Task, good: Bool[Array, "*lanes"]
 ) -> tuple[Params, Task]:
-    """Failed lanes made copies of a healthy one.
+    """Failed lanes made copies of a healthy one, that are over before they begin.
 
     Where their own Jacobian is NaN, 0 * NaN would reach the shared parameters.
     """
-    if field.lanes == 1:
-        return params, task
-    lane = jnp.where(good, jnp.arange(field.lanes), jnp.argmax(good))
-    leaves = [
-        leaf if axis is None else leaf[lane]
-        for leaf, axis in zip(params.inexact, field.axes.inexact, strict=True)
-    ]
-    other = [
-        leaf if axis is None else leaf[lane]
-        for leaf, axis in zip(params.other, field.axes.other, strict=True)
-    ]
-    return Params(leaves, other), task._replace(y0=task.y0[lane], t0=task.t0[lane])
+    if not field.batched:
+        return params, task._replace(t1=jnp.where(good, task.t1, 0))
+    lane = jnp.where(good, jnp.arange(good.shape[0]), jnp.argmax(good))
+    y0 = jnp.take(task.y0, lane, axis=-1)
+    return field.take(params, lane), task._replace(y0=y0, t1=jnp.where(good, task.t1, 0))
 
 
-def _begin(walk: Walk) -> Pullback:
-    zero = jnp.zeros_like(walk.task.y0)
-    zeros = jax.tree.map(jnp.zeros_like, walk.params.inexact)
-    full = jnp.full_like(walk.steps, walk.task.ts.shape[1])
-    start = Pullback(full, zero, zero, zeros, jnp.zeros_like(walk.task.ts))
-    return vary(start, varying_axes((walk.params, walk.task, walk.steps)))
+def _bunch_by_bunch(
+    rules: Rules, field: Field, safe: tuple[Params, Task], accepted: Int[Array, " lanes"], bars: Any
+):
+    """The gradient of more lanes than step together; of like cost together, which is known now."""
+    params, task = safe
+    shared = [axis is None for axis in field.axes.inexact]
+    own_axes = [axis for axis in field.axes.inexact if axis is not None]
+
+    def work(carry: Any, params: Params, task: Task, bars: Any) -> tuple[Any, Any]:
+        record, sums = carry
+        solved = _recorded(rules, field, params, task, record.emptied())
+        params_bar, task_bar = _walk_back(rules, field, (params, task), solved, bars)
+        added, own = _sorted(params_bar, shared)
+        own = [jnp.moveaxis(bar, axis, -1) for bar, axis in zip(own, own_axes, strict=True)]
+        return (solved.record, list(map(jnp.add, sums, added))), (own, task_bar)
+
+    some = jax.tree.map(lambda leaf: leaf[..., : width_for(task.y0)], task)
+    sums, _ = _sorted([jnp.zeros_like(leaf) for leaf in params.inexact], shared)
+    carry = vary((_room(rules, some), sums), varying_axes((params, task, bars)))
+    inputs = params, task, bars
+    (_, sums), (own, task_bar) = in_bunches(work, carry, field, inputs, jnp.argsort(accepted))
+    own = [jnp.moveaxis(bar, -1, axis) for bar, axis in zip(own, own_axes, strict=True)]
+    sums, own = iter(sums), iter(own)
+    return [next(sums) if mine else next(own) for mine in shared], task_bar
+
+
+def _sorted(leaves: list[Any], shared: list[bool]) -> tuple[list[Any], list[Any]]:
+    """The leaves that all lanes share, and those of which each has its own."""
+    pairs = list(zip(leaves, shared, strict=True))
+    return [leaf for leaf, mine in pairs if mine], [leaf for leaf, mine in pairs if not mine]
+
+
+def _walk_back(
+    rules: Rules, field: Field, safe: tuple[Params, Task], solved: State, bars: Any
+) -> tuple[list[Any], dict[str, Any]]:
+    """Cotangents of parameters and task, from those of the saved values and the last state."""
+    (params, task), (ys_bar, end_bar) = safe, bars
+    healthy, record = task.t1 > 0, cast(Record, solved.record)
+    walk = Walk(rules, Bound(field, params), task, jnp.where(jnp.any(healthy), solved.row, 0))
+    f_end = jnp.where(healthy, solved.f, 0)
+    start = vary(_begin(walk, f_end, bars), varying_axes((params, task, record, bars)))
+
+    def fill(t: Float[Array, "*lanes"], end: Float[Array, "*lanes"]) -> Bool[Array, ""]:
+        return jnp.any(_inside(walk, t, end))
+
+    end = walk.back(record, fill, lambda step, back: _undo_step(walk, step, ys_bar, back), start)
+    params_bar, task_bar = _finish(walk, ys_bar, end)
+    return params_bar, task_bar | {"t1": jnp.sum(f_end * end_bar, axis=0)}
+
+
+def _inside(
+    walk: Walk, t: Float[Array, "*lanes"], end: Float[Array, "*lanes"]
+) -> Bool[Array, "*lanes"]:
+    """Whether a save time lies strictly between the ends of a step: then output has stages more."""
+    if not (walk.task.between and walk.rules.tableau.extra):
+        return jnp.zeros_like(t, bool)
+    return jnp.any((walk.task.ts > t) & (walk.task.ts < end), axis=0)
+
+
+def _begin(walk: Walk, f_end: Float[Array, "size *lanes"], bars: Any) -> Pullback:
+    """Cotangents at the end; a single save time is the end itself."""
+    task, (ys_bar, end_bar) = walk.task, bars
+    pulled = pull_room(walk.rules.tableau, task.y0, walk.bound.params, task.between)
+    left, ts_bar = jnp.full(task.t1.shape, task.ts.shape[0], jnp.int32), jnp.zeros_like(task.ts)
+    if not task.between:
+        reached = task.t1 > 0
+        end_bar += jnp.where(reached, ys_bar[0], 0)
+        ts_bar += jnp.sum(f_end * ys_bar[0], axis=0)
+        left -= reached
+    return Pullback(left, pulled._replace(y=end_bar), ts_bar)
 
 
 def _undo_step(
-    walk: Walk, at: At, ys_bar: Float[Array, "lanes times size"], back: Pullback
+    walk: Walk, step: Taken, ys_bar: Float[Array, "times size *lanes"], back: Pullback
 ) -> Pullback:
     """Pull the cotangents through one step of each lane that has it."""
-    tableau = walk.rules.tableau
-    before = jnp.sum(walk.task.ts <= at.t[:, None], axis=1, dtype=jnp.int32)
-    before = jnp.where(at.active, before, back.left)
-    # At the end of a step as well: the slope there, a save time's cotangent, is in all stages.
-    several = walk.task.ts.shape[1] > 1
-    fill = at.active & (before < back.left) & several
-
-    def take(y, f, inexact) -> Step:
-        return walk.step(at, Start(y, f), walk.params.replace(inexact), jnp.any(fill))
-
-    step, pull = jax.vjp(take, at.start.y, at.start.f, walk.params.inexact)
-    keep = at.active[:, None]
-    slopes_bar = jnp.zeros_like(step.slopes).at[tableau.stages - 1].set(jnp.where(keep, back.f, 0))
-    bars = jnp.where(keep, back.y, 0), jnp.zeros_like(back.y), slopes_bar, back.ts
-    saves = _undo_saves if several else _undo_only_save
-    y1_bar, y_bar, slopes_bar, ts_bar = saves(walk, (at, step, before, back.left), ys_bar, bars)
-    y_step, f_step, params_bar = pull(Step(y1_bar, slopes_bar))
-    return Pullback(
-        left=before,
-        y=jnp.where(keep, y_step + y_bar, back.y),
-        f=jnp.where(keep, f_step, back.f),
-        params=jax.tree.map(jnp.add, back.params, params_bar),
-        ts=ts_bar,
+    task, active, room = walk.task, step.active, back.pulled
+    bars = Bars(jnp.where(active, room.y, 0), jnp.where(active, room.f, 0), None)
+    span, direct, ts_bar = (back.left, back.left), 0, back.ts
+    if task.between:
+        before = jnp.sum(task.ts <= step.t, axis=0, dtype=jnp.int32)
+        span = jnp.where(active, before, back.left), back.left
+        slopes_bar, direct = _undo_saves(walk, step, span, ys_bar)
+        bars = bars._replace(slopes=slopes_bar)
+    fill = jnp.any(_inside(walk, step.t, step.end))
+    pulled = pull_step(walk.rules.tableau, walk.bound, step, bars, fill, room)
+    if pulled.slopes is not None:
+        ts_bar = _undo_times(walk, step, span, ys_bar, (pulled.slopes, ts_bar))
+    y_bar, f_bar = (
+        jnp.where(active, pulled.y + direct, room.y),
+        jnp.where(active, pulled.f, room.f),
     )
+    return Pullback(span[0], pulled._replace(y=y_bar, f=f_bar), ts_bar)
 
 
-def _undo_only_save(walk: Walk, made, ys_bar: Float[Array, "lanes 1 size"], bars):
-    """A single save time is the end of the last step: its cotangent is the new state's."""
-    at, step, before, after = made
-    y1_bar, y_bar, slopes_bar, ts_bar = bars
-    now = at.active & (before < after)
-    value_bar = jnp.where(now[:, None], ys_bar[:, 0], 0)
-    slope = step.last(walk.rules.tableau)
-    moved = jnp.where(now, jnp.sum(slope * value_bar, axis=1), 0)
-    return y1_bar + value_bar, y_bar, slopes_bar, ts_bar + moved[:, None]
-
-
-def _undo_saves(walk: Walk, made, ys_bar: Float[Array, "lanes times size"], bars):
-    """Cotangents of the saves inside a step: on its start, its stages, and the times themselves."""
-    at, step, before, after = made
-    lane = jnp.arange(at.t.shape[0])
-    size = jnp.where(at.h > 0, at.h, 1)
-
-    def pending(carry):
-        return carry[-1] > before
+def _undo_saves(walk: Walk, step: Taken, span: Any, ys_bar: Float[Array, "times size *lanes"]):
+    """Cotangents of the saves inside a step, on its stages and on its start."""
+    before, after = span
+    size = jnp.where(step.active, step.h, 1)
 
     def undo(carry):
-        y_bar, slopes_bar, ts_bar, count = carry
-        now = pending(carry)
-        index = jnp.maximum(count - 1, 0)
-        value_bar = jnp.where(now[:, None], ys_bar[lane, index], 0)
-        theta = (observe.time_at(walk.task.ts, index) - at.t) / size
-        weights, derivative = output_weights(walk.rules.tableau, theta)
-        slope = jnp.einsum("ls,sln->ln", derivative, step.slopes)
-        slopes_bar += (size[:, None] * weights).T[:, :, None] * value_bar
-        ts_bar = ts_bar.at[lane, index].add(jnp.where(now, jnp.sum(slope * value_bar, axis=1), 0))
-        return y_bar + value_bar, slopes_bar, ts_bar, jnp.where(now, index, count)
+        slopes_bar, direct, count = carry
+        now, index = count > before, jnp.maximum(count - 1, 0)
+        value_bar = jnp.where(now, observe.entry(ys_bar, index), 0)
+        theta = (observe.time_at(walk.task.ts, index) - step.t) / size
+        weights, _ = output_weights(walk.rules.tableau, theta)
+        slopes_bar += (size * weights)[:, None] * value_bar
+        return slopes_bar, direct + value_bar, jnp.where(now, index, count)
 
-    y1_bar, *bars = bars
-    carry = (*bars, after)
-    carry = vary(carry, varying_axes((carry, walk.task)))
-    *bars, _ = jax.lax.while_loop(lambda carry: jnp.any(pending(carry)), undo, carry)
-    return y1_bar, *bars
+    zero = jnp.zeros_like(walk.task.y0)
+    carry = jnp.zeros((len(walk.rules.tableau.nodes), *zero.shape), zero.dtype), zero, after
+    carry = vary(carry, varying_axes((carry, walk.task, ys_bar, step)))
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[-1] > before), undo, carry)[:2]
 
 
-def _finish(walk: Walk, ys_bar: Float[Array, "lanes times size"], end: Pullback):
+def _undo_times(walk: Walk, step: Taken, span: Any, ys_bar: Array, found: Any):
+    """Cotangents of the save times inside a step: how fast the value moves there."""
+    (before, after), (slopes, ts_bar), ts = span, found, walk.task.ts
+    size = jnp.where(step.active, step.h, 1)
+
+    def undo(carry):
+        ts_bar, count = carry
+        now, index = count > before, jnp.maximum(count - 1, 0)
+        theta = (observe.time_at(ts, index) - step.t) / size
+        _, derivative = output_weights(walk.rules.tableau, theta)
+        speed = between(derivative, slopes)
+        moved = jnp.sum(speed * observe.entry(ys_bar, index), axis=0)
+        ts_bar = observe.add_at(ts_bar, index, jnp.where(now, moved, 0))
+        return ts_bar, jnp.where(now, index, count)
+
+    carry = vary((ts_bar, after), varying_axes((ts_bar, slopes, step, ys_bar, walk.task)))
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[-1] > before), undo, carry)[0]
+
+
+def _finish(walk: Walk, ys_bar: Float[Array, "times size *lanes"], end: Pullback):
     """Through the first evaluation to y0 and the parameters, and the cotangents of the times."""
-    field, params, task = walk.field, walk.params, walk.task
-    f0, pull = jax.vjp(
-        lambda y, inexact: field(task.t0, y, params.replace(inexact)), task.y0, params.inexact
-    )
-    y_bar, params_bar = pull(end.f)
-    untouched = jnp.arange(task.ts.shape[1]) < end.left[:, None]
-    direct = jnp.where(untouched[:, :, None], ys_bar, 0)
-    y_bar += end.y + jnp.sum(direct, axis=1)
-    # Moving t0 alone moves the whole trajectory by -f(t0, y0): the continuous formula, right to
-    # the tolerance.
-    t0_bar = -jnp.sum(y_bar * f0, axis=1)
-    ts_bar = end.ts + jnp.einsum("ltn,ln->lt", direct, f0)
-    task_bar = jax.tree.map(jnp.zeros_like, task)._replace(y0=y_bar, t0=t0_bar, ts=ts_bar)
-    params_bar = jax.tree.map(jnp.add, end.params, params_bar)
-    # What is not differentiated has no cotangent.
-    return Params(params_bar, None), task_bar  # pyright: ignore[reportArgumentType]
+    task, start = walk.task, jnp.zeros_like(walk.task.t1)
+    f0, pull = walk.bound.linearized(start, task.y0)
+    y_bar, params_bar = pull(end.pulled.f)
+    untouched = jnp.arange(task.ts.shape[0]).reshape((-1,) + (1,) * start.ndim) < end.left
+    direct = jnp.where(untouched[:, None], ys_bar, 0)
+    y_bar += end.pulled.y + jnp.sum(direct, axis=0)
+    ts_bar = end.ts + jnp.sum(direct * f0, axis=1)
+    return jax.tree.map(jnp.add, end.pulled.params, params_bar), {"y0": y_bar, "ts": ts_bar}

@@ -1,122 +1,118 @@
-"""The walk back over a record, from the last accepted step to the first."""
+"""The walk back over a record, from the last step to the first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from ..field import Field, Params
+from ..field import Bound
 from ..loop import Rules, Task
-from ..record import BLOCK, Record, Start
+from ..record import BLOCK, Kept, Record
 from ..sharding import vary, varying_axes
-from ..step import Step, runge_kutta_step
+from ..step import Start, Step, Taken, put
+from ..stepping import last_slope, step_room, take_step
 
-
-class At(NamedTuple):
-    """One step of each lane: its start, its size, and whether the lane has it.
-
-    Lanes that do not have it wait at their initial state, where the field is known to be finite.
-    """
-
-    t: Float[Array, " lanes"]
-    h: Float[Array, " lanes"]
-    start: Start
-    active: Bool[Array, " lanes"]
+Notes = Float[Array, "rows size *lanes"]
 
 
 class Walk(NamedTuple):
-    """What a walk needs beside the record; `steps` says how many accepted steps each lane has."""
+    """What a walk needs beside the record.
+
+    Attributes:
+        rows: how many steps of the record there are to walk.
+    """
 
     rules: Rules
-    field: Field
-    params: Params
+    bound: Bound
     task: Task
-    steps: Int[Array, " lanes"]
+    rows: Int[Array, ""]
 
-    def back(self, record: Record, undo: Callable[[At, Any], Any], carry: Any) -> Any:
-        """Apply `undo(at, carry) -> carry` to every step, the last one first."""
-        top = jnp.max(self.steps, initial=0)
-        walk = self._back_whole if record.is_whole else self._back_in_blocks
-        return walk(record, undo, top, carry)
+    def back(
+        self,
+        record: Record,
+        fill: Callable[[Float[Array, "*lanes"], Float[Array, "*lanes"]], Bool[Array, ""]],
+        undo: Callable[[Taken, Any], Any],
+        carry: Any,
+    ) -> Any:
+        """Apply `undo(step, carry) -> carry` to every step, the last one first.
 
-    def step(self, at: At, start: Start, params: Params, fill: Bool[Array, ""]) -> Step:
-        """Take the step again, from this start."""
-        known = at.t, start.y, start.f
-        return runge_kutta_step(self.rules.tableau, self.field, params, known, at.h, fill)
+        Args:
+            fill: whether a step from this time to that one had the stages of dense output.
+        """
 
-    def _at(self, record: Record, index: Int[Array, ""], start: Start) -> At:
-        active = index < self.steps
-        begins, ends = record.times_of(index)
-        keep = active[:, None]
-        # The field at the start does not matter where nothing moves, but it must be a number.
-        start = Start(
-            jnp.where(keep, start.y, self.task.y0),
-            jnp.where(keep, start.f, jnp.zeros_like(start.f)),
-        )
-        t = jnp.where(active, begins, self.task.t0)
-        return At(t, jnp.where(active, ends - begins, 0), start, active)
-
-    def _back_whole(self, record: Record, undo: Callable, top: Int[Array, ""], carry: Any) -> Any:
-        def body(state):
+        def noted(state: tuple[Int[Array, ""], Any]) -> tuple[Int[Array, ""], Any]:
             index, carry = state
-            index -= 1
-            return index, undo(self._at(record, index, record.kept.at(index)), carry)
+            return index - 1, undo(self._taken(record, index - 1, record.notes[index - 1]), carry)
 
-        return jax.lax.while_loop(lambda state: state[0] > 0, body, (top, carry))[1]
+        rows = self.rows
+        if record.kept is not None:
+            late = jnp.maximum(rows - record.noted, 0)
+            carry = self._back_in_blocks(record, record.kept, (fill, undo), late, carry)
+            rows = jnp.minimum(rows, record.noted)
+        return lax.while_loop(lambda state: state[0] > 0, noted, (rows, carry))[1]
 
-    def _back_in_blocks(self, record: Record, undo: Callable, top: Int[Array, ""], carry: Any):
-        thinned = record.stride > 1
-        # Where nothing was left out, all steps are one block, and nothing is computed again.
-        size = jnp.where(thinned, jnp.minimum(record.stride, BLOCK), record.row.shape[0])
+    def _taken(self, record: Record, index: Int[Array, ""], notes: Notes) -> Taken:
+        t, end = record.times_of(index)
+        if not self.bound.field.batched:
+            return Taken(t, end, notes)
+        # Lanes that did not get on, or failed, wait at their initial state, where the field is
+        # known to be finite: no cotangent reaches them, but 0 * NaN would reach the parameters.
+        active = (end > t) & (self.task.t1 > 0)
+        t, end = jnp.where(active, t, 0), jnp.where(active, end, 0)
+        return Taken(t, end, jnp.where(active, notes, self.task.y0))
 
-        def walk_block(state):
-            end, carry = state
+    def _back_in_blocks(self, record: Record, kept: Kept, how: Any, late: Array, carry: Any) -> Any:
+        """The steps without notes, numbered from the first of them."""
+        fill, undo = how
+        size = jnp.minimum(kept.stride, BLOCK)
+        rows = jnp.zeros((BLOCK + 1, *record.notes.shape[1:]), record.notes.dtype)
+        rows = vary(rows, varying_axes((record, self.bound.params, self.task)))
+
+        def block(state):
+            end, rows, carry = state
             first = (end - 1) // size * size
-            block = self._computed_again(record, first, end)
+            rows = self._computed_again(record, kept, (first, end), rows, fill)
 
             def body(state):
                 index, carry = state
-                index -= 1
-                start = jax.lax.cond(
-                    thinned,
-                    lambda: block.at(jnp.minimum(index - first, BLOCK - 1)),
-                    lambda: record.start_of(jnp.minimum(index, record.row.shape[0] - 1)),
-                )
-                return index, undo(self._at(record, index, start), carry)
+                step = self._taken(record, record.noted + index - 1, rows[index - 1 - first])
+                return index - 1, undo(step, carry)
 
-            return jax.lax.while_loop(lambda state: state[0] > first, body, (end, carry))
+            end, carry = lax.while_loop(lambda state: state[0] > first, body, (end, carry))
+            return end, rows, carry
 
-        return jax.lax.while_loop(lambda state: state[0] > 0, walk_block, (top, carry))[1]
+        return lax.while_loop(lambda state: state[0] > 0, block, (late, rows, carry))[2]
 
-    def _computed_again(self, record: Record, first: Int[Array, ""], end: Int[Array, ""]) -> Start:
-        """The starts of the steps from `first` to before `end`, from the kept start before them."""
-        position = jnp.minimum(first // record.stride, record.row.shape[0] - 1)
-        lanes, size = self.task.y0.shape
-        empty = jnp.zeros((BLOCK + 1, lanes, size), self.task.y0.dtype)
-        state = position * record.stride, record.start_of(position), Start(empty, empty)
-        state = vary(state, varying_axes((record, self.params, self.task)))
+    def _computed_again(
+        self, record: Record, kept: Kept, part: Any, rows: Array, fill: Callable
+    ) -> Float[Array, "block rows size *lanes"]:
+        """The notes of the steps from `first` to before `end`, from the kept start before them."""
+        first, end = part
+        method, position = self.rules.tableau, first // kept.stride
+        y, f = kept.at(position)
 
-        def put(index: Int[Array, ""], start: Start, block: Start) -> Start:
-            """Before the block, starts go to the row behind it."""
+        def again(state):
+            index, y, f, room, rows = state
+            t, end = record.times_of(record.noted + index)
+            moves, wanted = end > t, fill(t, end) & (index >= first)
+            start = Start(t, y, f)
+            room = take_step(method, self.bound, start, end - t, wanted, room)
+            # Before the block, notes go to the row behind it.
             row = jnp.where(index < first, BLOCK, index - first)
-            return Start(
-                *(
-                    jax.lax.dynamic_update_index_in_dim(rows, new, row, axis=0)
-                    for rows, new in zip(block, start, strict=True)
-                )
+            f = jnp.where(moves, last_slope(method, room), f)
+            return (
+                index + 1,
+                jnp.where(moves, room.y, y),
+                f,
+                room,
+                put(rows, row, cast(Array, room.notes)),
             )
 
-        def body(state):
-            index, start, block = state
-            block = put(index, start, block)
-            at = self._at(record, index, start)
-            step = self.step(at, at.start, self.params, jnp.zeros((), bool))
-            return index + 1, Start(step.y, step.last(self.rules.tableau)), block
-
-        wanted = jnp.where(record.stride > 1, end - 1, 0)
-        index, start, block = jax.lax.while_loop(lambda state: state[0] < wanted, body, state)
-        return put(index, start, block)
+        room: Step = step_room(method, y, True, self.task.between)
+        room = vary(room, varying_axes((rows, y)))
+        state = position * kept.stride, y, f, room, rows
+        return lax.while_loop(lambda state: state[0] < end, again, state)[-1]

@@ -1,0 +1,117 @@
+"""How a method steps: what differs between the kinds of methods, in one place."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from .field import Bound, Params
+from .step import Bars, Pulled, Start, Step, Taken, runge_kutta_pull, runge_kutta_step, weigh
+from .tableaus import Tableau
+
+
+def note_rows(method: Tableau, between: bool) -> int:
+    """Rows of notes that a pullback of a step needs; `between`: of dense output as well."""
+    return len(method.nodes) - 1 + between
+
+
+def step_room(method: Tableau, y: Float[Array, "size *lanes"], noted: bool, between: bool) -> Step:
+    """Empty room for steps from states like this.
+
+    Args:
+        noted: whether steps will be pulled back.
+        between: whether values between their ends will be, too.
+    """
+    notes = jnp.zeros((note_rows(method, between), *y.shape), y.dtype) if noted else None
+    return Step(y, jnp.zeros((len(method.nodes), *y.shape), y.dtype), notes)
+
+
+def pull_room(
+    method: Tableau, y: Float[Array, "size *lanes"], params: Params, between: bool
+) -> Pulled:
+    """Empty room for pullbacks, with no cotangent of the parameters so far."""
+    rows, zero = jnp.zeros((len(method.nodes), *y.shape), y.dtype), jnp.zeros_like(y)
+    nothing = jax.tree.map(jnp.zeros_like, params.inexact)
+    return Pulled(zero, zero, nothing, rows, rows if between else None)
+
+
+def take_step(
+    method: Tableau,
+    bound: Bound,
+    start: Start,
+    h: Float[Array, "*lanes"],
+    fill: Bool[Array, ""],
+    room: Step,
+) -> Step:
+    """One step of any method; arguments as in `runge_kutta_step`."""
+    return runge_kutta_step(method, bound, start, h, fill, room)
+
+
+def pull_step(
+    method: Tableau,
+    bound: Bound,
+    step: Taken,
+    bars: Bars,
+    fill: Bool[Array, ""],
+    room: Pulled,
+) -> Pulled:
+    """Cotangents back through one step of any method; arguments as in `runge_kutta_pull`."""
+    return runge_kutta_pull(method, bound, step, bars, fill, room)
+
+
+def error_estimates(
+    method: Tableau, step: Step, h: Float[Array, "*lanes"]
+) -> list[Float[Array, "size *lanes"]]:
+    """The embedded error estimates of a step: one, or two for the 8(5,3) pair."""
+    rows = [method.b_error] + ([] if method.b_error_low is None else [method.b_error_low])
+    return [h * weigh(row, step.slopes) for row in rows]
+
+
+def last_slope(method: Tableau, step: Step) -> Float[Array, "size *lanes"]:
+    """The field at the new point: the first stage of the next step."""
+    return step.slopes[method.stages - 1]
+
+
+def output_weights(
+    method: Tableau, theta: Float[Array, "*lanes"]
+) -> tuple[Float[Array, "stages *lanes"], Float[Array, "stages *lanes"]]:
+    """Weights of the stages in `y(theta) = y + h * sum_s w_s k_s`, and their derivative by theta.
+
+    Args:
+        theta: how far into the step, 0 to 1.
+    """
+    b, bridge = method.matrix[method.stages - 1], method.bridge
+    b, bridge = jnp.asarray(b, theta.dtype), jnp.asarray(bridge, theta.dtype)
+    inner, inner_slope = _horner(bridge, theta)
+    column = (-1,) + (1,) * theta.ndim
+    bump, slope, b = theta * (1 - theta), 1 - 2 * theta, b.reshape(column)
+    weights = theta * b + bump * inner
+    derivative = b + slope * inner + bump * inner_slope
+    # At the end it is the field there; the stages that only output needs may be missing.
+    last = (jnp.arange(len(method.nodes)) == method.stages - 1).reshape(column)
+    return weights, jnp.where(theta >= 1, last, derivative)
+
+
+def _horner(coefficients: Any, x: Float[Array, "*lanes"]) -> tuple[Any, Any]:
+    """Polynomials with these coefficients (lowest first, one row each), and their derivatives."""
+    shape = (-1,) + (1,) * x.ndim
+    value = slope = jnp.zeros((np.shape(coefficients)[0], *x.shape), x.dtype)
+    for degree in reversed(range(np.shape(coefficients)[1])):
+        slope = slope * x + value
+        value = value * x + coefficients[:, degree].reshape(shape)
+    return value, slope
+
+
+def between(
+    weights: Float[Array, "stages *lanes"], slopes: Float[Array, "stages size *lanes"]
+) -> Float[Array, "size *lanes"]:
+    """`sum_s weights[s] slopes[s]` where every lane has its own weights."""
+    # Written out, because the batched dot product that einsum makes of it is many times slower.
+    terms = [weight * slope for weight, slope in zip(weights, slopes, strict=True)]
+    return functools.reduce(operator.add, terms)
