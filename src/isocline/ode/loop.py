@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from . import observe
 from .control import Controller, Tolerance, first_step
 from .field import Bound, Field, Params
+from .progress import Meter, report
 from .record import Record, Size, size_for
 from .sharding import vary, varying_axes
 from .status import Status
@@ -30,6 +31,7 @@ class Rules(NamedTuple):
     Attributes:
         measured: components from this one on are not in the error norm (None: all are).
         record_bytes: what a record may take, times apart.
+        meter: is told how far the solve is, or None.
     """
 
     tableau: Tableau
@@ -37,6 +39,7 @@ class Rules(NamedTuple):
     measured: int | None
     max_steps: int
     record_bytes: int = 0
+    meter: Meter | None = None
 
 
 class Task(NamedTuple):
@@ -224,6 +227,10 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     h_next = _next_size(rules, task, following, (h, ratio, running), state.previous)
     status = _next_status(rules, task, following, (h, running, accepted, jnp.any(bad, axis=0)))
     history = jnp.stack([ratio, state.previous[0]])
+    if rules.meter is not None:
+        span = jnp.where(task.t1 > 0, task.t1, 1)
+        attempts = counts.accepted + counts.rejected
+        report(rules.meter, at.t / span, following.t / span, following.t, h, attempts)
     return State(
         at=following._replace(h=h_next, status=status),
         previous=jnp.where(accepted, history, state.previous),

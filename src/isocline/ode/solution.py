@@ -66,6 +66,7 @@ class Solution(eqx.Module):
         stats: evaluations and steps.
         ending: where each trajectory stopped.
         method, adjoint: what was used.
+        steps: where the accepted steps began and ended, padded with the last time; only for tools.
     """
 
     ts: Float[Array, "*batch times"]
@@ -75,6 +76,7 @@ class Solution(eqx.Module):
     ending: Ending
     method: str = eqx.field(static=True)
     adjoint: str = eqx.field(static=True)
+    steps: Float[Array, "*batch points"] | None = None
 
     @property
     def success(self) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import equinox as eqx
@@ -24,8 +25,10 @@ from .arguments import (
     read_tolerances,
 )
 from .control import Controller
+from .extra import Extra, step_times
 from .field import Clock, as_rows, build_field, three_arguments
 from .loop import Outcome, Rules, Task, evaluations, record_size
+from .progress import Meter, Progress, read_meter
 from .record import computed_again
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
@@ -54,6 +57,8 @@ def solve(
     max_steps: int = 4096,
     record_bytes: int = 2**22,
     on_failure: Literal["raise", "mask", "return"] = "raise",
+    progress: bool | Callable[[Progress], Any] = False,
+    _extra: Extra = Extra(),  # noqa: B008 - immutable; for our own tools
 ) -> Solution:
     """Solve `dy/dt = f(t, y, args)` and give the state at the times `ts`.
 
@@ -93,6 +98,9 @@ def solve(
         on_failure: "raise" a SolveError (under `jit` nothing can be raised: look at `status`),
             "return" what there is with NaN at times not reached, or "mask" these with the last
             state. The gradient through a failed trajectory is zero.
+        progress: True shows a bar on the standard error while a long solve goes on; a function gets
+            a `Progress` now and then. (Many trajectories are solved a bunch at a time, and each
+            bunch begins anew.)
 
     Returns:
         A `Solution` with `ts`, `ys`, `status`, `stats` and `explain()`.
@@ -128,6 +136,8 @@ def solve(
         max_steps=max_steps,
         record_bytes=record_bytes,
         mask=on_failure == "mask",
+        meter=read_meter(progress),
+        extra=_extra,
     )
     clocks = times, grid, read_first_step(given["dt0"], dtype)
     args_and_axes = read_args(args, args_axes, lanes)
@@ -152,6 +162,8 @@ class _Call(eqx.Module):
     max_steps: int = eqx.field(static=True)
     record_bytes: int = eqx.field(static=True)
     mask: bool = eqx.field(static=True)
+    meter: Meter | None = eqx.field(static=True)
+    extra: Extra = eqx.field(static=True)
 
 
 @eqx.filter_jit
@@ -183,9 +195,14 @@ def _solve(call: _Call, f: Any, y0: Any, clocks: Any, tolerances: Any, args: Any
     clock = Clock(lanes_last(times.t0), times.sign or lanes_last(times.direction))
     field, params = build_field(f, rows, _vary_arrays(clock, axes), args, axes)
     method = reversible(call.tableau) if call.adjoint == "reversible" else call.tableau
-    rules = Rules(method, call.controller, None, call.max_steps, call.record_bytes)
+    measured = call.extra.measured(rows.rows.shape[0])
+    rules = Rules(method, call.controller, measured, call.max_steps, call.record_bytes, call.meter)
     outcome = ADJOINTS[call.adjoint](rules, field, params, task)
-    return _solution(call, rules, task, rows, (outcome, times.ts, clock))
+    solution = _solution(call, rules, task, rows, (outcome, times.ts, clock))
+    if not call.extra.steps:
+        return solution
+    steps = clock.origin + clock.sign * step_times(rules, field, params, task)
+    return replace(solution, steps=steps.T)
 
 
 def _vary_arrays(tree: Any, axes: frozenset[str]) -> Any:

@@ -23,7 +23,8 @@ def reversible(rules: Rules, field: Field, params: Params, task: Task) -> Outcom
     The method of the rules is to be a `Reversible` one.
     """
     size = task.y0.shape[0]
-    rules = rules._replace(measured=size)
+    measured = size if rules.measured is None else rules.measured
+    rules = rules._replace(measured=measured)
     both = task._replace(y0=jnp.concatenate([task.y0, task.y0]))
     outcome = replay(rules, doubled(field), params, both)
     saved = outcome.saved._replace(ys=outcome.saved.ys[:, :size])
