@@ -75,7 +75,9 @@ def save(
 
     def fill(saved: Saved) -> Saved:
         now = pending(saved)
-        weights, _ = output_weights(method, (time_at(ts, saved.passed) - start.t) / size)
+        # Far from the step the polynomial can overflow, and 0 * inf would be NaN.
+        theta = jnp.where(now, (time_at(ts, saved.passed) - start.t) / size, 0)
+        weights, _ = output_weights(method, theta)
         value = start.y + h * between(weights, taken.slopes)
         return Saved(_write(saved.ys, saved.passed, value, now), saved.passed + now)
 
