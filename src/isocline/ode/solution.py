@@ -131,6 +131,21 @@ def _blows_up(facts: dict[str, Any]) -> bool:
     return facts["size"] > LARGE or grows
 
 
+def _why_many_steps(facts: dict[str, Any]) -> str:
+    """What makes the steps many, and the remedies."""
+    if _blows_up(facts) and facts["h"] < 1e-5 * facts["left"]:
+        return (
+            ". The steps shrink where the state is large, as in a blow-up: check the sign of the "
+            "field, or end the time span before it."
+        )
+    if facts["rejected"] > 0.3 * facts["accepted"] or facts["h"] < 1e-3 * facts["left"]:
+        return (
+            ". The steps are short for the span, as in a stiff problem: loosen rtol and atol, or "
+            "use a stiff method; raise max_steps only if neither helps."
+        )
+    return ": raise max_steps, or loosen rtol and atol."
+
+
 def _cause(status: Status, facts: dict[str, Any]) -> str:
     """Cause, place and the two likeliest remedies."""
     place = "at t={t:.9g} (step {h:.3g}, largest |y| {size:.3g}, {steps} steps, {nfe} evaluations)"
@@ -138,18 +153,7 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
     if status == Status.SUCCESS:
         return "reached the last time."
     if status == Status.MAX_STEPS:
-        if _blows_up(facts) and facts["h"] < 1e-5 * facts["left"]:
-            return (
-                f"used up its step limit {where}. The steps shrink where the state is large, as in "
-                "a blow-up: check the sign of the field, or end the time span before it."
-            )
-        if facts["rejected"] > 0.3 * facts["accepted"] or facts["h"] < 1e-3 * facts["left"]:
-            return (
-                f"used up its step limit {where}. The steps are short for the span, as in a stiff "
-                "problem: loosen rtol and atol, or use a stiff method; raise max_steps only if "
-                "neither helps."
-            )
-        return f"used up its step limit {where}: raise max_steps, or loosen rtol and atol."
+        return f"used up its step limit {where}{_why_many_steps(facts)}"
     if status == Status.STEP_UNDERFLOW:
         if _blows_up(facts):
             return (
