@@ -32,6 +32,7 @@ class Rules(NamedTuple):
         measured: components from this one on are not in the error norm (None: all are).
         record_bytes: what a record may take, times apart.
         meter: is told how far the solve is, or None.
+        unrolled: without any inner loop that JAX can not differentiate in reverse.
     """
 
     tableau: Tableau
@@ -40,6 +41,7 @@ class Rules(NamedTuple):
     max_steps: int
     record_bytes: int = 0
     meter: Meter | None = None
+    unrolled: bool = False
 
 
 class Task(NamedTuple):
@@ -117,11 +119,16 @@ def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, "*lanes"
     return first + steps * rules.tableau.evaluations + counts.filled * len(rules.tableau.extra)
 
 
+def most_steps(rules: Rules, task: Task) -> int:
+    """How many attempts at a step there can be."""
+    return rules.max_steps if task.grid is None else task.grid.shape[0] - 1
+
+
 def record_size(rules: Rules, task: Task) -> Size:
     """What a record of this solve holds."""
-    steps = rules.max_steps if task.grid is None else task.grid.shape[0] - 1
     rows = note_rows(rules.tableau, task.between)
-    return size_for(steps, rows, task.y0, rules.record_bytes)
+    state = task.y0.size * task.y0.dtype.itemsize
+    return size_for(most_steps(rules, task), rows, state, rules.record_bytes)
 
 
 def first_steps(
@@ -144,6 +151,8 @@ def integrate(
 ) -> State:
     """Step from the start to t1 (in every lane), or until it fails.
 
+    If the rules say so it is a scan of as many attempts as there may be, and not a while loop.
+
     Args:
         first: what `first_steps` gave.
         record: room for a record of the steps, if there is to be one.
@@ -156,7 +165,15 @@ def integrate(
     def body(state: State) -> State:
         return _advance(rules, Bound(field, params), task, state)
 
-    return jax.lax.while_loop(running, body, vary(state, varying_axes((params, task, first))))
+    state = vary(state, varying_axes((params, task, first)))
+    if not rules.unrolled:
+        return jax.lax.while_loop(running, body, state)
+
+    @jax.checkpoint
+    def attempt(state: State, _: None) -> tuple[State, None]:
+        return jax.lax.cond(running(state), body, lambda state: state, state), None
+
+    return jax.lax.scan(attempt, state, length=most_steps(rules, task))[0]
 
 
 def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State:
@@ -199,7 +216,8 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     h = jnp.where(running, end - at.t, 0)
     fill = running & observe.wants_output(task.ts, at.saved.passed, end)
     start = Start(at.t, at.y, at.f)
-    step = take_step(method, bound, start, h, jnp.any(fill), state.room)
+    wanted = True if rules.unrolled else jnp.any(fill)
+    step = take_step(method, bound, start, h, wanted, state.room)
     slope = last_slope(method, step)
     accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
     accepted &= running
@@ -207,7 +225,8 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     late = (state.row >= record_size(rules, task).noted).astype(jnp.int32)
     if record is not None and step.notes is not None:
         record = record.write(state.row, start, end, step.notes, accepted)
-    saved = observe.save(method, task.ts, at.saved, start, (h, end, step, accepted))
+    save = observe.save_at_once if rules.unrolled else observe.save
+    saved = save(method, task.ts, at.saved, start, (h, end, step, accepted))
     counts = Counts(
         at.counts.accepted + accepted,
         at.counts.rejected + (running & ~accepted),

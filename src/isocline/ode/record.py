@@ -116,9 +116,15 @@ class Size(NamedTuple):
     kept: int
 
 
-def size_for(steps: int, rows: int, y: Float[Array, "size *lanes"], budget: int) -> Size:
-    """What a record of so many steps, each with so many rows of notes, keeps within a budget."""
-    row = max(y.size * y.dtype.itemsize, 1)
+def size_for(steps: int, rows: int, state: int, budget: int) -> Size:
+    """What a record of so many steps keeps within a budget.
+
+    Args:
+        rows: rows of notes a step, each as large as a state.
+        state: bytes of a state.
+        budget: bytes of notes and starts together.
+    """
+    row = max(state, 1)
     noted = max(FEWEST, 3 * budget // 4 // max(rows * row, 1))
     if noted >= steps or not rows:
         return Size(steps, steps, 0)

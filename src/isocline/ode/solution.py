@@ -66,6 +66,7 @@ class Solution(eqx.Module):
         stats: evaluations and steps.
         ending: where each trajectory stopped.
         method, adjoint: what was used.
+        why: why it was that adjoint.
         steps: where the accepted steps began and ended, padded with the last time; only for tools.
     """
 
@@ -76,6 +77,7 @@ class Solution(eqx.Module):
     ending: Ending
     method: str = eqx.field(static=True)
     adjoint: str = eqx.field(static=True)
+    why: str = eqx.field(static=True)
     steps: Float[Array, "*batch points"] | None = None
 
     @property
@@ -99,7 +101,8 @@ class Solution(eqx.Module):
             who = f"All {status.size} trajectories" if many else "The trajectory"
             return (
                 f"{who} reached the last time: {accepted} accepted and {rejected} rejected steps "
-                f"of {self.method}, {int(nfe.sum())} field evaluations."
+                f"of {self.method}, {int(nfe.sum())} field evaluations. "
+                f"Gradients by {self.adjoint}, because {self.why}."
             )
         lines = [f"{failed.size} of {status.size} trajectories failed."] if many else []
         lines += [self._explain_one(int(index), many) for index in failed[:5]]

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from .adjoints import ADJOINTS, check_reversible
+from ..errors import InputError
+from .adjoints import ADJOINTS, Choice, Wish, choose
 from .arguments import (
     check_lanes,
     choice,
@@ -30,6 +31,7 @@ from .field import Clock, as_rows, build_field, three_arguments
 from .loop import Outcome, Rules, Task, evaluations, record_size
 from .progress import Meter, Progress, read_meter
 from .record import computed_again
+from .refusing import NO_FORWARD
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
 from .symplectic import check_partitioned
@@ -51,7 +53,7 @@ def solve(
     grid: Float[ArrayLike, "*batch points"] | None = None,
     dt0: Float[ArrayLike, "*batch"] | None = None,
     controller: str | Controller = "I",
-    adjoint: Literal["auto", "replay", "reversible", "backsolve", "forward"] = "auto",
+    adjoint: Literal["auto", "replay", "reversible", "backsolve", "forward", "direct"] = "auto",
     batch: Literal["coupled", "independent"] = "coupled",
     args_axes: PyTree[int | None] = None,
     max_steps: int = 4096,
@@ -86,7 +88,8 @@ def solve(
         adjoint: how gradients are formed: "replay" (exact, memory grows with the number of steps),
             "reversible" (exact, memory of the times of the steps only, twice the evaluations),
             "backsolve" (the paper's continuous adjoint, constant memory), "forward" (for `jax.jvp`
-            and `jax.jacfwd`). "auto" is "replay".
+            and `jax.jacfwd`), "direct" (to any order, few steps). "auto" is "replay", or
+            "reversible" where so many fixed steps are too much to keep.
         batch: "coupled": one step size for everything in `y0`. "independent": every leaf of `y0`
             has a leading axis of trajectories; `f` sees one of them, and each has its own steps,
             status and counts.
@@ -112,26 +115,32 @@ def solve(
     tableau, controller = find(method), read_controller(controller)
     batched = choice("batch", batch, ("coupled", "independent")) == "independent"
     choice("on_failure", on_failure, ("raise", "mask", "return"))
-    chosen = choice("adjoint", adjoint, ("auto", *ADJOINTS))
+    asked = choice("adjoint", adjoint, ("auto", *ADJOINTS))
     max_steps = read_count("max_steps", max_steps)
     record_bytes = read_count("record_bytes", record_bytes)
     given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
     given = {name: read_array(name, value) for name, value in given.items()}
     y0, dtype = read_state(y0)
-    check_partitioned(tableau, chosen, y0)
+    check_partitioned(tableau, asked, y0)
     lanes = count_lanes(y0, batched)
     check_lanes(
         lanes, {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
     )
-    if chosen == "reversible":
-        check_reversible(tableau, given["ts"].shape[-1])
     times = read_times(given["ts"], given["t0"], dtype)
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
     tolerances = read_tolerances(given["rtol"], given["atol"], dtype)
+    wish = Wish(
+        tableau,
+        None if grid is None else grid.shape[-1] - 1,
+        times.ts.shape[-1],
+        None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0)),
+        max_steps,
+        record_bytes,
+    )
     call = _Call(
         tableau=tableau,
         controller=controller,
-        adjoint="replay" if chosen == "auto" else chosen,
+        choice=choose(asked, wish),
         batched=batched,
         max_steps=max_steps,
         record_bytes=record_bytes,
@@ -141,7 +150,10 @@ def solve(
     )
     clocks = times, grid, read_first_step(given["dt0"], dtype)
     args_and_axes = read_args(args, args_axes, lanes)
-    solution = _solve(call, three_arguments(f), y0, clocks, tolerances, args_and_axes)
+    try:
+        solution = _solve(call, three_arguments(f), y0, clocks, tolerances, args_and_axes)
+    except TypeError as error:
+        raise (InputError(NO_FORWARD) if "forward-mode" in str(error) else error) from None
     return _raise_failure(solution) if on_failure == "raise" else solution
 
 
@@ -157,7 +169,7 @@ class _Call(eqx.Module):
 
     tableau: Tableau = eqx.field(static=True)
     controller: Controller = eqx.field(static=True)
-    adjoint: str = eqx.field(static=True)
+    choice: Choice = eqx.field(static=True)
     batched: bool = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
     record_bytes: int = eqx.field(static=True)
@@ -194,10 +206,10 @@ def _solve(call: _Call, f: Any, y0: Any, clocks: Any, tolerances: Any, args: Any
     task = vary(task, axes)
     clock = Clock(lanes_last(times.t0), times.sign or lanes_last(times.direction))
     field, params = build_field(f, rows, _vary_arrays(clock, axes), args, axes)
-    method = reversible(call.tableau) if call.adjoint == "reversible" else call.tableau
+    method = reversible(call.tableau) if call.choice.adjoint == "reversible" else call.tableau
     measured = call.extra.measured(rows.rows.shape[0])
     rules = Rules(method, call.controller, measured, call.max_steps, call.record_bytes, call.meter)
-    outcome = ADJOINTS[call.adjoint](rules, field, params, task)
+    outcome = ADJOINTS[call.choice.adjoint](rules, field, params, task)
     solution = _solution(call, rules, task, rows, (outcome, times.ts, clock))
     if not call.extra.steps:
         return solution
@@ -235,4 +247,4 @@ def _solution(
         clock.origin + clock.sign * outcome.t, outcome.h, size, outcome.component, growth
     )
     ending = jax.lax.stop_gradient(ending)
-    return Solution(ts, ys, outcome.status, stats, ending, tableau.name, call.adjoint)
+    return Solution(ts, ys, outcome.status, stats, ending, tableau.name, *call.choice)

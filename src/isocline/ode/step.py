@@ -109,7 +109,7 @@ def runge_kutta_step(
     bound: Bound,
     start: Start,
     h: Float[Array, "*lanes"],
-    fill: Bool[Array, ""],
+    fill: Bool[Array, ""] | bool,
     room: Step,
 ) -> Step:
     """Take one step from `start`.
@@ -119,21 +119,23 @@ def runge_kutta_step(
         bound: the vector field.
         start: time, state, and the field there.
         h: step size (of each lane); zero leaves a lane where it is.
-        fill: whether the stages that only dense output needs are wanted.
+        fill: whether the stages that only dense output needs are wanted; where that is known to be
+            so, or there are none, JAX can differentiate through the step in reverse.
         room: an earlier step, whose buffers are used again.
     """
     t, y, f = start
     nodes = jnp.asarray(tableau.nodes, t.dtype)
     rows = [_weigher(row) for row in tableau.matrix[1:]]
-    end = jnp.where(fill, len(tableau.nodes), tableau.stages) if tableau.extra else tableau.stages
+    end: Any = tableau.stages
+    if tableau.extra:
+        end = len(tableau.nodes) if fill is True else jnp.where(fill, len(tableau.nodes), end)
 
-    def stage(carry: tuple[Int[Array, ""], Step]) -> tuple[Int[Array, ""], Step]:
-        index, made = carry
+    def stage(index: Int[Array, ""], made: Step) -> Step:
         point = y + h * lax.switch(index - 1, rows, made.slopes)
         slope = bound(t + nodes[index] * h, point)
         notes = made.notes if made.notes is None else put(made.notes, index - 1, point)
         new = jnp.where(index < tableau.stages, point, made.y) if tableau.extra else point
-        return index + 1, Step(new, put(made.slopes, index, slope), notes)
+        return Step(new, put(made.slopes, index, slope), notes)
 
     zero, notes = jnp.zeros((), jnp.int32), room.notes
     if notes is not None and notes.shape[0] == len(tableau.nodes):
@@ -142,8 +144,7 @@ def runge_kutta_step(
     if tableau.extra:
         slopes = slopes.at[tableau.stages :].set(0)
     begun = Step(y, slopes, notes)
-    _, made = lax.while_loop(lambda carry: carry[0] < end, stage, (zero + 1, begun))
-    return made
+    return lax.fori_loop(1, end, stage, begun)
 
 
 def runge_kutta_pull(

@@ -64,7 +64,7 @@ def take_step(
     bound: Bound,
     start: Start,
     h: Float[Array, "*lanes"],
-    fill: Bool[Array, ""],
+    fill: Bool[Array, ""] | bool,
     room: Step,
 ) -> Step:
     """One step of any method; arguments as in `runge_kutta_step`."""

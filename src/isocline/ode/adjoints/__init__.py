@@ -6,9 +6,11 @@ Each is one function `run(rules, field, params, task) -> Outcome`.
 from __future__ import annotations
 
 from .backsolve import backsolve
-from .forward import forward
+from .choice import Choice as Choice
+from .choice import Wish as Wish
+from .choice import choose as choose
+from .forward import direct, forward
 from .replay import replay
-from .reversible import check_reversible as check_reversible
 from .reversible import reversible
 
 ADJOINTS = {
@@ -16,4 +18,5 @@ ADJOINTS = {
     "reversible": reversible,
     "backsolve": backsolve,
     "forward": forward,
+    "direct": direct,
 }

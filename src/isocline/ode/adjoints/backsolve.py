@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from ..field import Field, Params
 from ..lanes import integrate_all
 from ..loop import Outcome, Rules, Task
+from ..refusing import NO_SECOND, forward_only
 from ..sharding import vary, varying_axes
 from ..status import Status
 
@@ -38,7 +39,8 @@ def backsolve(rules: Rules, field: Field, params: Params, task: Task) -> Outcome
         params, task, ys, status = kept
         good = status == Status.SUCCESS
         kept = params, task, jnp.where(good, ys, 0), good
-        return _adjoint(rules, field, kept, jnp.where(good, cotangent.saved.ys, 0))
+        bars = _adjoint(rules, field, kept, jnp.where(good, cotangent.saved.ys, 0))
+        return forward_only(bars, NO_SECOND)
 
     run.defvjp(run_forward, run_backward)
     return run(params, task)

@@ -20,6 +20,7 @@ from ..field import Bound, Field, Params
 from ..lanes import in_bunches, in_many_bunches, integrate_all, width_for
 from ..loop import Outcome, Rules, State, Task, first_steps, integrate, record_size
 from ..record import Record, empty_record
+from ..refusing import NO_SECOND, forward_only
 from ..sharding import vary, varying_axes
 from ..status import Status
 from ..step import Bars, Pulled, Taken
@@ -73,7 +74,8 @@ def replay(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
         rest = *ending, cotangent.saved.ys, cotangent.y
         (params_bar, task_bar), _ = mappable(back, field, own=True)(params, task, rest, solved)
         # What is not differentiated has no cotangent.
-        return Params(params_bar, None), task_bar  # pyright: ignore[reportArgumentType]
+        bars = Params(params_bar, None), task_bar  # pyright: ignore[reportArgumentType]
+        return forward_only(bars, NO_SECOND)
 
     run.defvjp(run_forward, run_backward)
     return run(params, task)
