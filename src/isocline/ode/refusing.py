@@ -27,6 +27,15 @@ NO_FORWARD = (
 )
 
 
+def in_words(error: Exception) -> Exception:
+    """The same error; or, where JAX can not differentiate a solve in a mode, one that says why."""
+    if isinstance(error, InputError):
+        return error
+    if "forward-mode" in str(error):
+        return InputError(NO_FORWARD)
+    return InputError(NO_SECOND) if "Linearization failed" in str(error) else error
+
+
 def forward_only(tree: PyTree, words: str) -> PyTree:
     """The tree itself; differentiated in reverse, it raises an InputError with these words."""
 

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from ..errors import InputError
 from .adjoints import ADJOINTS, Choice, Wish, choose
 from .arguments import (
     check_lanes,
@@ -31,7 +30,7 @@ from .field import Clock, as_rows, build_field, three_arguments
 from .loop import Outcome, Rules, Task, evaluations, record_size
 from .progress import Meter, Progress, read_meter
 from .record import computed_again
-from .refusing import NO_FORWARD
+from .refusing import in_words
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
 from .symplectic import check_partitioned
@@ -152,8 +151,8 @@ def solve(
     args_and_axes = read_args(args, args_axes, lanes)
     try:
         solution = _solve(call, three_arguments(f), y0, clocks, tolerances, args_and_axes)
-    except TypeError as error:
-        raise (InputError(NO_FORWARD) if "forward-mode" in str(error) else error) from None
+    except (TypeError, ValueError) as error:
+        raise in_words(error) from None
     return _raise_failure(solution) if on_failure == "raise" else solution
 
 
