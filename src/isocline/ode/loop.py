@@ -17,7 +17,8 @@ from .control import Controller, Tolerance, first_step
 from .record import Record, Start, empty_record
 from .sharding import vary, varying_axes
 from .status import Status
-from .step import Field, Step, error_estimates, runge_kutta_step
+from .step import Field, Step, error_estimates
+from .stepping import take_step
 from .tableaus import Tableau
 
 
@@ -147,9 +148,7 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
     end = jnp.where(last, task.t1, state.t + state.h)
     h = jnp.where(running, end - state.t, 0)
     fill = running & observe.wants_output(task.ts, state.saved.passed, end)
-    step = runge_kutta_step(
-        rules.tableau, field, params, (state.t, state.y, state.f), h, jnp.any(fill)
-    )
+    step = take_step(rules.tableau, field, params, (state.t, state.y, state.f), h, jnp.any(fill))
     accepted, ratio, bad = _judge(rules, task, state, step, h)
     accepted &= running
     record = state.record

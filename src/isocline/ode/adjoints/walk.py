@@ -13,7 +13,8 @@ from ..field import Field, Params
 from ..loop import Rules, Task
 from ..record import BLOCK, Record, Start
 from ..sharding import vary, varying_axes
-from ..step import Step, runge_kutta_step
+from ..step import Step
+from ..stepping import take_step
 
 
 class At(NamedTuple):
@@ -46,7 +47,7 @@ class Walk(NamedTuple):
     def step(self, at: At, start: Start, params: Params, fill: Bool[Array, ""]) -> Step:
         """Take the step again, from this start."""
         known = at.t, start.y, start.f
-        return runge_kutta_step(self.rules.tableau, self.field, params, known, at.h, fill)
+        return take_step(self.rules.tableau, self.field, params, known, at.h, fill)
 
     def _at(self, record: Record, index: Int[Array, ""], start: Start) -> At:
         active = index < self.steps
