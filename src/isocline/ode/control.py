@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .step import Field
-from .tableaus import Tableau
+from .tableaus import Method
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Controller:
     grow: float = 10.0
 
     def factor(
-        self, tableau: Tableau, ratio: Float[Array, " lanes"], previous: Float[Array, "lanes 2"]
+        self, method: Method, ratio: Float[Array, " lanes"], previous: Float[Array, "lanes 2"]
     ) -> Float[Array, " lanes"]:
         """The factor to the next step size; `ratio` is error / tolerance, NaN is infinite."""
         floor = 1e-6
@@ -47,7 +47,7 @@ class Controller:
         factor = jnp.full_like(ratio, self.safety)
         for gain, value in zip(gains, ratios, strict=True):
             if gain:
-                factor *= jnp.clip(value, floor, 1 / floor) ** (-gain / tableau.order)
+                factor *= jnp.clip(value, floor, 1 / floor) ** (-gain / method.estimate_order)
         factor = jnp.where(jnp.isnan(ratio), self.shrink, factor)
         # After a rejection the step must shrink, whatever the history says: or it fails again.
         ceiling = jnp.where(ratio > 1, self.safety, self.grow).astype(ratio.dtype)
@@ -108,7 +108,7 @@ class Tolerance:
 
 
 def first_step(
-    tableau: Tableau,
+    method: Method,
     field: Field,
     params: Any,
     start: tuple[Float[Array, " lanes"], Float[Array, "lanes size"], Float[Array, "lanes size"]],
@@ -126,6 +126,6 @@ def first_step(
     h1 = jnp.where(
         flat,
         jnp.maximum(1e-6, h0 * 1e-3),
-        (0.01 / jnp.where(flat, 1, largest)) ** (1 / (tableau.order + 1)),
+        (0.01 / jnp.where(flat, 1, largest)) ** (1 / (method.order + 1)),
     )
     return jnp.minimum(100 * h0, h1).astype(y.dtype)

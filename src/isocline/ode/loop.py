@@ -19,7 +19,7 @@ from .sharding import vary, varying_axes
 from .status import Status
 from .step import Field, Step, error_estimates
 from .stepping import take_step
-from .tableaus import Tableau
+from .tableaus import Method
 
 
 class Rules(NamedTuple):
@@ -30,7 +30,7 @@ class Rules(NamedTuple):
         record_bytes: what the states of a record may take.
     """
 
-    tableau: Tableau
+    tableau: Method
     controller: Controller
     measured: int | None
     max_steps: int

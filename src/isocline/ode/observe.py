@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .step import Step, output_weights
-from .tableaus import Tableau
+from .tableaus import Method
 
 
 class Saved(NamedTuple):
@@ -43,7 +43,7 @@ def time_at(ts: Float[Array, "lanes times"], count: Int[Array, " lanes"]) -> Flo
 
 
 def save(
-    tableau: Tableau,
+    tableau: Method,
     ts: Float[Array, "lanes times"],
     saved: Saved,
     start: tuple[Float[Array, " lanes"], Float[Array, "lanes size"]],

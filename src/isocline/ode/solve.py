@@ -29,7 +29,7 @@ from .loop import Rules, State, Task, evaluations
 from .record import computed_again, rows_for
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
-from .tableaus import Tableau, find
+from .tableaus import Rosenbrock, Tableau, find
 from .times import read_first_step, read_grid, read_times
 
 
@@ -39,7 +39,7 @@ def solve(
     ts: Float[ArrayLike, "*batch times"],
     args: PyTree = None,
     *,
-    method: str | Tableau = "tsit5",
+    method: str | Tableau | Rosenbrock = "tsit5",
     rtol: Float[ArrayLike, "*batch"] = 1e-4,
     atol: Float[ArrayLike, "*batch"] = 1e-6,
     t0: Float[ArrayLike, "*batch"] | None = None,
@@ -139,7 +139,7 @@ def _raise_failure(solution: Solution) -> Solution:
 class _Call(eqx.Module):
     """The static part of a solve."""
 
-    tableau: Tableau = eqx.field(static=True)
+    tableau: Tableau | Rosenbrock = eqx.field(static=True)
     controller: Controller = eqx.field(static=True)
     adjoint: str = eqx.field(static=True)
     batched: bool = eqx.field(static=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .sharding import vary, varying_axes
-from .tableaus import Tableau
+from .tableaus import Method, Tableau
 
 Field = Callable[
     [Float[Array, " lanes"], Float[Array, "lanes size"], Any], Float[Array, "lanes size"]
@@ -23,9 +23,9 @@ class Step(NamedTuple):
     y: Float[Array, "lanes size"]
     slopes: Float[Array, "stages lanes size"]
 
-    def last(self, tableau: Tableau) -> Float[Array, "lanes size"]:
+    def last(self, method: Method) -> Float[Array, "lanes size"]:
         """The field at the new point: the first stage of the next step."""
-        return self.slopes[tableau.stages - 1]
+        return self.slopes[method.stages - 1]
 
 
 def combine(
@@ -84,23 +84,23 @@ def _extra_stages(tableau: Tableau, field: Field, params: Any, known, h: Float[A
 
 
 def error_estimates(
-    tableau: Tableau, step: Step, h: Float[Array, " lanes"]
+    method: Method, step: Step, h: Float[Array, " lanes"]
 ) -> list[Float[Array, "lanes size"]]:
     """The embedded error estimates of a step: one, or two for the 8(5,3) pair."""
-    slopes = list(step.slopes[: tableau.stages])
-    rows = [tableau.b_error] + ([] if tableau.b_error_low is None else [tableau.b_error_low])
+    slopes = list(step.slopes[: method.stages])
+    rows = [method.b_error] + ([] if method.b_error_low is None else [method.b_error_low])
     return [combine(row, slopes, h) for row in rows]
 
 
 def output_weights(
-    tableau: Tableau, theta: Float[Array, " lanes"]
+    method: Method, theta: Float[Array, " lanes"]
 ) -> tuple[Float[Array, "lanes stages"], Float[Array, "lanes stages"]]:
     """Weights of the stages in `y(theta) = y + h * sum_s w_s k_s`, and their derivative by theta.
 
     Args:
         theta: how far into the step, 0 to 1.
     """
-    b, bridge = jnp.asarray(tableau.matrix[tableau.stages - 1], theta.dtype), tableau.bridge
+    b, bridge = jnp.asarray(method.solution, theta.dtype), method.bridge
     degrees = jnp.arange(bridge.shape[1], dtype=theta.dtype)
     bridge = jnp.asarray(bridge, theta.dtype)
     powers = theta[:, None] ** degrees
