@@ -14,12 +14,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from . import observe
 from .control import Controller, Tolerance, first_step
+from .implicit import Mode
 from .record import Record, Start, empty_record
 from .sharding import vary, varying_axes
 from .status import Status
 from .step import Field, Step, error_estimates
-from .stepping import take_step
-from .tableaus import Method
+from .stepping import Cost, cost_of, first_mode, take_step
+from .tableaus import Method, Switching
 
 
 class Rules(NamedTuple):
@@ -82,13 +83,17 @@ class State(NamedTuple):
     counts: Counts
     saved: observe.Saved
     record: Record | None
+    mode: Mode | None
 
 
-def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, " lanes"]:
-    """The field evaluations (NFE) a lane has cost: exact, from its steps."""
+def cost(rules: Rules, task: Task, state: State) -> Cost:
+    """The evaluations (NFE) that each lane has cost: exact, from its steps."""
+    counts, method = state.counts, rules.tableau
     first = 1 + (task.grid is None and task.dt0 is None)
     steps = counts.accepted + counts.rejected
-    return first + steps * rules.tableau.evaluations + counts.filled * len(rules.tableau.extra)
+    spent = cost_of(method, steps, None if state.mode is None else state.mode.attempts)
+    every = first + spent.evaluations + counts.filled * len(method.extra)
+    return spent._replace(evaluations=every)
 
 
 def integrate(rules: Rules, field: Field, params: Any, task: Task, record: bool) -> State:
@@ -131,7 +136,12 @@ def _begin(rules: Rules, field: Field, params: Any, task: Task, record: bool) ->
         component=_first(bad),
         counts=Counts(none, none, none, none),
         saved=observe.begin(task.ts, t0, y0),
-        record=empty_record(rules.capacity(task), t0, y0, rules.record_bytes) if record else None,
+        record=empty_record(
+            rules.capacity(task), t0, y0, rules.record_bytes, isinstance(rules.tableau, Switching)
+        )
+        if record
+        else None,
+        mode=first_mode(rules.tableau, y0.shape[0]),
     )
     return vary(state, varying_axes((task, f0)))
 
@@ -147,13 +157,16 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
     # The step is what the clock advances by: in float32 and far from t=0 these differ.
     end = jnp.where(last, task.t1, state.t + state.h)
     h = jnp.where(running, end - state.t, 0)
+    mode = state.mode
+    stiff = None if mode is None else mode.stiff
     fill = running & observe.wants_output(task.ts, state.saved.passed, end)
-    step = take_step(rules.tableau, field, params, (state.t, state.y, state.f), h, jnp.any(fill))
+    start = state.t, state.y, state.f
+    step = take_step(rules.tableau, field, params, start, h, jnp.any(fill), stiff=stiff)
     accepted, ratio, bad = _judge(rules, task, state, step, h)
     accepted &= running
     record = state.record
     if record is not None:
-        record = record.write(state.counts.accepted, end, Start(state.y, state.f), accepted)
+        record = record.write(state.counts.accepted, end, Start(state.y, state.f), accepted, stiff)
     saved = observe.save(
         rules.tableau, task.ts, state.saved, (state.t, state.y), (h, end, step, accepted)
     )
@@ -175,6 +188,7 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
         counts=counts,
         saved=saved,
         record=record,
+        mode=None if mode is None else mode.after(rules.tableau, step, h, running, accepted),
     )
     h = _next_size(rules, task, state, following, (h, ratio, running))
     status = _next_status(rules, task, following, (h, running, accepted, jnp.any(bad, axis=1)))

@@ -42,12 +42,14 @@ class Record(NamedTuple):
         kept: starts, in rows; the last row is scratch.
         row: which row holds the start of step `position * stride`.
         stride: a power of two.
+        stiff: of a switching method: which steps the stiff one took.
     """
 
     times: Float[Array, "steps_and_two lanes"]
     kept: Start
     row: Int[Array, " rows"]
     stride: Int[Array, ""]
+    stiff: Bool[Array, "steps_and_one lanes"] | None
 
     @property
     def is_whole(self) -> bool:
@@ -60,6 +62,7 @@ class Record(NamedTuple):
         end: Float[Array, " lanes"],
         start: Start,
         accepted: Bool[Array, " lanes"],
+        stiff: Bool[Array, " lanes"] | None = None,
     ) -> Record:
         """Note a step of each lane where it was accepted, as the lane's step number `index`."""
         record = self if self.is_whole else self._thinned(index, accepted)
@@ -69,6 +72,9 @@ class Record(NamedTuple):
         return record._replace(
             times=_put(record.times, jnp.where(accepted, index + 1, scratch), end),
             kept=record.kept.put(jnp.where(keeps, record.row[position], rows), start),
+            stiff=None
+            if record.stiff is None
+            else _put(record.stiff, jnp.where(accepted, index, scratch - 1), stiff),
         )
 
     def _thinned(self, index: Int[Array, " lanes"], accepted: Bool[Array, " lanes"]) -> Record:
@@ -83,6 +89,11 @@ class Record(NamedTuple):
         """Where the lanes' steps with this number began and ended."""
         return lax.dynamic_slice_in_dim(self.times, step, 2)
 
+    def stiff_of(self, step: Int[Array, ""]) -> Bool[Array, " lanes"] | None:
+        """Whether the stiff method of a switching one took the lanes' steps with this number."""
+        rows = self.stiff
+        return None if rows is None else lax.dynamic_index_in_dim(rows, step, keepdims=False)
+
     def start_of(self, position: Int[Array, ""]) -> Start:
         """The starts of the lanes' steps with number `position * stride`."""
         return self.kept.at(lax.dynamic_index_in_dim(self.row, position, keepdims=False))
@@ -95,13 +106,18 @@ def rows_for(steps: int, y: Float[Array, "lanes size"], budget: int) -> int:
 
 
 def empty_record(
-    steps: int, t0: Float[Array, " lanes"], y: Float[Array, "lanes size"], budget: int
+    steps: int,
+    t0: Float[Array, " lanes"],
+    y: Float[Array, "lanes size"],
+    budget: int,
+    switching: bool = False,
 ) -> Record:
     """A record with room for so many steps, whose kept starts take about so many bytes."""
     rows = rows_for(steps, y, budget)
     states = jnp.zeros((rows + 1, *y.shape), y.dtype)
     times = jnp.zeros((steps + 2, y.shape[0]), t0.dtype).at[0].set(t0)
-    return Record(times, Start(states, states), jnp.arange(rows), jnp.ones((), jnp.int32))
+    stiff = jnp.zeros((steps + 1, y.shape[0]), bool) if switching else None
+    return Record(times, Start(states, states), jnp.arange(rows), jnp.ones((), jnp.int32), stiff)
 
 
 def computed_again(rows: int, accepted: Int[Array, " lanes"]) -> Int[Array, " lanes"]:

@@ -29,15 +29,21 @@ class Stats(eqx.Module):
     """What a solve cost, one number for each trajectory (a scalar when there is one).
 
     Attributes:
-        nfe: evaluations of the vector field, exact.
+        nfe: evaluations of the vector field, exact. What a Jacobian takes is not in it.
         accepted, rejected: steps.
         nfe_backward: evaluations (each with one VJP) that the replay adjoint takes for a gradient.
+            (Where a switching method and a record without room for all steps come together, this
+            is the most that it may be.)
+        jacobians: evaluations of the Jacobian, exact: one an attempt at a step of a stiff method,
+            each as many forward-mode derivatives of the field as the state has components, and one
+            by time. A gradient takes one more (with its VJP) for each accepted step.
     """
 
     nfe: Int[Array, "*batch"]
     accepted: Int[Array, "*batch"]
     rejected: Int[Array, "*batch"]
     nfe_backward: Int[Array, "*batch"]
+    jacobians: Int[Array, "*batch"]
 
 
 class Ending(eqx.Module):
@@ -113,9 +119,18 @@ class Solution(eqx.Module):
             "accepted": int(at(self.stats.accepted)),
             "rejected": int(at(self.stats.rejected)),
             "nfe": int(at(self.stats.nfe)),
+            "stiff": np.any(np.asarray(self.stats.jacobians)),
         }
         who = f"Trajectory {index}" if many else "The solve"
         return f"{who} {_cause(Status(int(at(self.status))), facts)}"
+
+
+# By whether a stiff method was at work already.
+_REMEDIES = {
+    False: "use a stiff method (method='auto' finds out, 'rodas5p' and 'rosenbrock23' always are), "
+    "or loosen rtol and atol",
+    True: "loosen rtol and atol, or look for a jump in the field",
+}
 
 
 def _cause(status: Status, facts: dict[str, Any]) -> str:
@@ -133,8 +148,7 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
         if facts["rejected"] > 0.3 * facts["accepted"] or facts["h"] < 1e-3 * facts["left"]:
             return (
                 f"used up its step limit {where}. The steps are short for the span, as in a stiff "
-                "problem: loosen rtol and atol, or use a stiff method; raise max_steps only if "
-                "neither helps."
+                f"problem: {_REMEDIES[bool(facts['stiff'])]}; raise max_steps only if neither helps."
             )
         return f"used up its step limit {where}: raise max_steps, or loosen rtol and atol."
     if status == Status.STEP_UNDERFLOW:
@@ -150,7 +164,8 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
         )
     if status == Status.NON_FINITE:
         return (
-            f"met a NaN or an infinity in component {facts['component']} of the field {where}, "
+            f"met a NaN or an infinity in component {facts['component']} of the field"
+            f"{' or its Jacobian' if facts['stiff'] else ''} {where}, "
             "also with the shortest step. Check the field for a division by zero, a log or a root "
             "of a negative number there; or keep the state in its domain by a change of variables."
         )

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from ..errors import InputError
 from .adjoints import ADJOINTS
 from .arguments import (
     check_lanes,
@@ -25,11 +26,12 @@ from .arguments import (
 )
 from .control import Controller
 from .field import as_rows, build_field, three_arguments
-from .loop import Rules, State, Task, evaluations
+from .loop import Rules, State, Task, cost
 from .record import computed_again, rows_for
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
-from .tableaus import Rosenbrock, Tableau, find
+from .stepping import cost_of
+from .tableaus import Known, Tableau, find
 from .times import read_first_step, read_grid, read_times
 
 
@@ -39,7 +41,7 @@ def solve(
     ts: Float[ArrayLike, "*batch times"],
     args: PyTree = None,
     *,
-    method: str | Tableau | Rosenbrock = "tsit5",
+    method: str | Known = "tsit5",
     rtol: Float[ArrayLike, "*batch"] = 1e-4,
     atol: Float[ArrayLike, "*batch"] = 1e-6,
     t0: Float[ArrayLike, "*batch"] | None = None,
@@ -101,6 +103,11 @@ def solve(
     batched = choice("batch", batch, ("coupled", "independent")) == "independent"
     choice("on_failure", on_failure, ("raise", "mask", "return"))
     chosen = choice("adjoint", adjoint, ("auto", *ADJOINTS))
+    if chosen == "backsolve" and not isinstance(tableau, Tableau):
+        raise InputError(
+            f"adjoint='backsolve' has no way with method={tableau.name!r}: run backwards, a stiff "
+            "equation blows up. Use adjoint='replay'."
+        )
     max_steps = read_count("max_steps", max_steps)
     record_bytes = read_count("record_bytes", record_bytes)
     given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
@@ -139,7 +146,7 @@ def _raise_failure(solution: Solution) -> Solution:
 class _Call(eqx.Module):
     """The static part of a solve."""
 
-    tableau: Tableau | Rosenbrock = eqx.field(static=True)
+    tableau: Known = eqx.field(static=True)
     controller: Controller = eqx.field(static=True)
     adjoint: str = eqx.field(static=True)
     batched: bool = eqx.field(static=True)
@@ -209,8 +216,12 @@ def _solution(
     )
     steps = counts.accepted + again
     filled = counts.replayed if task.ts.shape[1] > 1 else 0
-    backward = steps * rules.tableau.evaluations + filled * len(rules.tableau.extra) + 1
-    stats = Stats(evaluations(rules, task, counts), counts.accepted, counts.rejected, backward)
+    # Who took the steps that are computed again is not counted: as if the stiff method had.
+    stiff = None if state.mode is None else state.mode.accepted + again
+    backward = cost_of(rules.tableau, steps, stiff).evaluations
+    backward += filled * len(rules.tableau.extra) + 1
+    spent = cost(rules, task, state)
+    stats = Stats(spent.evaluations, counts.accepted, counts.rejected, backward, spent.jacobians)
     size = jnp.max(jnp.abs(state.y), axis=1, initial=0)
     ending = jax.lax.stop_gradient(Ending(state.t * scale, state.h, size, state.component))
     stats, ending, status = jax.tree.map(squeeze, (stats, ending, state.status))

@@ -18,7 +18,7 @@ from ..stepping import take_step
 
 
 class At(NamedTuple):
-    """One step of each lane: its start, its size, and whether the lane has it.
+    """One step of each lane: its start, its size, whether the lane has it, and who took it.
 
     Lanes that do not have it wait at their initial state, where the field is known to be finite.
     """
@@ -27,6 +27,7 @@ class At(NamedTuple):
     h: Float[Array, " lanes"]
     start: Start
     active: Bool[Array, " lanes"]
+    stiff: Bool[Array, " lanes"] | None
 
 
 class Walk(NamedTuple):
@@ -47,7 +48,8 @@ class Walk(NamedTuple):
     def step(self, at: At, start: Start, params: Params, fill: Bool[Array, ""]) -> Step:
         """Take the step again, from this start."""
         known = at.t, start.y, start.f
-        return take_step(self.rules.tableau, self.field, params, known, at.h, fill)
+        step = take_step(self.rules.tableau, self.field, params, known, at.h, fill, stiff=at.stiff)
+        return step._replace(rate=None)
 
     def _at(self, record: Record, index: Int[Array, ""], start: Start) -> At:
         active = index < self.steps
@@ -59,7 +61,7 @@ class Walk(NamedTuple):
             jnp.where(keep, start.f, jnp.zeros_like(start.f)),
         )
         t = jnp.where(active, begins, self.task.t0)
-        return At(t, jnp.where(active, ends - begins, 0), start, active)
+        return At(t, jnp.where(active, ends - begins, 0), start, active, record.stiff_of(index))
 
     def _back_whole(self, record: Record, undo: Callable, top: Int[Array, ""], carry: Any) -> Any:
         def body(state):

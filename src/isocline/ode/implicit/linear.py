@@ -58,8 +58,10 @@ def _factored(matrix: Matrices) -> tuple[Callable[[Vectors], Vectors], ...]:
         factors = jax.scipy.linalg.lu_factor(matrix)
 
         def substitute(right: Vectors, trans: int) -> Vectors:
-            one = lambda *parts: jax.scipy.linalg.lu_solve(parts[:2], parts[2], trans=trans)
-            return jax.vmap(one)(*factors, right)
+            def lane(matrix, pivots, right):
+                return jax.scipy.linalg.lu_solve((matrix, pivots), right, trans=trans)
+
+            return jax.vmap(lane)(*factors, right)
 
         return (lambda right: substitute(right, 0)), (lambda right: substitute(right, 1))
     inverse = eliminate(matrix) if size <= UNROLLED else jnp.linalg.inv(matrix)
