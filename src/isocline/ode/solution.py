@@ -29,7 +29,9 @@ class Stats(eqx.Module):
     """What a solve cost, one number for each trajectory (a scalar when there is one).
 
     Attributes:
-        nfe: evaluations of the vector field, exact. What a Jacobian takes is not in it.
+        nfe: evaluations of the vector field, exact. What a Jacobian takes is not in it. Diffrax
+            does not count what its implicit methods evaluate: there this, `nfe_backward` and
+            `jacobians` are -1.
         accepted, rejected: steps.
         nfe_backward: evaluations (each with one VJP) that the replay adjoint takes for a gradient.
             (Where a switching method and a record without room for all steps come together, this
@@ -47,9 +49,10 @@ class Stats(eqx.Module):
 
 
 class Ending(eqx.Module):
-    """Where a trajectory stopped: time, step to try next, largest |y|, component at fault."""
+    """Where a trajectory stopped: time, end, step to try next, largest |y|, component at fault."""
 
     t: Float[Array, "*batch"]
+    t1: Float[Array, "*batch"]
     h: Float[Array, "*batch"]
     size: Float[Array, "*batch"]
     component: Int[Array, "*batch"]
@@ -98,7 +101,7 @@ class Solution(eqx.Module):
             who = f"All {status.size} trajectories" if many else "The trajectory"
             return (
                 f"{who} reached the last time: {accepted} accepted and {rejected} rejected steps "
-                f"of {self.method}, {int(nfe.sum())} field evaluations."
+                f"of {self.method}, {_counted(nfe)} field evaluations."
             )
         lines = [f"{failed.size} of {status.size} trajectories failed."] if many else []
         lines += [self._explain_one(int(index), many) for index in failed[:5]]
@@ -111,18 +114,23 @@ class Solution(eqx.Module):
 
         facts = {
             "t": float(at(self.ending.t)),
-            "left": abs(float(at(np.asarray(self.ts)[..., -1]) - at(self.ending.t))),
+            "left": abs(float(at(self.ending.t1) - at(self.ending.t))),
             "h": abs(float(at(self.ending.h))),
             "size": float(at(self.ending.size)),
             "component": int(at(self.ending.component)),
             "steps": int(at(self.stats.accepted) + at(self.stats.rejected)),
             "accepted": int(at(self.stats.accepted)),
             "rejected": int(at(self.stats.rejected)),
-            "nfe": int(at(self.stats.nfe)),
+            "nfe": _counted(at(self.stats.nfe)),
             "stiff": np.any(np.asarray(self.stats.jacobians)),
         }
         who = f"Trajectory {index}" if many else "The solve"
         return f"{who} {_cause(Status(int(at(self.status))), facts)}"
+
+
+def _counted(nfe: Any) -> str:
+    """A number of evaluations; Diffrax's implicit methods do not say."""
+    return "uncounted" if np.any(nfe < 0) else str(int(np.sum(nfe)))
 
 
 # By whether a stiff method was at work already.
@@ -135,7 +143,8 @@ _REMEDIES = {
 
 def _cause(status: Status, facts: dict[str, Any]) -> str:
     """Cause, place and the two likeliest remedies."""
-    place = "at t={t:.9g} (step {h:.3g}, largest |y| {size:.3g}, {steps} steps, {nfe} evaluations)"
+    step = "" if np.isnan(facts["h"]) else "step {h:.3g}, "
+    place = f"at t={{t:.9g}} ({step}largest |y| {{size:.3g}}, {{steps}} steps, {{nfe}} evaluations)"
     where = place.format(**facts)
     if status == Status.SUCCESS:
         return "reached the last time."
@@ -148,7 +157,8 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
         if facts["rejected"] > 0.3 * facts["accepted"] or facts["h"] < 1e-3 * facts["left"]:
             return (
                 f"used up its step limit {where}. The steps are short for the span, as in a stiff "
-                f"problem: {_REMEDIES[bool(facts['stiff'])]}; raise max_steps only if neither helps."
+                f"problem: {_REMEDIES[bool(facts['stiff'])]}; raise max_steps only if neither "
+                "helps."
             )
         return f"used up its step limit {where}: raise max_steps, or loosen rtol and atol."
     if status == Status.STEP_UNDERFLOW:

@@ -26,12 +26,13 @@ from .arguments import (
 )
 from .control import Controller
 from .field import as_rows, build_field, three_arguments
+from .implicit.by_diffrax import by_diffrax
 from .loop import Rules, State, Task, cost
 from .record import computed_again, rows_for
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
 from .stepping import cost_of
-from .tableaus import Known, Tableau, find
+from .tableaus import ByDiffrax, Known, Tableau, find
 from .times import read_first_step, read_grid, read_times
 
 
@@ -100,6 +101,7 @@ def solve(
         SolveError: a trajectory failed, outside `jit`, with `on_failure="raise"`.
     """
     tableau, controller = find(method), read_controller(controller)
+    parts = _parts(f, tableau)
     batched = choice("batch", batch, ("coupled", "independent")) == "independent"
     choice("on_failure", on_failure, ("raise", "mask", "return"))
     chosen = choice("adjoint", adjoint, ("auto", *ADJOINTS))
@@ -132,8 +134,26 @@ def solve(
     )
     clocks = times.ts, times.t0, times.direction, grid, read_first_step(given["dt0"], dtype)
     args_and_axes = read_args(args, args_axes, lanes)
-    solution = _solve(call, three_arguments(f), y0, clocks, tolerances, args_and_axes)
+    solution = _solve(call, parts, y0, clocks, tolerances, args_and_axes)
     return _raise_failure(solution) if on_failure == "raise" else solution
+
+
+def _parts(f: Any, method: Known) -> Any:
+    """The field as `f(t, y, args)`, or the pair of them that an IMEX method takes."""
+    pairs = isinstance(method, ByDiffrax) and method.pairs
+    if callable(f) and not pairs:
+        return three_arguments(f)
+    if pairs and isinstance(f, tuple) and len(f) == 2 and all(map(callable, f)):
+        return tuple(map(three_arguments, f))
+    if pairs:
+        raise InputError(
+            f"method={method.name!r} takes f as a pair, (explicit part, implicit part); for a "
+            "field in one piece use 'kvaerno5' or 'rodas5p'."
+        )
+    raise InputError(
+        f"f must be a function f(t, y, args); got {f!r}. A pair (explicit part, implicit part) is "
+        "for method='kencarp3', 'kencarp4' and 'kencarp5'."
+    )
 
 
 def _raise_failure(solution: Solution) -> Solution:
@@ -182,11 +202,14 @@ def _solve(call: _Call, f: Any, y0: Any, times: Any, tolerances: Any, args: Any)
         grid=None if grid is None else clock(grid, 1),
     )
     task = vary(task, axes)
-    field, params = build_field(
-        f, rows, task.t0, args, vary(sign, axes) if direction is not None else sign, axes
-    )
+    sign = vary(sign, axes) if direction is not None else sign
+    parts = (f,) if callable(f) else f
+    built = [build_field(part, rows, task.t0, args, sign, axes) for part in parts]
     rules = Rules(call.tableau, call.controller, None, call.max_steps, call.record_bytes)
-    state = ADJOINTS[call.adjoint](rules, field, params, task)
+    if isinstance(call.tableau, ByDiffrax):
+        state = by_diffrax(call.tableau, rules, built, task, call.adjoint)
+    else:
+        state = ADJOINTS[call.adjoint](rules, *built[0], task)
     return _solution(call, rules, task, rows, (state, ts, scale))
 
 
@@ -210,7 +233,20 @@ def _solution(
         else (jax.tree.map(lambda leaf: leaf[0], ys), ts)
     )
     squeeze = (lambda leaf: leaf) if call.batched else (lambda leaf: leaf[0])
+    stats = _stats(rules, task, state)
+    size = jnp.max(jnp.abs(state.y), axis=1, initial=0)
+    ends = state.t * scale, task.t1 * scale
+    ending = jax.lax.stop_gradient(Ending(*ends, state.h, size, state.component))
+    stats, ending, status = jax.tree.map(squeeze, (stats, ending, state.status))
+    return Solution(ts, ys, status, stats, ending, rules.tableau.name, call.adjoint)
+
+
+def _stats(rules: Rules, task: Task, state: State) -> Stats:
+    """What the solve cost, one number a lane."""
     counts = state.counts
+    if isinstance(rules.tableau, ByDiffrax):
+        unknown = jnp.full_like(counts.accepted, -1)
+        return Stats(unknown, counts.accepted, counts.rejected, unknown, unknown)
     again = computed_again(
         rows_for(rules.capacity(task), task.y0, rules.record_bytes), counts.accepted
     )
@@ -221,8 +257,4 @@ def _solution(
     backward = cost_of(rules.tableau, steps, stiff).evaluations
     backward += filled * len(rules.tableau.extra) + 1
     spent = cost(rules, task, state)
-    stats = Stats(spent.evaluations, counts.accepted, counts.rejected, backward, spent.jacobians)
-    size = jnp.max(jnp.abs(state.y), axis=1, initial=0)
-    ending = jax.lax.stop_gradient(Ending(state.t * scale, state.h, size, state.component))
-    stats, ending, status = jax.tree.map(squeeze, (stats, ending, state.status))
-    return Solution(ts, ys, status, stats, ending, rules.tableau.name, call.adjoint)
+    return Stats(spent.evaluations, counts.accepted, counts.rejected, backward, spent.jacobians)

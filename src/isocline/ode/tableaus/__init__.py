@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ...errors import InputError
+from ._by_diffrax import DIFFRAX_METHODS as DIFFRAX_METHODS
+from ._by_diffrax import ByDiffrax as ByDiffrax
 from ._low_order import bosh3, euler, heun, midpoint, ralston, rk4
 from ._method import Method as Method
 from ._order_eight import dopri8
@@ -12,11 +14,13 @@ from ._stiff import rodas4, rodas5p, ros34pw2, rosenbrock23
 from ._switching import Switching as Switching
 from ._tableau import Tableau as Tableau
 
-Known = Tableau | Rosenbrock | Switching
+Known = Tableau | Rosenbrock | Switching | ByDiffrax
 
 _EXPLICIT = (euler, midpoint, heun, ralston, bosh3, rk4, dopri5, tsit5, dopri8)
 _STIFF = (rosenbrock23, ros34pw2, rodas4, rodas5p)
-METHODS: dict[str, Known] = {method.name: method for method in _EXPLICIT + _STIFF}
+METHODS: dict[str, Tableau | Rosenbrock | Switching] = {
+    method.name: method for method in _EXPLICIT + _STIFF
+}
 METHODS["auto"] = Switching(tsit5, rodas5p)
 
 
@@ -30,6 +34,8 @@ def find(method: str | Known) -> Known:
         return method
     if isinstance(method, str) and method in METHODS:
         return METHODS[method]
+    if isinstance(method, str) and method in DIFFRAX_METHODS:
+        return DIFFRAX_METHODS[method]
     parts = method.split("+") if isinstance(method, str) else []
     pair = [METHODS.get(part) for part in parts]
     if len(pair) == 2 and isinstance(pair[0], Tableau) and isinstance(pair[1], Rosenbrock):
@@ -38,6 +44,7 @@ def find(method: str | Known) -> Known:
         except ValueError as error:
             raise InputError(f"method={method!r}: {error}") from error
     raise InputError(
-        f"method={method!r} is not known; choose one of: {', '.join(METHODS)}; or an explicit and "
-        "a stiff one to switch between, as in 'tsit5+rodas5p'."
+        f"method={method!r} is not known; choose one of: {', '.join(METHODS)}; an explicit and "
+        "a stiff one to switch between, as in 'tsit5+rodas5p'; or one of Diffrax's: "
+        f"{', '.join(DIFFRAX_METHODS)}."
     )
