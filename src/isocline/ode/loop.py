@@ -141,7 +141,7 @@ def _begin(rules: Rules, field: Field, params: Any, task: Task, record: bool) ->
         )
         if record
         else None,
-        mode=first_mode(rules.tableau, y0.shape[0]),
+        mode=first_mode(rules.tableau, y0),
     )
     return vary(state, varying_axes((task, f0)))
 
@@ -188,8 +188,12 @@ def _advance(rules: Rules, field: Field, params: Any, task: Task, state: State) 
         counts=counts,
         saved=saved,
         record=record,
-        mode=None if mode is None else mode.after(rules.tableau, step, h, running, accepted),
+        mode=mode,
     )
+    if mode is not None:
+        point, attempt = (following.t, following.y), (h, running, accepted)
+        mode = mode.after(rules.tableau, (field, params), point, attempt)
+        following = following._replace(mode=mode)
     h = _next_size(rules, task, state, following, (h, ratio, running))
     status = _next_status(rules, task, following, (h, running, accepted, jnp.any(bad, axis=1)))
     return following._replace(h=h, status=status)

@@ -18,15 +18,10 @@ Field = Callable[
 
 
 class Step(NamedTuple):
-    """What a step computed: the new state, and every stage.
-
-    Attributes:
-        rate: of a switching method: the size of the field's largest eigenvalue, about.
-    """
+    """What a step computed: the new state, its error estimates, and every stage."""
 
     y: Float[Array, "lanes size"]
     slopes: Float[Array, "stages lanes size"]
-    rate: Float[Array, " lanes"] | None = None
 
     def last(self, method: Method) -> Float[Array, "lanes size"]:
         """The field at the new point: the first stage of the next step."""

@@ -37,9 +37,9 @@ def take_step(
     raise TypeError(f"there is no step for a method of type {type(method).__name__}.")
 
 
-def first_mode(method: Method, lanes: int) -> Mode | None:
+def first_mode(method: Method, y: Float[Array, "lanes size"]) -> Mode | None:
     """What a method carries from step to step: nothing, but for a switching one."""
-    return Mode.first(lanes) if isinstance(method, Switching) else None
+    return Mode.first(y) if isinstance(method, Switching) else None
 
 
 class Cost(NamedTuple):

@@ -48,8 +48,7 @@ class Walk(NamedTuple):
     def step(self, at: At, start: Start, params: Params, fill: Bool[Array, ""]) -> Step:
         """Take the step again, from this start."""
         known = at.t, start.y, start.f
-        step = take_step(self.rules.tableau, self.field, params, known, at.h, fill, stiff=at.stiff)
-        return step._replace(rate=None)
+        return take_step(self.rules.tableau, self.field, params, known, at.h, fill, stiff=at.stiff)
 
     def _at(self, record: Record, index: Int[Array, ""], start: Start) -> At:
         active = index < self.steps

@@ -54,6 +54,9 @@ def _shifted(jacobian: Matrices, scale: Float[Array, " lanes"]) -> Matrices:
 def _factored(matrix: Matrices) -> tuple[Callable[[Vectors], Vectors], ...]:
     """Solvers with the matrix, and with its transpose."""
     size = matrix.shape[1]
+    # Infinities have inverses, zero, and a wrong step would look like a good one.
+    known = jnp.all(jnp.isfinite(matrix), axis=(1, 2), keepdims=True)
+    matrix = jnp.where(known, matrix, jnp.nan)
     if size >= FACTORS:
         factors = jax.scipy.linalg.lu_factor(matrix)
 
