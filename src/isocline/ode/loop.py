@@ -7,7 +7,7 @@ know what becomes of its steps: `observe` fills save times, `record` keeps what 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +16,23 @@ from jaxtyping import Array, Bool, Float, Int
 from . import observe
 from .control import Controller, Tolerance, first_step
 from .field import Bound, Field, Params
+from .implicit import Mode
 from .progress import Meter, report
 from .record import Record, Size, size_for
 from .sharding import vary, varying_axes
 from .status import Status
 from .step import Start, Step
-from .stepping import error_estimates, last_slope, note_rows, step_room, take_step
-from .tableaus import Tableau
+from .stepping import (
+    Cost,
+    cost_of,
+    error_estimates,
+    first_mode,
+    last_slope,
+    note_rows,
+    step_room,
+    take_step,
+)
+from .tableaus import Method, Switching
 
 
 class Rules(NamedTuple):
@@ -35,7 +45,7 @@ class Rules(NamedTuple):
         unrolled: without any inner loop that JAX can not differentiate in reverse.
     """
 
-    tableau: Tableau
+    tableau: Method
     controller: Controller
     measured: int | None
     max_steps: int
@@ -71,12 +81,40 @@ class Counts(NamedTuple):
     Attributes:
         filled: attempts that evaluated the extra stages of dense output.
         replayed: how often an adjoint that replays the accepted steps evaluates those again.
+        stiff, stiff_accepted: attempts and steps that a switching method left to the stiff one.
     """
 
     accepted: Int[Array, "*lanes"]
     rejected: Int[Array, "*lanes"]
     filled: Int[Array, "*lanes"]
     replayed: Int[Array, "*lanes"]
+    stiff: Int[Array, "*lanes"]
+    stiff_accepted: Int[Array, "*lanes"]
+
+    def after(
+        self,
+        attempt: tuple[Bool[Array, "*lanes"], ...],
+        late: Bool[Array, ""],
+        stiff: Bool[Array, "*lanes"] | None,
+    ) -> Counts:
+        """With one attempt more.
+
+        Args:
+            attempt: where it was made, accepted, and with the stages of dense output.
+            late: whether a record would have no notes of it, so that it is computed again.
+            stiff: where it was left to the stiff method, if there are two.
+        """
+        running, accepted, fill = attempt
+        left = jnp.zeros_like(running) if stiff is None else stiff
+        twice = jnp.where(late, 2, 1).astype(jnp.int32)
+        return Counts(
+            self.accepted + accepted,
+            self.rejected + (running & ~accepted),
+            self.filled + fill,
+            self.replayed + jnp.where(fill & accepted, twice, 0),
+            self.stiff + (running & left),
+            self.stiff_accepted + (accepted & left),
+        )
 
 
 class Outcome(NamedTuple):
@@ -103,6 +141,7 @@ class State(NamedTuple):
         row: how many rows of the record are taken.
         previous: error ratios of the two steps before.
         room: the buffers of the last step.
+        mode: of a switching method: which one each lane is at.
     """
 
     at: Outcome
@@ -110,13 +149,15 @@ class State(NamedTuple):
     row: Int[Array, ""]
     room: Step
     record: Record | None
+    mode: Mode | None
 
 
-def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, "*lanes"]:
-    """The field evaluations (NFE) a lane has cost: exact, from its steps."""
+def cost(rules: Rules, task: Task, counts: Counts) -> Cost:
+    """The evaluations (NFE) a lane has cost: exact, from its steps."""
     first = 1 + (task.grid is None and task.dt0 is None)
-    steps = counts.accepted + counts.rejected
-    return first + steps * rules.tableau.evaluations + counts.filled * len(rules.tableau.extra)
+    spent = cost_of(rules.tableau, counts.accepted + counts.rejected, counts.stiff)
+    every = first + spent.evaluations + counts.filled * len(rules.tableau.extra)
+    return spent._replace(evaluations=every)
 
 
 def most_steps(rules: Rules, task: Task) -> int:
@@ -190,7 +231,7 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
         f=f0,
         status=status,
         component=_first(bad),
-        counts=Counts(none, none, none, none),
+        counts=Counts(none, none, none, none, none, none),
         saved=observe.begin(task.ts, y0),
     )
     return State(
@@ -199,6 +240,7 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
         row=jnp.zeros((), jnp.int32),
         room=step_room(rules.tableau, y0, record is not None, task.between),
         record=record,
+        mode=first_mode(rules.tableau, y0),
     )
 
 
@@ -215,24 +257,20 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     end = jnp.where(last, task.t1, at.t + at.h)
     h = jnp.where(running, end - at.t, 0)
     fill = running & observe.wants_output(task.ts, at.saved.passed, end)
-    start = Start(at.t, at.y, at.f)
+    stiff = None if state.mode is None else state.mode.stiff
+    start = Start(at.t, at.y, at.f, stiff)
     wanted = True if rules.unrolled else jnp.any(fill)
     step = take_step(method, bound, start, h, wanted, state.room)
     slope = last_slope(method, step)
     accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
     accepted &= running
     record = state.record
-    late = (state.row >= record_size(rules, task).noted).astype(jnp.int32)
+    late = state.row >= record_size(rules, task).noted
     if record is not None and step.notes is not None:
         record = record.write(state.row, start, end, step.notes, accepted)
     save = observe.save_at_once if rules.unrolled else observe.save
     saved = save(method, task.ts, at.saved, start, (h, end, step, accepted))
-    counts = Counts(
-        at.counts.accepted + accepted,
-        at.counts.rejected + (running & ~accepted),
-        at.counts.filled + fill,
-        at.counts.replayed + jnp.where(fill & accepted, 1 + late, 0),
-    )
+    counts = at.counts.after((running, accepted, fill), late, stiff)
     following = Outcome(
         t=jnp.where(accepted, end, at.t),
         h=at.h,
@@ -246,17 +284,27 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     h_next = _next_size(rules, task, following, (h, ratio, running), state.previous)
     status = _next_status(rules, task, following, (h, running, accepted, jnp.any(bad, axis=0)))
     history = jnp.stack([ratio, state.previous[0]])
-    if rules.meter is not None:
-        span = jnp.where(task.t1 > 0, task.t1, 1)
-        attempts = counts.accepted + counts.rejected
-        report(rules.meter, at.t / span, following.t / span, following.t, h, attempts)
+    mode = state.mode
+    if mode is not None:
+        point, attempt = (following.t, following.y), (h, accepted)
+        mode = mode.after(cast(Switching, method), bound, point, attempt)
+    _tell(rules, task, (at.t, following.t), h, counts)
     return State(
         at=following._replace(h=h_next, status=status),
         previous=jnp.where(accepted, history, state.previous),
         row=state.row + jnp.any(accepted),
         room=step,
         record=record,
+        mode=mode,
     )
+
+
+def _tell(rules: Rules, task: Task, times: Any, h: Float[Array, "*lanes"], counts: Counts) -> None:
+    """Report how far the solve is, if there is a meter."""
+    if rules.meter is not None:
+        span, (before, after) = jnp.where(task.t1 > 0, task.t1, 1), times
+        attempts = counts.accepted + counts.rejected
+        report(rules.meter, before / span, after / span, after, h, attempts)
 
 
 def _shortest(task: Task, t: Float[Array, "*lanes"]) -> Float[Array, "*lanes"]:
@@ -301,7 +349,7 @@ def _next_size(
     if task.grid is not None:
         index = jnp.minimum(following.counts.accepted, task.grid.shape[0] - 2)
         return observe.entry(task.grid, index + 1) - following.t
-    factor = rules.controller.factor(rules.tableau.order, ratio, previous)
+    factor = rules.controller.factor(rules.tableau.estimate_order, ratio, previous)
     following_h = jnp.maximum(h * factor, _shortest(task, following.t))
     return jax.lax.stop_gradient(jnp.where(running, following_h, following.h))
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from ..errors import InputError
 from .adjoints import ADJOINTS, Choice, Wish, choose
 from .arguments import (
     check_lanes,
@@ -27,14 +28,16 @@ from .arguments import (
 from .control import Controller
 from .extra import Extra, step_times
 from .field import Clock, as_rows, build_field, three_arguments
-from .loop import Outcome, Rules, Task, evaluations, record_size
+from .implicit.by_diffrax import by_diffrax
+from .loop import Outcome, Rules, Task, cost, record_size
 from .progress import Meter, Progress, read_meter
 from .record import computed_again
 from .refusing import in_words
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
+from .stepping import cost_of
 from .symplectic import check_partitioned
-from .tableaus import Tableau, find, reversible
+from .tableaus import ByDiffrax, Known, Switching, Tableau, find, reversible
 from .times import read_first_step, read_grid, read_times
 
 
@@ -44,7 +47,7 @@ def solve(
     ts: Float[ArrayLike, "*batch times"],
     args: PyTree = None,
     *,
-    method: str | Tableau = "tsit5",
+    method: str | Known = "tsit5",
     rtol: Float[ArrayLike, "*batch"] = 1e-4,
     atol: Float[ArrayLike, "*batch"] = 1e-6,
     t0: Float[ArrayLike, "*batch"] | None = None,
@@ -112,9 +115,15 @@ def solve(
         SolveError: a trajectory failed, outside `jit`, with `on_failure="raise"`.
     """
     tableau, controller = find(method), read_controller(controller)
+    parts = _parts(f, tableau)
     batched = choice("batch", batch, ("coupled", "independent")) == "independent"
     choice("on_failure", on_failure, ("raise", "mask", "return"))
     asked = choice("adjoint", adjoint, ("auto", *ADJOINTS))
+    if asked == "backsolve" and not isinstance(tableau, Tableau):
+        raise InputError(
+            f"adjoint='backsolve' has no way with method={tableau.name!r}: run backwards, a stiff "
+            "equation blows up. Use adjoint='replay'."
+        )
     max_steps = read_count("max_steps", max_steps)
     record_bytes = read_count("record_bytes", record_bytes)
     given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
@@ -150,10 +159,28 @@ def solve(
     clocks = times, grid, read_first_step(given["dt0"], dtype)
     args_and_axes = read_args(args, args_axes, lanes)
     try:
-        solution = _solve(call, three_arguments(f), y0, clocks, tolerances, args_and_axes)
+        solution = _solve(call, parts, y0, clocks, tolerances, args_and_axes)
     except (TypeError, ValueError) as error:
         raise in_words(error) from None
     return _raise_failure(solution) if on_failure == "raise" else solution
+
+
+def _parts(f: Any, method: Known) -> Any:
+    """The field as `f(t, y, args)`, or the pair of them that an IMEX method takes."""
+    pairs = isinstance(method, ByDiffrax) and method.pairs
+    if callable(f) and not pairs:
+        return three_arguments(f)
+    if pairs and isinstance(f, tuple) and len(f) == 2 and all(map(callable, f)):
+        return tuple(map(three_arguments, f))
+    if pairs:
+        raise InputError(
+            f"method={method.name!r} takes f as a pair, (explicit part, implicit part); for a "
+            "field in one piece use 'kvaerno5' or 'rodas5p'."
+        )
+    raise InputError(
+        f"f must be a function f(t, y, args); got {f!r}. A pair (explicit part, implicit part) is "
+        "for method='kencarp3', 'kencarp4' and 'kencarp5'."
+    )
 
 
 def _raise_failure(solution: Solution) -> Solution:
@@ -166,7 +193,7 @@ def _raise_failure(solution: Solution) -> Solution:
 class _Call(eqx.Module):
     """The static part of a solve."""
 
-    tableau: Tableau = eqx.field(static=True)
+    tableau: Known = eqx.field(static=True)
     controller: Controller = eqx.field(static=True)
     choice: Choice = eqx.field(static=True)
     batched: bool = eqx.field(static=True)
@@ -204,15 +231,21 @@ def _solve(call: _Call, f: Any, y0: Any, clocks: Any, tolerances: Any, args: Any
     )
     task = vary(task, axes)
     clock = Clock(lanes_last(times.t0), times.sign or lanes_last(times.direction))
-    field, params = build_field(f, rows, _vary_arrays(clock, axes), args, axes)
-    method = reversible(call.tableau) if call.choice.adjoint == "reversible" else call.tableau
+    fields = (f,) if callable(f) else f
+    built = [build_field(part, rows, _vary_arrays(clock, axes), args, axes) for part in fields]
+    method: Any = call.tableau
+    if call.choice.adjoint == "reversible":
+        method = reversible(method)
     measured = call.extra.measured(rows.rows.shape[0])
     rules = Rules(method, call.controller, measured, call.max_steps, call.record_bytes, call.meter)
-    outcome = ADJOINTS[call.choice.adjoint](rules, field, params, task)
+    if isinstance(method, ByDiffrax):
+        outcome = by_diffrax(method, rules, built, task, call.choice.adjoint)
+    else:
+        outcome = ADJOINTS[call.choice.adjoint](rules, *built[0], task)
     solution = _solution(call, rules, task, rows, (outcome, times.ts, clock))
     if not call.extra.steps:
         return solution
-    steps = clock.origin + clock.sign * step_times(rules, field, params, task)
+    steps = clock.origin + clock.sign * step_times(rules, *built[0], task)
     return replace(solution, steps=steps.T)
 
 
@@ -235,15 +268,26 @@ def _solution(
         ts = jnp.broadcast_to(ts, (values.shape[-1], values.shape[0]))
     else:
         ys = jax.vmap(rows.unravel)(values)
-    counts, tableau = outcome.counts, rules.tableau
-    steps = counts.accepted + computed_again(record_size(rules, task), counts.accepted)
-    backward = steps * tableau.evaluations + counts.replayed * len(tableau.extra) + 1
-    stats = Stats(evaluations(rules, task, counts), counts.accepted, counts.rejected, backward)
+    stats = _stats(rules, task, outcome)
     size = jnp.max(jnp.abs(outcome.y), axis=0, initial=0)
     length = jnp.maximum(jnp.sum(outcome.y**2, axis=0), jnp.finfo(size.dtype).tiny)
     growth = outcome.h * jnp.sum(outcome.y * outcome.f, axis=0) / length
-    ending = Ending(
-        clock.origin + clock.sign * outcome.t, outcome.h, size, outcome.component, growth
-    )
+    ends = (clock.origin + clock.sign * t for t in (outcome.t, task.t1))
+    ending = Ending(*ends, outcome.h, size, outcome.component, growth)
     ending = jax.lax.stop_gradient(ending)
-    return Solution(ts, ys, outcome.status, stats, ending, tableau.name, *call.choice)
+    return Solution(ts, ys, outcome.status, stats, ending, rules.tableau.name, *call.choice)
+
+
+def _stats(rules: Rules, task: Task, outcome: Outcome) -> Stats:
+    """What the solve cost (in each lane)."""
+    counts, method = outcome.counts, rules.tableau
+    if isinstance(method, ByDiffrax):
+        unknown = jnp.full_like(counts.accepted, -1)
+        return Stats(unknown, counts.accepted, counts.rejected, unknown, unknown)
+    again = computed_again(record_size(rules, task), counts.accepted)
+    # Who took the steps that are computed again is not counted: as if the stiff method had.
+    stiff = counts.stiff_accepted + (again if isinstance(method, Switching) else 0)
+    backward = cost_of(method, counts.accepted + again, stiff).evaluations
+    backward += counts.replayed * len(method.extra) + 1
+    spent = cost(rules, task, counts)
+    return Stats(spent.evaluations, counts.accepted, counts.rejected, backward, spent.jacobians)

@@ -23,11 +23,12 @@ from .tableaus import Tableau
 
 
 class Start(NamedTuple):
-    """Where a step begins: time, state, and the field there."""
+    """Where a step begins: time, state, the field there, and which of two methods takes it."""
 
     t: Float[Array, "*lanes"]
     y: Float[Array, "size *lanes"]
     f: Float[Array, "size *lanes"]
+    stiff: Bool[Array, "*lanes"] | None = None
 
 
 class Step(NamedTuple):
@@ -47,11 +48,12 @@ class Step(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """A step that was taken: from when to when, and its notes."""
+    """A step that was taken: from when to when, its notes, and by which of two methods."""
 
     t: Float[Array, "*lanes"]
     end: Float[Array, "*lanes"]
     notes: Float[Array, "rows size *lanes"]
+    stiff: Bool[Array, "*lanes"] | None = None
 
     @property
     def h(self) -> Float[Array, "*lanes"]:
@@ -123,7 +125,7 @@ def runge_kutta_step(
             so, or there are none, JAX can differentiate through the step in reverse.
         room: an earlier step, whose buffers are used again.
     """
-    t, y, f = start
+    t, y, f, _ = start
     nodes = jnp.asarray(tableau.nodes, t.dtype)
     rows = [_weigher(row) for row in tableau.matrix[1:]]
     end: Any = tableau.stages

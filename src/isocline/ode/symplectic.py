@@ -26,7 +26,7 @@ def symplectic_step(
     Returns:
         The new state, and the slopes at the start, on the average, and at the end.
     """
-    t, y, f = start
+    t, y, f, _ = start
     half = y.shape[0] // 2
     q, p = y[:half], y[half:]
     acceleration = f[half:]

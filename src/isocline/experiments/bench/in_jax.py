@@ -27,7 +27,8 @@ def isocline(ask: Ask) -> End:
     from isocline.ode import METHODS, solve
 
     problem, options = ask.problem, ask.options
-    most, each = _most_steps(ask, 4096), METHODS[options["method"]].evaluations
+    most = _most_steps(ask, 4096)
+    each = METHODS[options["method"]].evaluations if options["method"] in METHODS else 0
     settings: dict[str, Any] = {"batch": "independent", "args_axes": 0} if problem.lanes else {}
 
     def end(y0: Any, args: Any, tolerance: Any) -> tuple[Any, dict[str, Any]]:
@@ -59,11 +60,19 @@ def isocline(ask: Ask) -> End:
 
 
 def diffrax(ask: Ask) -> End:
-    """Options: solver and adjoint (names in Diffrax), fit (max_steps as needed), steps (fixed)."""
+    """Options: solver and adjoint (names in Diffrax), fit (max_steps as needed), steps (fixed).
+
+    And newton: full Newton iterations in implicit stages, where Diffrax's default is its VeryChord.
+    """
     import diffrax as dfx
 
     problem, options = ask.problem, ask.options
-    solver = getattr(dfx, options["solver"])()
+    finder: dict[str, Any] = {}
+    if options.get("newton"):
+        import optimistix
+
+        finder["root_finder"] = dfx.with_stepsize_controller_tols(optimistix.Newton)()
+    solver = getattr(dfx, options["solver"])(**finder)
     adjoint = getattr(dfx, options["adjoint"])()
     most = _most_steps(ask, 4096)
     each = solver.tableau.num_stages - int(solver.tableau.fsal)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ...errors import InputError
 from ..record import computed_again, size_for
 from ..stepping import note_rows
-from ..tableaus import Tableau
+from ..tableaus import ByDiffrax, Known
 from .forward import check_direct
 from .reversible import check_reversible
 
@@ -28,7 +28,7 @@ class Wish(NamedTuple):
         state: bytes of the state; None for independent trajectories.
     """
 
-    method: Tableau
+    method: Known
     fixed: int | None
     times: int
     state: int | None
@@ -53,6 +53,8 @@ def choose(asked: str, wish: Wish) -> Choice:
         check_reversible(wish.method, wish.times)
     if asked == "direct":
         check_direct(wish.fixed is not None, wish.max_steps)
+    if isinstance(wish.method, ByDiffrax):
+        return _for_diffrax(asked, wish.method)
     if asked != "auto":
         return Choice(asked, "it was asked for")
     if wish.fixed is None or wish.state is None:
@@ -68,6 +70,18 @@ def choose(asked: str, wish: Wish) -> Choice:
         f"{wish.fixed} fixed steps are too much to keep within record_bytes="
         f"{wish.record_bytes}: replay would compute each {again:.2g} times again",
     )
+
+
+def _for_diffrax(asked: str, method: ByDiffrax) -> Choice:
+    """What Diffrax's own loop can do."""
+    if asked not in ("auto", "replay", "forward"):
+        raise InputError(
+            f"adjoint={asked!r} does not go with method={method.name!r}, which Diffrax runs: use "
+            "adjoint='replay' or 'forward', or a method of ours, as 'rodas5p'."
+        )
+    if asked == "forward":
+        return Choice(asked, "it was asked for")
+    return Choice("replay", "Diffrax goes back over its own checkpoints")
 
 
 def _goes(wish: Wish) -> bool:

@@ -24,7 +24,8 @@ from ..refusing import NO_SECOND, forward_only
 from ..sharding import vary, varying_axes
 from ..status import Status
 from ..step import Bars, Pulled, Taken
-from ..stepping import between, note_rows, output_weights, pull_room, pull_step
+from ..stepping import between, note_rows, output_weights, pull_room, pull_step, rows_of
+from ..tableaus import Switching
 from ..vmapped import mappable
 from .walk import Walk
 
@@ -99,7 +100,8 @@ def _backward(
 
 def _room(rules: Rules, task: Task) -> Record:
     rows = note_rows(rules.tableau, task.between)
-    return empty_record(record_size(rules, task), rows, task.y0)
+    switches = isinstance(rules.tableau, Switching)
+    return empty_record(record_size(rules, task), rows, task.y0, switches)
 
 
 def _recorded(rules: Rules, field: Field, params: Params, task: Task, room: Record) -> State:
@@ -235,7 +237,7 @@ def _undo_saves(walk: Walk, step: Taken, span: Any, ys_bar: Float[Array, "times 
         return slopes_bar, direct + value_bar, jnp.where(now, index, count)
 
     zero = jnp.zeros_like(walk.task.y0)
-    carry = jnp.zeros((len(walk.rules.tableau.nodes), *zero.shape), zero.dtype), zero, after
+    carry = jnp.zeros((rows_of(walk.rules.tableau), *zero.shape), zero.dtype), zero, after
     carry = vary(carry, varying_axes((carry, walk.task, ys_bar, step)))
     return jax.lax.while_loop(lambda carry: jnp.any(carry[-1] > before), undo, carry)[:2]
 

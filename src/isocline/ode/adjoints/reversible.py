@@ -13,7 +13,7 @@ from ...errors import InputError
 from ..field import Field, Params
 from ..loop import Outcome, Rules, Task
 from ..reversible import doubled
-from ..tableaus import Tableau
+from ..tableaus import Known, Tableau
 from .replay import replay
 
 
@@ -34,7 +34,7 @@ def reversible(rules: Rules, field: Field, params: Params, task: Task) -> Outcom
     )
 
 
-def check_reversible(method: Tableau, times: int) -> None:
+def check_reversible(method: Known, times: int) -> None:
     """Whether a method can be made reversible.
 
     Raises:
