@@ -100,7 +100,7 @@ def put(rows: Array, index: Int[Array, ""], row: Array) -> Array:
     return lax.dynamic_update_index_in_dim(rows, row, index, axis=0)
 
 
-def weigh(weights: Any, rows: Float[Array, "stages size *lanes"]) -> Float[Array, "size *lanes"]:
+def weigh(weights: Any, rows: Any) -> Float[Array, "size *lanes"]:
     """`sum_s weights[s] rows[s]`, leaving out zero weights; zeros if there are none."""
     terms = [float(weight) * rows[index] for index, weight in enumerate(weights) if weight]
     return sum(terms[1:], terms[0]) if terms else jnp.zeros_like(rows[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,7 @@ def take_step(
 ) -> Step:
     """One step of any method; arguments as in `runge_kutta_step`."""
     if is_explicit(method):
-        return runge_kutta_step(method, bound, start, h, fill, room)
+        return runge_kutta_step(cast(Tableau, method), bound, start, h, fill, room)
     notes = room.notes
     if notes is not None and notes.shape[0]:
         notes = jnp.stack([start.y, start.f])
@@ -102,7 +102,7 @@ def pull_step(
 ) -> Pulled:
     """Cotangents back through one step of any method; arguments as in `runge_kutta_pull`."""
     if is_explicit(method):
-        return runge_kutta_pull(method, bound, step, bars, fill, room)
+        return runge_kutta_pull(cast(Tableau, method), bound, step, bars, fill, room)
     if isinstance(method, Reversible):
         return reversible_pull(method, bound, step, bars, room)
 

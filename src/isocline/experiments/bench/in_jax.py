@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ def diffrax(ask: Ask) -> End:
             "nfe": 1 + solution.stats["num_steps"] * each,
             "needed": 1 + solution.stats["num_accepted_steps"] * each,
         }
-        return jnp.where(failed, jnp.nan, solution.ys[0]), counts
+        return jnp.where(failed, jnp.nan, cast(Any, solution.ys)[0]), counts
 
     return jax.vmap(one, in_axes=(0, 0, None)) if problem.lanes else one
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ...errors import InputError
 from ..record import computed_again, size_for
 from ..stepping import note_rows
-from ..tableaus import ByDiffrax, Known
+from ..tableaus import ByDiffrax, Known, Method
 from .forward import check_direct
 from .reversible import check_reversible
 
@@ -59,7 +59,7 @@ def choose(asked: str, wish: Wish) -> Choice:
         return Choice(asked, "it was asked for")
     if wish.fixed is None or wish.state is None:
         return Choice("replay", "it is exact, and keeps what it records within record_bytes")
-    rows = note_rows(wish.method, wish.times > 1)
+    rows = note_rows(cast(Method, wish.method), wish.times > 1)
     size = size_for(wish.fixed, rows, wish.state, wish.record_bytes)
     with jax.ensure_compile_time_eval():
         again = int(computed_again(size, jnp.asarray(wish.fixed))) / wish.fixed

@@ -7,7 +7,7 @@ the loop would have had, so that save times, statuses and batches mean the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +67,7 @@ def by_diffrax(method: ByDiffrax, rules: Rules, parts: Parts, task: Task, adjoin
     others = [params.other for _, params in parts]
     settings = task.rtol, task.atol, task.dt0, task.grid
     if parts[0][0].batched:
-        axes = _Lane(-1, -1, -1, [field.axes.inexact for field, _ in parts])
+        axes: Any = _Lane(*cast(Any, (-1, -1, -1)), [field.axes.inexact for field, _ in parts])
         own = tuple(None if setting is None else -1 for setting in settings)
         in_axes = axes, [field.axes.other for field, _ in parts], own
         run = jax.vmap(run, in_axes=in_axes, out_axes=-1)
@@ -146,7 +146,8 @@ def _solve_lane(call: Any, lane: _Lane, others: Any, settings: Any) -> _End:
         adjoint=dfx.ForwardMode() if adjoint == "forward" else dfx.RecursiveCheckpointAdjoint(),
         throw=False,
     )
-    t, y = solution.ts[1][0], solution.ys[1][0]
+    saved: Any = solution
+    t, y = saved.ts[1][0], saved.ys[1][0]
     slopes = [
         field.lane(time, y, own)
         for (field, _), own in zip(parts, params, strict=True)
@@ -154,7 +155,7 @@ def _solve_lane(call: Any, lane: _Lane, others: Any, settings: Any) -> _End:
     ]
     bad = ~jnp.isfinite(y) | ~jnp.all(jnp.isfinite(jnp.stack(slopes)), axis=0)
     # Diffrax writes the first value with the first step, which may never come.
-    values = jnp.where((lane.ts <= 0)[:, None], lane.y0, solution.ys[0])
+    values = jnp.where((lane.ts <= 0)[:, None], lane.y0, saved.ys[0])
     reached = lane.ts <= t
     return _End(
         ys=jnp.where(reached[:, None], values, jnp.nan),

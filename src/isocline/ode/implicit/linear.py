@@ -9,6 +9,7 @@ one lane: n=2 3.5 / 0.3, n=8 5.7 / 2.1, n=32 28 / 24, n=256 1800 / 4000; a hundr
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ def _factored(matrix: Matrices) -> tuple[Callable[[Vectors], Vectors], ...]:
     known = jnp.all(jnp.isfinite(matrix), axis=(1, 2), keepdims=True)
     matrix = jnp.where(known, matrix, jnp.nan)
     if size >= FACTORS:
-        factors = jax.scipy.linalg.lu_factor(matrix)
+        factors: Any = jax.scipy.linalg.lu_factor(matrix)
 
         def substitute(right: Vectors, trans: int) -> Vectors:
             def lane(matrix, pivots, right):

@@ -42,19 +42,24 @@ def find(method: str | Known) -> Known:
     """
     if isinstance(method, Known):
         return method
-    if isinstance(method, str) and method in METHODS:
-        return METHODS[method]
-    if isinstance(method, str) and method in DIFFRAX_METHODS:
-        return DIFFRAX_METHODS[method]
-    parts = method.split("+") if isinstance(method, str) else []
-    pair = [METHODS.get(part) for part in parts]
-    if len(pair) == 2 and isinstance(pair[0], Tableau) and isinstance(pair[1], Rosenbrock):
-        try:
-            return Switching(pair[0], pair[1])
-        except ValueError as error:
-            raise InputError(f"method={method!r}: {error}") from error
+    found = _named(method) if isinstance(method, str) else None
+    if found is not None:
+        return found
     raise InputError(
         f"method={method!r} is not known; choose one of: {', '.join(METHODS)}; an explicit and "
         "a stiff one to switch between, as in 'tsit5+rodas5p'; or one of Diffrax's: "
         f"{', '.join(DIFFRAX_METHODS)}."
     )
+
+
+def _named(name: str) -> Known | None:
+    """The method of this name, or of the two in it."""
+    if name in METHODS or name in DIFFRAX_METHODS:
+        return METHODS.get(name) or DIFFRAX_METHODS[name]
+    pair = [METHODS.get(part) for part in name.split("+")]
+    if len(pair) != 2 or not isinstance(pair[0], Tableau) or not isinstance(pair[1], Rosenbrock):
+        return None
+    try:
+        return Switching(pair[0], pair[1])
+    except ValueError as error:
+        raise InputError(f"method={name!r}: {error}") from error

@@ -126,7 +126,7 @@ class Switching:
         # The stability function is a polynomial, 1 + sum_k (b A**k 1) z**(k+1).
         powers, vector = [1.0], np.ones(stages)
         for _ in range(stages):
-            powers.append(b @ vector)
+            powers.append(float(b @ vector))
             vector = matrix @ vector
         points = np.linspace(0.01, 50, 50_000)
         outside = np.abs(np.polynomial.polynomial.polyval(-points, powers)) > 1 + 1e-9

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from ...errors import InputError
 from ..arguments import read_count
 from ..solution import SolveError
-from ..tableaus import find
+from ..tableaus import ByDiffrax, find
 from .counting import Counter
 from .floor import bare_evaluations
 from .problem import Inputs, Problem, read_problem
@@ -130,13 +131,17 @@ def profile(
         SolveError: the solve fails.
     """
     read_count("repeats", repeats)
+    method = find(options.get("method", "tsit5"))
+    if isinstance(method, ByDiffrax):
+        raise InputError(
+            f"method={method.name!r} is run by Diffrax, which does not count evaluations: profile "
+            "a method of ours, as 'rodas5p'."
+        )
     problem = read_problem(f, y0, ts, args, loss, options)
     solution = problem.solve(problem.inputs)
     if not bool(jnp.all(solution.success)):
         raise SolveError(solution.explain(), solution)
-    needed = (
-        jnp.mean(solution.stats.accepted) * find(options.get("method", solution.method)).evaluations
-    )
+    needed = jnp.mean(solution.stats.accepted) * method.evaluations
     count = max(int(needed), 1)
     arrays, functions = _functions(problem, count)
     built = {name: _built(function, arrays) for name, function in functions.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -49,7 +49,7 @@ def stage_points(
 ) -> tuple[Float[Array, " stages"], Float[Array, "stages size"], Float[Array, "stages size"]]:
     """Times, states and slopes of the stages of one step; of a method that is not explicit, only
     its start."""
-    tableau = method if isinstance(method, Tableau) else METHODS["euler"]
+    tableau = method if isinstance(method, Tableau) else cast(Tableau, METHODS["euler"])
     size = jnp.asarray(h, row.dtype)
     found = stages_of(tableau, lambda t, row: local.slope(t, row, local.reads), t, row, size)
     return found if tableau is method else Stages(*(part[:1] for part in found))
