@@ -272,8 +272,8 @@ def _solution(
     size = jnp.max(jnp.abs(outcome.y), axis=0, initial=0)
     length = jnp.maximum(jnp.sum(outcome.y**2, axis=0), jnp.finfo(size.dtype).tiny)
     growth = outcome.h * jnp.sum(outcome.y * outcome.f, axis=0) / length
-    ends = (clock.origin + clock.sign * t for t in (outcome.t, task.t1))
-    ending = Ending(*ends, outcome.h, size, outcome.component, growth)
+    t, t1 = (clock.origin + clock.sign * elapsed for elapsed in (outcome.t, task.t1))
+    ending = Ending(t, t1, outcome.h, size, outcome.component, growth)
     ending = jax.lax.stop_gradient(ending)
     return Solution(ts, ys, outcome.status, stats, ending, rules.tableau.name, *call.choice)
 

@@ -9,6 +9,8 @@ are written out one after the other.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -103,7 +105,7 @@ def put(rows: Array, index: Int[Array, ""], row: Array) -> Array:
 def weigh(weights: Any, rows: Any) -> Float[Array, "size *lanes"]:
     """`sum_s weights[s] rows[s]`, leaving out zero weights; zeros if there are none."""
     terms = [float(weight) * rows[index] for index, weight in enumerate(weights) if weight]
-    return sum(terms[1:], terms[0]) if terms else jnp.zeros_like(rows[0])
+    return functools.reduce(operator.add, terms) if terms else jnp.zeros_like(rows[0])
 
 
 def runge_kutta_step(

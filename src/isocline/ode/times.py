@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from ..errors import InputError
 from .arguments import known, read_count
-from .tableaus import Method
+from .tableaus import Known
 
 
 class Times(eqx.Module):
@@ -97,7 +97,7 @@ def read_first_step(dt0: Any, dtype: Any) -> Array | None:
 
 
 def read_grid(
-    tableau: Method, steps: int | None, grid: Any, times: Times, max_steps: int
+    tableau: Known, steps: int | None, grid: Any, times: Times, max_steps: int
 ) -> Array | None:
     """The grid of fixed steps, as time since the start, or None to adapt them."""
     if steps is not None and grid is not None:

@@ -67,7 +67,8 @@ def by_diffrax(method: ByDiffrax, rules: Rules, parts: Parts, task: Task, adjoin
     others = [params.other for _, params in parts]
     settings = task.rtol, task.atol, task.dt0, task.grid
     if parts[0][0].batched:
-        axes: Any = _Lane(*cast(Any, (-1, -1, -1)), [field.axes.inexact for field, _ in parts])
+        last = cast(Any, -1)
+        axes: Any = _Lane(last, last, last, [field.axes.inexact for field, _ in parts])
         own = tuple(None if setting is None else -1 for setting in settings)
         in_axes = axes, [field.axes.other for field, _ in parts], own
         run = jax.vmap(run, in_axes=in_axes, out_axes=-1)

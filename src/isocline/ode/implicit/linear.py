@@ -9,7 +9,6 @@ one lane: n=2 3.5 / 0.3, n=8 5.7 / 2.1, n=32 28 / 24, n=256 1800 / 4000; a hundr
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,13 +58,13 @@ def _factored(matrix: Matrices) -> tuple[Callable[[Vectors], Vectors], ...]:
     known = jnp.all(jnp.isfinite(matrix), axis=(1, 2), keepdims=True)
     matrix = jnp.where(known, matrix, jnp.nan)
     if size >= FACTORS:
-        factors: Any = jax.scipy.linalg.lu_factor(matrix)
+        factors, pivots = jax.scipy.linalg.lu_factor(matrix)
 
         def substitute(right: Vectors, trans: int) -> Vectors:
             def lane(matrix, pivots, right):
                 return jax.scipy.linalg.lu_solve((matrix, pivots), right, trans=trans)
 
-            return jax.vmap(lane)(*factors, right)
+            return jax.vmap(lane)(factors, pivots, right)
 
         return (lambda right: substitute(right, 0)), (lambda right: substitute(right, 1))
     inverse = eliminate(matrix) if size <= UNROLLED else jnp.linalg.inv(matrix)
