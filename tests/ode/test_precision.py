@@ -1,4 +1,4 @@
-"""What float32 can do: times far from zero, spans close to nothing, and a floor of the tolerance."""
+"""What float32 can do: times far from zero, spans close to nothing, a floor of the tolerance."""
 
 from __future__ import annotations
 
