@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from isocline.errors import InputError
+from isocline.ode import solve
 from isocline.ode.progress import Bar, Meter, Progress, clock, read_meter, report
 
 
@@ -113,3 +114,54 @@ def test_what_may_be_a_meter():
     with pytest.raises(InputError, match="progress="):
         read_meter("yes")
     assert clock(3.21) == "3.2 s" and np.isfinite(float(Meter(print).every))
+
+
+def turning(t, y, damping):
+    return jnp.array([y[1], -y[0] - damping * y[1]])
+
+
+def solved(damping, **options):
+    y0 = options.pop("y0", jnp.array([1.0, 0.0]))
+    return solve(turning, y0, [0.0, 10.0], damping, **options)
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "reversible", "backsolve", "forward", "direct"])
+def test_a_solve_reports_up_to_its_end(adjoint):
+    told = []
+    solution = solved(0.1, adjoint=adjoint, max_steps=64, progress=told.append)
+    jax.effects_barrier()
+    fractions = [one.fraction for one in told]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    assert told[-1].steps == int(solution.stats.accepted + solution.stats.rejected)
+
+
+def test_a_gradient_reports_its_forward_solve_only():
+    alone, differentiated = [], []
+    solved(0.1, progress=alone.append)
+    jax.grad(lambda a: solved(a, progress=differentiated.append).ys[-1, 0])(0.1)
+    jax.effects_barrier()
+    assert len(differentiated) == len(alone) > 1
+
+
+def test_each_bunch_of_trajectories_reports():
+    told = []
+    solved(0.1, y0=jnp.ones((300, 2)), batch="independent", progress=told.append)
+    jax.effects_barrier()
+    assert sum(one.fraction == 1 for one in told) >= 3
+
+
+def test_a_solve_is_silent_when_off(capfd):
+    def traced(progress):
+        return str(jax.make_jaxpr(lambda a: solved(a, progress=progress).ys)(0.1))
+
+    assert "callback" not in traced(False) and "callback" in traced(print)
+    solved(0.1)
+    jax.effects_barrier()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_true_shows_a_bar_on_the_standard_error(capsys):
+    solved(0.1, progress=True)
+    jax.effects_barrier()
+    shown = capsys.readouterr()
+    assert shown.out == "" and "100%" in shown.err

@@ -22,6 +22,8 @@ class BudgetError(IsoclineError, RuntimeError):
 class NFEBudget:
     """Watches what solves cost while a model trains, and acts when it is too much.
 
+    In training::
+
         budget = NFEBudget(40, weight=0.01)
         for batch in batches:
             model, nfe = train_step(model, batch, jnp.asarray(budget.weight))
