@@ -115,6 +115,12 @@ def solve(
         SolveError: a trajectory failed, outside `jit`, with `on_failure="raise"`.
     """
     tableau, controller = find(method), read_controller(controller)
+    meter = read_meter(progress)
+    if meter is not None and isinstance(tableau, ByDiffrax):
+        raise InputError(
+            f"progress= does not go with method={tableau.name!r}, which Diffrax runs: leave it out, "
+            "or use a method of ours, as 'rodas5p'."
+        )
     parts = _parts(f, tableau)
     batched = choice("batch", batch, ("coupled", "independent")) == "independent"
     choice("on_failure", on_failure, ("raise", "mask", "return"))
@@ -153,7 +159,7 @@ def solve(
         max_steps=max_steps,
         record_bytes=record_bytes,
         mask=on_failure == "mask",
-        meter=read_meter(progress),
+        meter=meter,
         extra=_extra,
     )
     clocks = times, grid, read_first_step(given["dt0"], dtype)
