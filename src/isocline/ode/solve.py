@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from ..errors import InputError
 from .adjoints import ADJOINTS, Choice, Wish, choose
 from .arguments import (
     check_lanes,
@@ -27,7 +26,8 @@ from .arguments import (
 )
 from .control import Controller
 from .extra import Extra, step_times
-from .field import Clock, as_rows, build_field, three_arguments
+from .field import Clock, as_rows, build_field
+from .fitting import check_fit, field_parts
 from .implicit.by_diffrax import by_diffrax
 from .loop import Outcome, Rules, Task, cost, record_size
 from .progress import Meter, Progress, read_meter
@@ -36,8 +36,7 @@ from .refusing import in_words
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, SolveError, Stats
 from .stepping import cost_of
-from .symplectic import check_partitioned
-from .tableaus import ByDiffrax, Known, Switching, Tableau, find, reversible
+from .tableaus import ByDiffrax, Known, Switching, find, reversible
 from .times import read_first_step, read_grid, read_times
 
 
@@ -114,28 +113,16 @@ def solve(
         InputError: an argument does not fit; the message names it (a ValueError as well).
         SolveError: a trajectory failed, outside `jit`, with `on_failure="raise"`.
     """
-    tableau, controller = find(method), read_controller(controller)
-    meter = read_meter(progress)
-    if meter is not None and isinstance(tableau, ByDiffrax):
-        raise InputError(
-            f"progress= does not go with method={tableau.name!r}, which Diffrax runs: leave it out, "
-            "or use a method of ours, as 'rodas5p'."
-        )
-    parts = _parts(f, tableau)
+    tableau, controller, meter = find(method), read_controller(controller), read_meter(progress)
     batched = choice("batch", batch, ("coupled", "independent")) == "independent"
     choice("on_failure", on_failure, ("raise", "mask", "return"))
     asked = choice("adjoint", adjoint, ("auto", *ADJOINTS))
-    if asked == "backsolve" and not isinstance(tableau, Tableau):
-        raise InputError(
-            f"adjoint='backsolve' has no way with method={tableau.name!r}: run backwards, a stiff "
-            "equation blows up. Use adjoint='replay'."
-        )
-    max_steps = read_count("max_steps", max_steps)
-    record_bytes = read_count("record_bytes", record_bytes)
+    counts = {"max_steps": max_steps, "record_bytes": record_bytes}
+    max_steps, record_bytes = (read_count(name, value) for name, value in counts.items())
     given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
     given = {name: read_array(name, value) for name, value in given.items()}
     y0, dtype = read_state(y0)
-    check_partitioned(tableau, asked, y0)
+    check_fit(tableau, asked, meter, y0)
     lanes = count_lanes(y0, batched)
     check_lanes(
         lanes, {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
@@ -143,14 +130,9 @@ def solve(
     times = read_times(given["ts"], given["t0"], dtype)
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
     tolerances = read_tolerances(given["rtol"], given["atol"], dtype)
-    wish = Wish(
-        tableau,
-        None if grid is None else grid.shape[-1] - 1,
-        times.ts.shape[-1],
-        None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0)),
-        max_steps,
-        record_bytes,
-    )
+    fixed = None if grid is None else grid.shape[-1] - 1
+    state = None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0))
+    wish = Wish(tableau, fixed, times.ts.shape[-1], state, max_steps, record_bytes)
     call = _Call(
         tableau=tableau,
         controller=controller,
@@ -163,30 +145,12 @@ def solve(
         extra=_extra,
     )
     clocks = times, grid, read_first_step(given["dt0"], dtype)
-    args_and_axes = read_args(args, args_axes, lanes)
+    parts, args_and_axes = field_parts(f, tableau), read_args(args, args_axes, lanes)
     try:
         solution = _solve(call, parts, y0, clocks, tolerances, args_and_axes)
     except (TypeError, ValueError) as error:
         raise in_words(error) from None
     return _raise_failure(solution) if on_failure == "raise" else solution
-
-
-def _parts(f: Any, method: Known) -> Any:
-    """The field as `f(t, y, args)`, or the pair of them that an IMEX method takes."""
-    pairs = isinstance(method, ByDiffrax) and method.pairs
-    if callable(f) and not pairs:
-        return three_arguments(f)
-    if pairs and isinstance(f, tuple) and len(f) == 2 and all(map(callable, f)):
-        return tuple(map(three_arguments, f))
-    if pairs:
-        raise InputError(
-            f"method={method.name!r} takes f as a pair, (explicit part, implicit part); for a "
-            "field in one piece use 'kvaerno5' or 'rodas5p'."
-        )
-    raise InputError(
-        f"f must be a function f(t, y, args); got {f!r}. A pair (explicit part, implicit part) is "
-        "for method='kencarp3', 'kencarp4' and 'kencarp5'."
-    )
 
 
 def _raise_failure(solution: Solution) -> Solution:
