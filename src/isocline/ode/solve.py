@@ -119,14 +119,13 @@ def solve(
     asked = choice("adjoint", adjoint, ("auto", *ADJOINTS))
     counts = {"max_steps": max_steps, "record_bytes": record_bytes}
     max_steps, record_bytes = (read_count(name, value) for name, value in counts.items())
-    given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
-    given = {name: read_array(name, value) for name, value in given.items()}
+    arrays = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
+    given = {name: read_array(name, value) for name, value in arrays.items()}
     y0, dtype = read_state(y0)
     check_fit(tableau, asked, meter, y0)
     lanes = count_lanes(y0, batched)
-    check_lanes(
-        lanes, {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
-    )
+    axes = {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
+    check_lanes(lanes, axes)
     times = read_times(given["ts"], given["t0"], dtype)
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
     tolerances = read_tolerances(given["rtol"], given["atol"], dtype)

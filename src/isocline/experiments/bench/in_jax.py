@@ -84,12 +84,16 @@ def diffrax(ask: Ask) -> End:
         return dfx.PIDController(rtol=tolerance, atol=tolerance * problem.atol)
 
     def one(y0: Any, args: Any, tolerance: Any) -> tuple[Any, dict[str, Any]]:
+        # In the dtype of the state: with x64 on, a Python number would make all of it double.
+        t0, t1, tolerance = (
+            jnp.asarray(value, y0.dtype) for value in (problem.t0, problem.t1, tolerance)
+        )
         solution = dfx.diffeqsolve(
             dfx.ODETerm(ask.field),
             solver,
-            problem.t0,
-            problem.t1,
-            None if steps is None else (problem.t1 - problem.t0) / steps,
+            t0,
+            t1,
+            None if steps is None else (t1 - t0) / steps,
             y0,
             args,
             stepsize_controller=control(tolerance),
