@@ -14,7 +14,17 @@ from isocline.cli.commands import COMMANDS
 from isocline.cli.forecast import with_data_apart
 from isocline.cli.settings import ForecastSettings
 
-NAMES = ("forecast", "predict", "evaluate", "info", "reproduce", "bench")
+NAMES = (
+    "forecast",
+    "predict",
+    "evaluate",
+    "info",
+    "reproduce",
+    "bench",
+    "check-gradient",
+    "debug-gradient",
+    "profile",
+)
 
 
 def test_there_are_the_promised_commands(isocline):

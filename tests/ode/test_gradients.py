@@ -79,7 +79,7 @@ def test_repeated_fixed_grid_points_keep_gradients_finite():
 
 
 def test_forward_adjoint_refuses_reverse_mode():
-    with pytest.raises(ValueError, match=r"[Rr]everse-mode"):
+    with pytest.raises(ValueError, match="has no reverse mode"):
         jax.grad(lambda y0: jnp.sum(solve(lambda t, y: -y, y0, [0.0, 1.0], adjoint="forward").ys))(
             jnp.ones(1)
         )

@@ -1,4 +1,4 @@
-"""The command line: `isocline forecast | predict | evaluate | info | reproduce | bench`."""
+"""The command line: `isocline COMMAND`; `commands.COMMANDS` lists them."""
 
 from __future__ import annotations
 

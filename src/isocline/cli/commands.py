@@ -100,4 +100,28 @@ COMMANDS = {
         "installed are left out; pip install 'isocline[peers]' brings them.",
         ("bench --list", "bench NAME --quick --json"),
     ),
+    "check-gradient": Command(
+        "isocline.cli.tools:check_gradient",
+        "Compare the gradients of all adjoints with finite differences.",
+        "FILE is a Python file with f(t, y, args), y0 and ts, and if there are any args, "
+        "loss(ys) and options (a dict for isocline.solve). FILE.py:NAME takes them from a mapping, "
+        "an object or a function of that name. The file is run.",
+        ("check-gradient my_problem.py", "check-gradient my_problem.py --rtol 1e-6 --json"),
+    ),
+    "debug-gradient": Command(
+        "isocline.cli.tools:debug_gradient",
+        "Find where a solve or its gradient first becomes NaN or infinite, and why.",
+        "FILE is a Python file with f(t, y, args), y0 and ts, and if there are any args, "
+        "loss(ys) and options (a dict for isocline.solve). FILE.py:NAME takes them from a mapping, "
+        "an object or a function of that name. The file is run.",
+        ("debug-gradient my_problem.py", "debug-gradient models.py:stiff --double"),
+    ),
+    "profile": Command(
+        "isocline.cli.tools:profile",
+        "Measure a solve and its gradient: seconds, bytes, evaluations, distance to the floor.",
+        "FILE is a Python file with f(t, y, args), y0 and ts, and if there are any args, "
+        "loss(ys) and options (a dict for isocline.solve). FILE.py:NAME takes them from a mapping, "
+        "an object or a function of that name. The file is run.",
+        ("profile my_problem.py", "profile my_problem.py --adjoint backsolve --json"),
+    ),
 }

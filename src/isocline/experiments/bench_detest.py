@@ -83,28 +83,39 @@ def run(
 
 def _written(out: Path, points: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """The results as tables and figures."""
-    names = list(points)
-    solvers = list(dict.fromkeys(point["solver"] for point in points[names[0]]))
+    solvers = list(dict.fromkeys(point["solver"] for found in points.values() for point in found))
     summary = _summary(points, solvers)
     chosen = [solver for solver in solvers if solver.split()[1] in CHOSEN] or solvers
-    rows = [_row(name, points[name], chosen) for name in names]
-    titles = ["problem", *(f"NFE {s}" for s in chosen), *(f"error at 1e-6, {s}" for s in chosen)]
-    summary_table = markdown_table(tuple(summary[0]), [_words(row) for row in summary])
     results = {
         "note": NOTE,
         "versions": versions("scipy"),
         "summary": summary,
         "points": points,
     }
-    parts = (f"{(__doc__ or '').strip()}\n\n{NOTE}", summary_table, markdown_table(titles, rows))
+    parts = (
+        f"{(__doc__ or '').strip()}\n\n{NOTE}",
+        markdown_table(tuple(summary[0]), [_words(row) for row in summary]),
+        _problem_table(points, chosen),
+    )
     write_results(out, results, "\n\n".join(parts))
-    shown = [name for name in SHOWN if name in points] or names
+    _figure(out, points, chosen)
+    return {"summary": summary, "out": str(out)}
+
+
+def _problem_table(points: dict[str, list[dict[str, Any]]], solvers: list[str]) -> str:
+    """One row for each problem, with evaluations and errors of some solvers."""
+    titles = ["problem", *(f"NFE {s}" for s in solvers), *(f"error at 1e-6, {s}" for s in solvers)]
+    return markdown_table(titles, [_row(name, found, solvers) for name, found in points.items()])
+
+
+def _figure(out: Path, points: dict[str, list[dict[str, Any]]], solvers: list[str]) -> None:
+    """Error over evaluations of these solvers, on some of the problems."""
+    shown = [name for name in SHOWN if name in points] or list(points)
     panels = [
-        (name, "nfe", [point for point in points[name] if point["solver"] in chosen])
+        (name, "nfe", [point for solver in solvers for point in _of(points[name], solver)])
         for name in shown
     ]
     work_precision(out, "work-precision", panels, {"nfe": "field evaluations"}, min(3, len(shown)))
-    return {"summary": summary, "out": str(out)}
 
 
 def _points(problem: Detest, methods: Sequence[str]) -> list[dict[str, Any]]:

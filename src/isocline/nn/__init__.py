@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from .budget import BudgetError as BudgetError
+from .budget import NFEBudget as NFEBudget
 from .encoders import ENCODERS as ENCODERS
 from .encoders import AbstractEncoder as AbstractEncoder
 from .encoders import AttentionEncoder as AttentionEncoder
 from .encoders import ODERNNEncoder as ODERNNEncoder
 from .encoders import RNNEncoder as RNNEncoder
 from .fields import ForcedField as ForcedField
+from .regularized import Regularized as Regularized
+from .regularized import regularized_solve as regularized_solve
+from .regularizers import AbstractIntegral as AbstractIntegral
+from .regularizers import AbstractRegularizer as AbstractRegularizer
+from .regularizers import AbstractStepTerm as AbstractStepTerm
+from .regularizers import JacobianNorm as JacobianNorm
+from .regularizers import KineticEnergy as KineticEnergy
+from .regularizers import SolverError as SolverError
+from .regularizers import Stiffness as Stiffness
+from .regularizers import TaylorOrder as TaylorOrder
+from .regularizers import steer as steer

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Int
 
-from .loop import Counts, Rules, Task, record_size
+from .loop import Counts, Rules, Task, cost, record_size
 from .record import computed_again
 from .solution import Stats
-
-
-def evaluations(rules: Rules, task: Task, counts: Counts) -> Int[Array, "*lanes"]:
-    """The field evaluations (NFE) a lane has cost."""
-    first = 1 + (task.grid is None and task.dt0 is None)
-    steps = counts.accepted + counts.rejected
-    return first + steps * rules.tableau.evaluations + counts.filled * len(rules.tableau.extra)
+from .stepping import cost_of
+from .tableaus import ByDiffrax, Switching
 
 
 def costs(rules: Rules, task: Task, counts: Counts) -> Stats:
     """The statistics of a solve (of each lane)."""
-    tableau = rules.tableau
-    steps = counts.accepted + computed_again(record_size(rules, task), counts.accepted)
-    backward = steps * tableau.evaluations + counts.replayed * len(tableau.extra) + 1
-    forward = evaluations(rules, task, counts)
-    return Stats(*map(jnp.asarray, (forward, counts.accepted, counts.rejected, backward)))
+    method = rules.tableau
+    if isinstance(method, ByDiffrax):
+        unknown = jnp.full_like(counts.accepted, -1)
+        return Stats(unknown, counts.accepted, counts.rejected, unknown, unknown)
+    again = computed_again(record_size(rules, task), counts.accepted)
+    # Who took the steps that are computed again is not counted: as if the stiff method had.
+    stiff = counts.stiff_accepted + (again if isinstance(method, Switching) else 0)
+    backward = cost_of(method, counts.accepted + again, stiff).evaluations
+    backward += counts.replayed * len(method.extra) + 1
+    spent = cost(rules, task, counts)
+    return Stats(spent.evaluations, counts.accepted, counts.rejected, backward, spent.jacobians)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..errors import InputError
+from .complex_state import Pairs, Seen, real_parts
 from .field import Bound, like, three_arguments
 from .step import Start, Step
 from .stepping import between, output_weights
@@ -92,8 +94,8 @@ class Watch(NamedTuple):
     event: Int[Array, "*lanes"]
 
 
-def read_events(events: Any) -> tuple[Event, ...]:
-    """The events as a tuple.
+def read_events(events: Any, pairs: Pairs | None = None) -> tuple[Event, ...]:
+    """The events as a tuple, with functions of `(t, y, args)`; of real states, if they have pairs.
 
     Raises:
         InputError: one of them is no `Event`.
@@ -104,7 +106,16 @@ def read_events(events: Any) -> tuple[Event, ...]:
     for event in found:
         if not isinstance(event, Event):
             raise InputError(f"events={event!r} must be an Event, or a list of them.")
-    return found
+
+    def read(event: Event) -> Event:
+        condition, reset = three_arguments(event.condition), event.reset
+        reset = None if reset is None else three_arguments(reset)
+        if pairs is not None:
+            condition = Seen(condition, pairs)
+            reset = None if reset is None else real_parts(reset, pairs)
+        return replace(event, condition=condition, reset=reset)
+
+    return tuple(map(read, found))
 
 
 class Jumps(eqx.Module):
@@ -138,7 +149,7 @@ class Conditions(eqx.Module):
     functions: tuple[Callable, ...]
 
     def __init__(self, events: Sequence[Event]):
-        self.functions = tuple(three_arguments(event.condition) for event in events)
+        self.functions = tuple(event.condition for event in events)
 
     def __call__(self, t: Any, y: Any, args: Any) -> Float[Array, " events"]:
         """A row of numbers."""

@@ -166,7 +166,7 @@ def build_field(
     consts, closed_tree = jax.tree.flatten(closed)
     pieces = [*consts, *leaves, *hands]
     axes_of = [*[None] * len(consts), *lane_axes, *[0 if batched else None] * len(hands)]
-    pieces, piece_axes = _lanes_last(pieces, axes_of)
+    pieces, piece_axes = lanes_last(pieces, axes_of)
     params, param_axes, merge = _split(pieces, piece_axes)
     first_leaf, end_leaf = len(consts), len(consts) + len(leaves)
 
@@ -184,7 +184,7 @@ def build_field(
     return Field(named("slope"), param_axes, batched, beside), vary(params, axes)
 
 
-def _lanes_last(pieces: list[Any], axes: list[int | None]) -> tuple[list[Any], list[int | None]]:
+def lanes_last(pieces: list[Any], axes: list[int | None]) -> tuple[list[Any], list[int | None]]:
     """With the axis of lanes last, where a piece is no more than a row for each of them.
 
     Matrices of their own for each lane stay as they are: that is how products of them are fast.

@@ -7,7 +7,7 @@ know what becomes of its steps: `observe` fills save times, `record` keeps what 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,23 @@ from jaxtyping import Array, Bool, Float, Int
 from . import events, observe
 from .control import Controller, Tolerance, first_step
 from .field import Bound, Field, Params
+from .implicit import Mode
+from .progress import Meter, report
 from .record import Record, Size, size_for
 from .sharding import vary, varying_axes
 from .status import Status
 from .step import Start, Step
-from .stepping import error_estimates, last_slope, note_rows, step_room, take_step
-from .tableaus import Tableau
+from .stepping import (
+    Cost,
+    cost_of,
+    error_estimates,
+    first_mode,
+    last_slope,
+    note_rows,
+    step_room,
+    take_step,
+)
+from .tableaus import Method, Switching
 
 
 class Rules(NamedTuple):
@@ -30,15 +41,19 @@ class Rules(NamedTuple):
     Attributes:
         measured: components from this one on are not in the error norm (None: all are).
         record_bytes: what a record may take, times apart.
+        meter: is told how far the solve is, or None.
+        unrolled: without any inner loop that JAX can not differentiate in reverse.
         events: the directions of the events that end a solve.
         open_end: whether it may end elsewhere than at its last save time, and goes on from there.
     """
 
-    tableau: Tableau
+    tableau: Method
     controller: Controller
     measured: int | None
     max_steps: int
     record_bytes: int = 0
+    meter: Meter | None = None
+    unrolled: bool = False
     events: tuple[int, ...] = ()
     open_end: bool = False
 
@@ -74,12 +89,41 @@ class Counts(NamedTuple):
     Attributes:
         filled: attempts that evaluated the extra stages of dense output.
         replayed: how often an adjoint that replays the accepted steps evaluates those again.
+        stiff, stiff_accepted: attempts and steps that a switching method left to the stiff one.
     """
 
     accepted: Int[Array, "*lanes"]
     rejected: Int[Array, "*lanes"]
     filled: Int[Array, "*lanes"]
     replayed: Int[Array, "*lanes"]
+    stiff: Int[Array, "*lanes"]
+    stiff_accepted: Int[Array, "*lanes"]
+
+    def after(
+        self,
+        attempt: tuple[Bool[Array, "*lanes"], ...],
+        late: Bool[Array, ""],
+        stiff: Bool[Array, "*lanes"] | None,
+    ) -> Counts:
+        """With one attempt more.
+
+        Args:
+            attempt: where it was made, accepted, with the stages of dense output, and with save
+                times in it that want them.
+            late: whether a record would have no notes of it, so that it is computed again.
+            stiff: where it was left to the stiff method, if there are two.
+        """
+        running, accepted, fill, wanted = attempt
+        left = jnp.zeros_like(running) if stiff is None else stiff
+        twice = jnp.where(late, 2, 1).astype(jnp.int32)
+        return Counts(
+            self.accepted + accepted,
+            self.rejected + (running & ~accepted),
+            self.filled + fill,
+            self.replayed + jnp.where(wanted & accepted, twice, 0),
+            self.stiff + (running & left),
+            self.stiff_accepted + (accepted & left),
+        )
 
 
 class Outcome(NamedTuple):
@@ -108,6 +152,7 @@ class State(NamedTuple):
         row: how many rows of the record are taken.
         previous: error ratios of the two steps before.
         room: the buffers of the last step.
+        mode: of a switching method: which one each lane is at.
     """
 
     at: Outcome
@@ -115,13 +160,28 @@ class State(NamedTuple):
     row: Int[Array, ""]
     room: Step
     record: Record | None
+    mode: Mode | None
+
+
+def cost(rules: Rules, task: Task, counts: Counts) -> Cost:
+    """The evaluations (NFE) a lane has cost: exact, from its steps."""
+    first = 1 + (task.grid is None and task.dt0 is None)
+    spent = cost_of(rules.tableau, counts.accepted + counts.rejected, counts.stiff)
+    every = first + spent.evaluations + counts.filled * len(rules.tableau.extra)
+    return spent._replace(evaluations=every)
+
+
+def most_steps(rules: Rules, task: Task) -> int:
+    """How many attempts at a step there can be."""
+    fixed = None if task.grid is None else task.grid.shape[0] - 1 + bool(rules.events)
+    return rules.max_steps if fixed is None else fixed
 
 
 def record_size(rules: Rules, task: Task) -> Size:
     """What a record of this solve holds."""
-    steps = rules.max_steps if task.grid is None else task.grid.shape[0] - 1
     rows = note_rows(rules.tableau, task.between)
-    return size_for(steps, rows, task.y0, rules.record_bytes)
+    state = task.y0.size * task.y0.dtype.itemsize
+    return size_for(most_steps(rules, task), rows, state, rules.record_bytes)
 
 
 def first_steps(
@@ -144,6 +204,8 @@ def integrate(
 ) -> State:
     """Step from the start to t1 (in every lane), or until it fails.
 
+    If the rules say so it is a scan of as many attempts as there may be, and not a while loop.
+
     Args:
         first: what `first_steps` gave.
         record: room for a record of the steps, if there is to be one.
@@ -156,7 +218,15 @@ def integrate(
     def body(state: State) -> State:
         return _advance(rules, Bound(field, params), task, state)
 
-    return jax.lax.while_loop(running, body, vary(state, varying_axes((params, task, first))))
+    state = vary(state, varying_axes((params, task, first)))
+    if not rules.unrolled:
+        return jax.lax.while_loop(running, body, state)
+
+    @jax.checkpoint
+    def attempt(state: State, _: None) -> tuple[State, None]:
+        return jax.lax.cond(running(state), body, lambda state: state, state), None
+
+    return jax.lax.scan(attempt, state, length=most_steps(rules, task))[0]
 
 
 def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State:
@@ -173,7 +243,7 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
         f=f0,
         status=status,
         component=_first(bad),
-        counts=Counts(none, none, none, none),
+        counts=Counts(none, none, none, none, none, none),
         saved=observe.begin(task.ts, y0),
         watch=events.begin(task.side),
     )
@@ -183,6 +253,7 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
         row=jnp.zeros((), jnp.int32),
         room=step_room(rules.tableau, y0, record is not None, task.between),
         record=record,
+        mode=first_mode(rules.tableau, y0),
     )
 
 
@@ -195,8 +266,10 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     h = jnp.where(running, end - at.t, 0)
     wanted = running & observe.wants_output(task.ts, at.saved.passed, end)
     fill = running if rules.events else wanted
-    start = Start(at.t, at.y, at.f)
-    step = take_step(method, bound, start, h, jnp.any(fill), state.room)
+    stiff = None if state.mode is None else state.mode.stiff
+    start = Start(at.t, at.y, at.f, stiff)
+    now = True if rules.unrolled else jnp.any(fill)
+    step = take_step(method, bound, start, h, now, state.room)
     slope = last_slope(method, step)
     accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
     accepted &= running
@@ -206,16 +279,12 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
         watch, found = events.look(how, bound, watch, (start, h, step), (running, accepted))
         accepted &= ~found
     record = state.record
-    late = (state.row >= record_size(rules, task).noted).astype(jnp.int32)
+    late = state.row >= record_size(rules, task).noted
     if record is not None and step.notes is not None:
         record = record.write(state.row, start, end, step.notes, accepted)
-    saved = observe.save(method, task.ts, at.saved, start, (h, end, step, accepted))
-    counts = Counts(
-        at.counts.accepted + accepted,
-        at.counts.rejected + (running & ~accepted),
-        at.counts.filled + fill,
-        at.counts.replayed + jnp.where(wanted & accepted, 1 + late, 0),
-    )
+    save = observe.save_at_once if rules.unrolled else observe.save
+    saved = save(method, task.ts, at.saved, start, (h, end, step, accepted))
+    counts = at.counts.after((running, accepted, fill, wanted), late, stiff)
     following = Outcome(
         t=jnp.where(accepted, end, at.t),
         h=at.h,
@@ -231,13 +300,27 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     judged = accepted, found, jnp.any(bad, axis=0)
     status = _next_status(rules, task, following, (h, running, judged))
     history = jnp.stack([ratio, state.previous[0]])
+    mode = state.mode
+    if mode is not None:
+        point, attempt = (following.t, following.y), (h, accepted)
+        mode = mode.after(cast(Switching, method), bound, point, attempt)
+    _tell(rules, task, (at.t, following.t), h, counts)
     return State(
         at=following._replace(h=h_next, status=status),
         previous=jnp.where(accepted, history, state.previous),
         row=state.row + jnp.any(accepted),
         room=step,
         record=record,
+        mode=mode,
     )
+
+
+def _tell(rules: Rules, task: Task, times: Any, h: Float[Array, "*lanes"], counts: Counts) -> None:
+    """Report how far the solve is, if there is a meter."""
+    if rules.meter is not None:
+        span, (before, after) = jnp.where(task.t1 > 0, task.t1, 1), times
+        attempts = counts.accepted + counts.rejected
+        report(rules.meter, before / span, after / span, after, h, attempts)
 
 
 def _next_end(task: Task, at: Outcome) -> Float[Array, "*lanes"]:
@@ -293,7 +376,7 @@ def _next_size(
     if task.grid is not None:
         index = jnp.minimum(following.counts.accepted, task.grid.shape[0] - 2)
         return observe.entry(task.grid, index + 1) - following.t
-    factor = rules.controller.factor(rules.tableau.order, ratio, previous)
+    factor = rules.controller.factor(rules.tableau.estimate_order, ratio, previous)
     following_h = jnp.maximum(h * factor, _shortest(task, following.t))
     if rules.open_end:
         # A step that was cut short and is good says nothing against the size that was meant.

@@ -22,7 +22,7 @@ def odeint(
     atol: float = 1e-9,
     method: str = "dopri5",
     options: Mapping[str, Any] | None = None,
-    adjoint: Literal["auto", "replay", "backsolve", "forward"] = "auto",
+    adjoint: Literal["auto", "replay", "reversible", "backsolve", "forward", "direct"] = "auto",
 ) -> PyTree:
     """Solve `dy/dt = f(t, y)` and give y at the times `t`, time axis first.
 

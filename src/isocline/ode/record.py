@@ -65,11 +65,13 @@ class Record(NamedTuple):
             theirs.
         notes: of the first steps.
         kept: starts of the later ones; None if there is room for the notes of all.
+        stiff: which steps a switching method took with the stiff one; None for other methods.
     """
 
     times: Float[Array, "steps_and_one *lanes"]
     notes: Float[Array, "noted rows size *lanes"]
     kept: Kept | None
+    stiff: Bool[Array, "steps *lanes"] | None
 
     @property
     def noted(self) -> int:
@@ -95,17 +97,23 @@ class Record(NamedTuple):
     ) -> Record:
         """Note an attempt as step `index`; one that no lane accepted is overwritten later."""
         times = put(self.times, index + 1, jnp.where(accepted, end, start.t))
+        stiff = self.stiff
+        if stiff is not None and start.stiff is not None:
+            stiff = put(stiff, index, start.stiff)
         if self.kept is None:
-            return Record(times, put(self.notes, index, notes), None)
-        row = jnp.minimum(index, self.noted)
-        return Record(
-            times, put(self.notes, row, notes), self.kept.write(index - self.noted, start)
-        )
+            return Record(times, put(self.notes, index, notes), None, stiff)
+        kept = self.kept.write(index - self.noted, start)
+        noted = put(self.notes, jnp.minimum(index, self.noted), notes)
+        return Record(times, noted, kept, stiff)
 
     def times_of(self, step: Int[Array, ""]) -> tuple[Array, Array]:
         """When the step began and ended."""
         begins, ends = lax.dynamic_slice_in_dim(self.times, step, 2)
         return begins, ends
+
+    def stiff_at(self, step: Int[Array, ""]) -> Bool[Array, "*lanes"] | None:
+        """Which of two methods took the step, if there are two."""
+        return None if self.stiff is None else self.stiff[step]
 
 
 class Size(NamedTuple):
@@ -116,26 +124,35 @@ class Size(NamedTuple):
     kept: int
 
 
-def size_for(steps: int, rows: int, y: Float[Array, "size *lanes"], budget: int) -> Size:
-    """What a record of so many steps, each with so many rows of notes, keeps within a budget."""
-    row = max(y.size * y.dtype.itemsize, 1)
-    noted = max(FEWEST, 3 * budget // 4 // (rows * row))
-    if noted >= steps:
+def size_for(steps: int, rows: int, state: int, budget: int) -> Size:
+    """What a record of so many steps keeps within a budget.
+
+    Args:
+        rows: rows of notes a step, each as large as a state.
+        state: bytes of a state.
+        budget: bytes of notes and starts together.
+    """
+    row = max(state, 1)
+    noted = max(FEWEST, 3 * budget // 4 // max(rows * row, 1))
+    if noted >= steps or not rows:
         return Size(steps, steps, 0)
     kept = max(FEWEST, budget // 4 // (2 * row))
     return Size(steps, noted, kept - kept % 2)
 
 
-def empty_record(size: Size, rows: int, y: Float[Array, "size *lanes"]) -> Record:
-    """A record of this size, for states like this."""
+def empty_record(
+    size: Size, rows: int, y: Float[Array, "size *lanes"], switches: bool = False
+) -> Record:
+    """A record of this size, for states like this; `switches`: of a switching method."""
+    stiff = jnp.zeros((size.steps, *y.shape[1:]), bool) if switches else None
     times = jnp.zeros((size.steps + 1, *y.shape[1:]), y.dtype)
     scratch = int(size.kept > 0)
     notes = jnp.zeros((size.noted + scratch, rows, *y.shape), y.dtype)
     if not size.kept:
-        return Record(times, notes, None)
+        return Record(times, notes, None, stiff)
     starts = jnp.zeros((size.kept + 1, *y.shape), y.dtype)
     first = jnp.arange(size.kept, dtype=jnp.int32)
-    return Record(times, notes, Kept(starts, starts, first, jnp.ones((), jnp.int32)))
+    return Record(times, notes, Kept(starts, starts, first, jnp.ones((), jnp.int32)), stiff)
 
 
 def computed_again(size: Size, accepted: Int[Array, "*lanes"]) -> Int[Array, "*lanes"]:

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
-from .adjoints import ADJOINTS
+from .adjoints import ADJOINTS, Choice
 from .clock import Clock
 from .control import Controller
 from .costs import costs
 from .events import CONDITIONS, JUMPS, Conditions, Event, Events, Jumps
+from .extra import Extra, step_times
 from .field import Field, Params, build_field
+from .implicit.by_diffrax import by_diffrax
 from .loop import Outcome, Rules, Task
+from .progress import Meter
 from .rows import Rows, as_rows
-from .segments import breaks_of, in_order, plan_for, solve_in_parts
+from .segments import Found, breaks_of, in_order, plan_for, solve_in_parts
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, Stats
-from .tableaus import Tableau
+from .tableaus import ByDiffrax, Known, reversible
 from .times import Times
 
 
 class Call(eqx.Module):
     """The static part of a solve."""
 
-    tableau: Tableau = eqx.field(static=True)
+    tableau: Known = eqx.field(static=True)
     controller: Controller = eqx.field(static=True)
-    adjoint: str = eqx.field(static=True)
+    choice: Choice = eqx.field(static=True)
     batched: bool = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
     record_bytes: int = eqx.field(static=True)
     mask: bool = eqx.field(static=True)
     max_events: int | None = eqx.field(static=True)
+    meter: Meter | None = eqx.field(static=True)
+    extra: Extra = eqx.field(static=True)
 
 
 class Posed(eqx.Module):
@@ -87,43 +93,61 @@ def run(call: Call, posed: Posed) -> Solution:
     task = vary(task, axes)
     clock = Clock(lanes_last(times.t0), times.sign or lanes_last(times.direction))
     clock = _vary_arrays(clock, axes)
-    functions = {"slope": posed.f}
+    rules = _rules(call, posed, rows)
+    parts = (posed.f,) if callable(posed.f) else posed.f
+    functions: list[dict[str, Any]] = [{"slope": part} for part in parts]
     if posed.events:
-        functions[CONDITIONS] = Conditions(posed.events)
-        functions[JUMPS] = Jumps(posed.events, rows.ravel)
+        functions[0] |= {
+            CONDITIONS: Conditions(posed.events),
+            JUMPS: Jumps(posed.events, rows.ravel),
+        }
 
-    def build(clock: Clock) -> tuple[Field, Params]:
-        return build_field(functions, rows, clock, args, axes)
+    def build(clock: Clock, part: int = 0) -> tuple[Field, Params]:
+        return build_field(functions[part], rows, clock, args, axes)
 
-    rules = Rules(
-        tableau=call.tableau,
+    adjoint, ended = ADJOINTS[call.choice.adjoint], None
+    if isinstance(rules.tableau, ByDiffrax):
+        built = [build(clock, part) for part in range(len(parts))]
+        outcome = by_diffrax(rules.tableau, rules, built, task, call.choice.adjoint)
+        stats = costs(rules, task, outcome.counts)
+    elif rules.open_end:
+        breaks = posed.breaks or (jnp.zeros(0, ts.dtype), jnp.zeros(0, ts.dtype))
+        elapsed = vary(lanes_last(breaks[1], 1), axes)
+        plan = plan_for(posed.events, call.max_events, len(breaks[0]), axes)
+        met = breaks_of(vary(breaks[0], axes), elapsed, clock)
+        outcome, stats, found = solve_in_parts(plan, (rules, adjoint), build, (task, clock), met)
+        ended = _events(rows, clock, in_order(found, plan.capacity)) if posed.events else None
+    else:
+        outcome = adjoint(rules, *build(clock), task)
+        stats = costs(rules, task, outcome.counts)
+    solution = _solution(call, rows, (task, times.ts, clock), outcome, stats)
+    if call.extra.steps:
+        steps = clock.origin + clock.directed(step_times(rules, *build(clock), task))
+        return replace(solution, steps=steps.T)
+    return replace(solution, events=ended)
+
+
+def _rules(call: Call, posed: Posed, rows: Rows) -> Rules:
+    """How to step."""
+    method: Any = call.tableau
+    return Rules(
+        tableau=reversible(method) if call.choice.adjoint == "reversible" else method,
         controller=call.controller,
-        measured=None,
+        measured=call.extra.measured(rows.rows.shape[0]),
         max_steps=call.max_steps,
         record_bytes=call.record_bytes,
+        meter=call.meter,
         events=tuple(event.direction for event in posed.events),
         open_end=bool(posed.events) or posed.breaks is not None,
     )
-    adjoint = ADJOINTS[call.adjoint]
-    if not rules.open_end:
-        outcome = adjoint(rules, *build(clock), task)
-        stats = costs(rules, task, outcome.counts)
-        return _solution(call, rows, (times.ts, clock), outcome, stats)
-    points, elapsed = posed.breaks or (jnp.zeros(0, ts.dtype), jnp.zeros(0, ts.dtype))
-    breaks = breaks_of(points, lanes_last(elapsed, 1), clock)
-    plan = plan_for(posed.events, call.max_events, points.shape[0], axes)
-    problem = task, clock
-    outcome, stats, found = solve_in_parts(
-        plan, (rules, adjoint), build, problem, vary(breaks, axes)
-    )
-    solution = _solution(call, rows, (times.ts, clock), outcome, stats)
-    if not posed.events:
-        return solution
-    happened, count = in_order(found, plan.capacity)
-    event_ts = clock.origin + clock.directed(happened.t)
-    which, event_ts = (jnp.moveaxis(leaf, 0, -1) for leaf in (happened.event, event_ts))
-    happened = Events(event_ts, _as_given(rows, happened.y), which, count)
-    return eqx.tree_at(lambda s: s.events, solution, happened, is_leaf=lambda leaf: leaf is None)
+
+
+def _events(rows: Rows, clock: Clock, found: tuple[Found, Int[Array, "*lanes"]]) -> Events:
+    """Events in the user's terms."""
+    happened, count = found
+    ts = clock.origin + clock.directed(happened.t)
+    which, ts = (jnp.moveaxis(leaf, 0, -1) for leaf in (happened.event, ts))
+    return Events(ts, _as_given(rows, happened.y), which, count)
 
 
 def _vary_arrays(tree: Any, axes: frozenset[str]) -> Any:
@@ -139,9 +163,9 @@ def _as_given(rows: Rows, values: Float[Array, "times size *lanes"]) -> PyTree[A
 
 
 def _solution(
-    call: Call, rows: Rows, times: tuple[Array, Clock], outcome: Outcome, stats: Stats
+    call: Call, rows: Rows, times: tuple[Task, Array, Clock], outcome: Outcome, stats: Stats
 ) -> Solution:
-    values, (ts, clock) = outcome.saved.ys, times
+    values, (task, ts, clock) = outcome.saved.ys, times
     if call.mask:
         index = jnp.arange(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1))
         last = jax.lax.stop_gradient(outcome.y)
@@ -152,6 +176,7 @@ def _solution(
     size = jnp.max(jnp.abs(outcome.y), axis=0, initial=0)
     length = jnp.maximum(jnp.sum(outcome.y**2, axis=0), jnp.finfo(size.dtype).tiny)
     growth = outcome.h * jnp.sum(outcome.y * outcome.f, axis=0) / length
-    t = clock.origin + clock.directed(outcome.t)
-    ending = jax.lax.stop_gradient(Ending(t, outcome.h, size, outcome.component, growth))
-    return Solution(ts, ys, outcome.status, stats, ending, call.tableau.name, call.adjoint)
+    t, t1 = (clock.origin + clock.directed(elapsed) for elapsed in (outcome.t, task.t1))
+    ending = Ending(t, t1, outcome.h, size, outcome.component, growth)
+    ending = jax.lax.stop_gradient(ending)
+    return Solution(ts, ys, outcome.status, stats, ending, call.tableau.name, *call.choice)

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ..errors import InputError
 from . import observe
 from .clock import Clock, Stretch
 from .costs import costs
@@ -193,7 +192,7 @@ def solve_in_parts(
 def _together(end: Ended, ys: Float[Array, "times size *lanes"]) -> Outcome:
     """The outcome of all parts."""
     none = jnp.zeros_like(end.status)
-    counts, saved = Counts(none, none, none, none), observe.Saved(ys, end.saved)
+    counts, saved = Counts(*6 * (none,)), observe.Saved(ys, end.saved)
     return Outcome(end.t, end.h, end.y, end.f, end.status, end.component, counts, saved)
 
 
@@ -218,7 +217,7 @@ def _begin(
         times=jnp.zeros((len(plan.ends_at), *t.shape), jnp.int32),
         status=none,
         component=none,
-        stats=Stats(calls, none, none, none),
+        stats=Stats(calls, none, none, none, none),
         saved=none,
     )
 
@@ -319,17 +318,3 @@ def in_order(found: Found, capacity: int) -> tuple[Found, Int[Array, "*lanes"]]:
     y = jnp.take_along_axis(found.y, order[:, None], axis=0)
     y = jnp.where((event < 0)[:, None], jnp.nan, y)
     return Found(event, t, y), jnp.sum(~none, axis=0, dtype=jnp.int32)
-
-
-def check_steps_are_free(free: bool, events: Sequence[Event], breaks: Any) -> None:
-    """Whether steps are adaptive where a solve is to go on after a discontinuity.
-
-    Raises:
-        InputError: they are not.
-    """
-    parts = breaks is not None or any(event.ends_at != 1 for event in events)
-    if parts and not free:
-        raise InputError(
-            "breakpoints=, and events that do not end the solve, need adaptive steps: leave out "
-            "steps= and grid=, or let grid= hold the breakpoints."
-        )

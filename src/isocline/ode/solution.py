@@ -31,24 +31,33 @@ class Stats(eqx.Module):
     """What a solve cost, one number for each trajectory (a scalar when there is one).
 
     Attributes:
-        nfe: evaluations of the vector field, exact.
+        nfe: evaluations of the vector field, exact. What a Jacobian takes is not in it. Diffrax
+            does not count what its implicit methods evaluate: there this, `nfe_backward` and
+            `jacobians` are -1.
         accepted, rejected: steps.
         nfe_backward: evaluations (each with one VJP) that the replay adjoint takes for a gradient.
+            (Where a switching method and a record without room for all steps come together, this
+            is the most that it may be.)
+        jacobians: evaluations of the Jacobian, exact: one an attempt at a step of a stiff method,
+            each as many forward-mode derivatives of the field as the state has components, and one
+            by time. A gradient takes one more (with its VJP) for each accepted step.
     """
 
     nfe: Int[Array, "*batch"]
     accepted: Int[Array, "*batch"]
     rejected: Int[Array, "*batch"]
     nfe_backward: Int[Array, "*batch"]
+    jacobians: Int[Array, "*batch"]
 
 
 class Ending(eqx.Module):
-    """Where a trajectory stopped: time, step to try next, largest |y|, component at fault.
+    """Where a trajectory stopped: time, end, step to try next, largest |y|, component at fault.
 
     `growth` is the share of its length by which the state grows in the step to try next.
     """
 
     t: Float[Array, "*batch"]
+    t1: Float[Array, "*batch"]
     h: Float[Array, "*batch"]
     size: Float[Array, "*batch"]
     component: Int[Array, "*batch"]
@@ -67,6 +76,8 @@ class Solution(eqx.Module):
         stats: evaluations and steps.
         ending: where each trajectory stopped.
         method, adjoint: what was used.
+        why: why it was that adjoint.
+        steps: where the accepted steps began and ended, padded with the last time; only for tools.
         events: what events there were, if any were looked for.
     """
 
@@ -77,6 +88,8 @@ class Solution(eqx.Module):
     ending: Ending
     method: str = eqx.field(static=True)
     adjoint: str = eqx.field(static=True)
+    why: str = eqx.field(static=True)
+    steps: Float[Array, "*batch points"] | None = None
     events: Events | None = None
 
     @property
@@ -102,7 +115,8 @@ class Solution(eqx.Module):
             what = "reached the last time" if not stopped else "reached the last time or an event"
             return (
                 f"{who} {what}: {accepted} accepted and {rejected} rejected steps "
-                f"of {self.method}, {int(nfe.sum())} field evaluations."
+                f"of {self.method}, {_counted(nfe)} field evaluations. "
+                f"Gradients by {self.adjoint}, because {self.why}."
             )
         lines = [f"{failed.size} of {status.size} trajectories failed."] if many else []
         lines += [self._explain_one(int(index), many) for index in failed[:5]]
@@ -115,7 +129,7 @@ class Solution(eqx.Module):
 
         facts = {
             "t": float(at(self.ending.t)),
-            "left": abs(float(at(np.asarray(self.ts)[..., -1]) - at(self.ending.t))),
+            "left": abs(float(at(self.ending.t1) - at(self.ending.t))),
             "h": abs(float(at(self.ending.h))),
             "size": float(at(self.ending.size)),
             "component": int(at(self.ending.component)),
@@ -123,7 +137,8 @@ class Solution(eqx.Module):
             "steps": int(at(self.stats.accepted) + at(self.stats.rejected)),
             "accepted": int(at(self.stats.accepted)),
             "rejected": int(at(self.stats.rejected)),
-            "nfe": int(at(self.stats.nfe)),
+            "nfe": _counted(at(self.stats.nfe)),
+            "stiff": np.any(np.asarray(self.stats.jacobians)),
         }
         who = f"Trajectory {index}" if many else "The solve"
         return f"{who} {_cause(Status(int(at(self.status))), facts)}"
@@ -134,25 +149,43 @@ def _blows_up(facts: dict[str, Any]) -> bool:
     return facts["size"] > LARGE or grows
 
 
+def _why_many_steps(facts: dict[str, Any]) -> str:
+    """What makes the steps many, and the remedies."""
+    if _blows_up(facts) and facts["h"] < 1e-5 * facts["left"]:
+        return (
+            ". The steps shrink where the state is large, as in a blow-up: check the sign of the "
+            "field, or end the time span before it."
+        )
+    if facts["rejected"] > 0.3 * facts["accepted"] or facts["h"] < 1e-3 * facts["left"]:
+        return (
+            f". The steps are short for the span, as in a stiff problem: "
+            f"{_REMEDIES[bool(facts['stiff'])]}; raise max_steps only if neither helps."
+        )
+    return ": raise max_steps, or loosen rtol and atol."
+
+
+def _counted(nfe: Any) -> str:
+    """A number of evaluations; Diffrax's implicit methods do not say."""
+    return "uncounted" if np.any(nfe < 0) else str(int(np.sum(nfe)))
+
+
+# By whether a stiff method was at work already.
+_REMEDIES = {
+    False: "use a stiff method (method='auto' finds out, 'rodas5p' and 'rosenbrock23' always are), "
+    "or loosen rtol and atol",
+    True: "loosen rtol and atol, or look for a jump in the field",
+}
+
+
 def _cause(status: Status, facts: dict[str, Any]) -> str:
     """Cause, place and the two likeliest remedies."""
-    place = "at t={t:.9g} (step {h:.3g}, largest |y| {size:.3g}, {steps} steps, {nfe} evaluations)"
+    step = "" if np.isnan(facts["h"]) else "step {h:.3g}, "
+    place = f"at t={{t:.9g}} ({step}largest |y| {{size:.3g}}, {{steps}} steps, {{nfe}} evaluations)"
     where = place.format(**facts)
     if status == Status.SUCCESS:
         return "reached the last time."
     if status == Status.MAX_STEPS:
-        if _blows_up(facts) and facts["h"] < 1e-5 * facts["left"]:
-            return (
-                f"used up its step limit {where}. The steps shrink where the state is large, as in "
-                "a blow-up: check the sign of the field, or end the time span before it."
-            )
-        if facts["rejected"] > 0.3 * facts["accepted"] or facts["h"] < 1e-3 * facts["left"]:
-            return (
-                f"used up its step limit {where}. The steps are short for the span, as in a stiff "
-                "problem: loosen rtol and atol, or use a stiff method; raise max_steps only if "
-                "neither helps."
-            )
-        return f"used up its step limit {where}: raise max_steps, or loosen rtol and atol."
+        return f"used up its step limit {where}{_why_many_steps(facts)}"
     if status == Status.STEP_UNDERFLOW:
         if _blows_up(facts):
             return (
@@ -172,7 +205,8 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
                 "field, or end the time span before the singularity."
             )
         return (
-            f"met a NaN or an infinity in component {facts['component']} of the field {where}, "
+            f"met a NaN or an infinity in component {facts['component']} of the field"
+            f"{' or its Jacobian' if facts['stiff'] else ''} {where}, "
             "also with the shortest step. Check the field for a division by zero, a log or a root "
             "of a negative number there; or keep the state in its domain by a change of variables."
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import ArrayLike, Float, PyTree
 
-from .adjoints import ADJOINTS
+from .adjoints import ADJOINTS, Wish, choose
 from .arguments import (
     check_lanes,
     choice,
@@ -21,24 +23,26 @@ from .arguments import (
     read_state,
     read_tolerances,
 )
+from .complex_state import Pairs, pairs_of
 from .control import Controller
 from .events import Event, read_events
-from .field import three_arguments
+from .extra import Extra
+from .fitting import check_fit, check_parts, field_parts
+from .progress import Progress, read_meter
+from .refusing import in_words
 from .run import Call, Posed, run
-from .segments import check_steps_are_free
 from .solution import Solution, SolveError
-from .symplectic import check_partitioned
-from .tableaus import Tableau, find
+from .tableaus import Known, find
 from .times import read_breakpoints, read_first_step, read_grid, read_times
 
 
-def solve(
+def solve(  # noqa: PLR0913 - the front door
     f: Callable[..., PyTree],
     y0: PyTree[ArrayLike],
     ts: Float[ArrayLike, "*batch times"],
     args: PyTree = None,
     *,
-    method: str | Tableau = "tsit5",
+    method: str | Known = "tsit5",
     rtol: Float[ArrayLike, "*batch"] = 1e-4,
     atol: Float[ArrayLike, "*batch"] = 1e-6,
     t0: Float[ArrayLike, "*batch"] | None = None,
@@ -46,7 +50,7 @@ def solve(
     grid: Float[ArrayLike, "*batch points"] | None = None,
     dt0: Float[ArrayLike, "*batch"] | None = None,
     controller: str | Controller = "I",
-    adjoint: Literal["auto", "replay", "backsolve", "forward"] = "auto",
+    adjoint: Literal["auto", "replay", "reversible", "backsolve", "forward", "direct"] = "auto",
     batch: Literal["coupled", "independent"] = "coupled",
     args_axes: PyTree[int | None] = None,
     events: Event | Sequence[Event] | None = None,
@@ -55,6 +59,8 @@ def solve(
     max_steps: int = 4096,
     record_bytes: int = 2**22,
     on_failure: Literal["raise", "mask", "return"] = "raise",
+    progress: bool | Callable[[Progress], Any] = False,
+    _extra: Extra = Extra(),  # noqa: B008 - immutable; for our own tools
 ) -> Solution:
     """Solve `dy/dt = f(t, y, args)` and give the state at the times `ts`.
 
@@ -64,7 +70,8 @@ def solve(
     Args:
         f: the vector field, `f(t, y, args)` or `f(t, y)`; returns the structure and shapes of `y`.
             Arrays that it closes over, or holds as an Equinox module, get gradients as well.
-        y0: the initial state, any pytree of real arrays. float64 if its arrays are, else float32.
+        y0: the initial state, any pytree of real or complex arrays (of a complex number, real and
+            imaginary part each keep to the tolerance). Double if its arrays are, else single.
         ts: the save times, rising or falling, repeats allowed; `(batch, times)` gives each
             independent trajectory its own.
         args: passed on to `f`.
@@ -80,8 +87,10 @@ def solve(
         dt0: the first step size to try; estimated from two evaluations if not given.
         controller: "I", "PI", "PID" or a `Controller`.
         adjoint: how gradients are formed: "replay" (exact, memory grows with the number of steps),
+            "reversible" (exact, memory of the times of the steps only, twice the evaluations),
             "backsolve" (the paper's continuous adjoint, constant memory), "forward" (for `jax.jvp`
-            and `jax.jacfwd`). "auto" is "replay".
+            and `jax.jacfwd`), "direct" (to any order, few steps). "auto" is "replay", or
+            "reversible" where so many fixed steps are too much to keep.
         batch: "coupled": one step size for everything in `y0`. "independent": every leaf of `y0`
             has a leading axis of trajectories; `f` sees one of them, and each has its own steps,
             status and counts.
@@ -97,6 +106,9 @@ def solve(
         on_failure: "raise" a SolveError (under `jit` nothing can be raised: look at `status`),
             "return" what there is with NaN at times not reached, or "mask" these with the last
             state. The gradient through a failed trajectory is zero.
+        progress: True shows a bar on the standard error while a long solve goes on; a function gets
+            a `Progress` now and then. (Many trajectories are solved a bunch at a time, and each
+            bunch begins anew.)
 
     Returns:
         A `Solution` with `ts`, `ys`, `status`, `stats` and `explain()`.
@@ -105,50 +117,69 @@ def solve(
         InputError: an argument does not fit; the message names it (a ValueError as well).
         SolveError: a trajectory failed, outside `jit`, with `on_failure="raise"`.
     """
-    tableau, controller = find(method), read_controller(controller)
+    tableau, controller, meter = find(method), read_controller(controller), read_meter(progress)
     batched = choice("batch", batch, ("coupled", "independent")) == "independent"
     choice("on_failure", on_failure, ("raise", "mask", "return"))
-    chosen = choice("adjoint", adjoint, ("auto", *ADJOINTS))
-    max_steps = read_count("max_steps", max_steps)
-    record_bytes = read_count("record_bytes", record_bytes)
-    given = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
-    given = {name: read_array(name, value) for name, value in given.items()}
-    y0, dtype = read_state(y0)
-    check_partitioned(tableau, chosen, y0)
+    asked = choice("adjoint", adjoint, ("auto", *ADJOINTS))
+    counts = {"max_steps": max_steps, "record_bytes": record_bytes}
+    max_steps, record_bytes = (read_count(name, value) for name, value in counts.items())
+    max_events = None if max_events is None else read_count("max_events", max_events)
+    arrays = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
+    given = {name: read_array(name, value) for name, value in arrays.items()}
+    pairs = pairs_of(y0)
+    y0, dtype = read_state(y0 if pairs is None else pairs.real(y0))
+    check_fit(tableau, asked, meter, y0)
     lanes = count_lanes(y0, batched)
-    check_lanes(
-        lanes, {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
-    )
+    axes = {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
+    check_lanes(lanes, axes)
     times = read_times(given["ts"], given["t0"], dtype)
-    events = read_events(events)
     start = given["ts"][..., 0] if t0 is None else given["t0"]
     breaks = read_breakpoints(read_array("breakpoints", breakpoints), start, times)
-    if max_events is not None:
-        max_events = read_count("max_events", max_events)
-    check_steps_are_free(steps is None and grid is None, events, breaks)
-    posed = Posed(
-        f=three_arguments(f),
-        y0=y0,
-        args=read_args(args, args_axes, lanes),
-        times=times,
-        dt0=read_first_step(given["dt0"], dtype),
-        grid=read_grid(tableau, steps, given["grid"], times, max_steps),
-        tolerances=read_tolerances(given["rtol"], given["atol"], dtype),
-        breaks=breaks,
-        events=events,
-    )
+    grid = read_grid(tableau, steps, given["grid"], times, max_steps)
+    happenings = read_events(events, pairs)
+    asked = check_parts(tableau, asked, grid is not None, happenings, breaks)
+    fixed = None if grid is None else grid.shape[-1] - 1
+    state = None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0))
+    wish = Wish(tableau, fixed, times.ts.shape[-1], state, max_steps, record_bytes)
     call = Call(
         tableau=tableau,
         controller=controller,
-        adjoint="replay" if chosen == "auto" else chosen,
+        choice=choose(asked, wish),
         batched=batched,
         max_steps=max_steps,
         record_bytes=record_bytes,
         mask=on_failure == "mask",
         max_events=max_events,
+        meter=meter,
+        extra=_extra,
     )
-    solution = run(call, posed)
+    posed = Posed(
+        f=field_parts(f, tableau, pairs),
+        y0=y0,
+        args=read_args(args, args_axes, lanes),
+        times=times,
+        dt0=read_first_step(given["dt0"], dtype),
+        grid=grid,
+        tolerances=read_tolerances(given["rtol"], given["atol"], dtype),
+        breaks=breaks,
+        events=happenings,
+    )
+    solution = _told(call, posed, pairs)
     return _raise_failure(solution) if on_failure == "raise" else solution
+
+
+def _told(call: Call, posed: Posed, pairs: Pairs | None) -> Solution:
+    """The solution in the user's own terms, and what JAX can not do with it in words."""
+    try:
+        solution = run(call, posed)
+    except (TypeError, ValueError) as error:
+        raise in_words(error) from None
+    if pairs is None:
+        return solution
+    happened = solution.events
+    if happened is not None:
+        happened = replace(happened, ys=pairs.complex(happened.ys))
+    return replace(solution, ys=pairs.complex(solution.ys), events=happened)
 
 
 def _raise_failure(solution: Solution) -> Solution:

@@ -9,6 +9,8 @@ are written out one after the other.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,11 +25,12 @@ from .tableaus import Tableau
 
 
 class Start(NamedTuple):
-    """Where a step begins: time, state, and the field there."""
+    """Where a step begins: time, state, the field there, and which of two methods takes it."""
 
     t: Float[Array, "*lanes"]
     y: Float[Array, "size *lanes"]
     f: Float[Array, "size *lanes"]
+    stiff: Bool[Array, "*lanes"] | None = None
 
 
 class Step(NamedTuple):
@@ -47,11 +50,12 @@ class Step(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """A step that was taken: from when to when, and its notes."""
+    """A step that was taken: from when to when, its notes, and by which of two methods."""
 
     t: Float[Array, "*lanes"]
     end: Float[Array, "*lanes"]
     notes: Float[Array, "rows size *lanes"]
+    stiff: Bool[Array, "*lanes"] | None = None
 
     @property
     def h(self) -> Float[Array, "*lanes"]:
@@ -98,10 +102,10 @@ def put(rows: Array, index: Int[Array, ""], row: Array) -> Array:
     return lax.dynamic_update_index_in_dim(rows, row, index, axis=0)
 
 
-def weigh(weights: Any, rows: Float[Array, "stages size *lanes"]) -> Float[Array, "size *lanes"]:
+def weigh(weights: Any, rows: Any) -> Float[Array, "size *lanes"]:
     """`sum_s weights[s] rows[s]`, leaving out zero weights; zeros if there are none."""
     terms = [float(weight) * rows[index] for index, weight in enumerate(weights) if weight]
-    return sum(terms[1:], terms[0]) if terms else jnp.zeros_like(rows[0])
+    return functools.reduce(operator.add, terms) if terms else jnp.zeros_like(rows[0])
 
 
 def runge_kutta_step(
@@ -109,7 +113,7 @@ def runge_kutta_step(
     bound: Bound,
     start: Start,
     h: Float[Array, "*lanes"],
-    fill: Bool[Array, ""],
+    fill: Bool[Array, ""] | bool,
     room: Step,
 ) -> Step:
     """Take one step from `start`.
@@ -119,21 +123,23 @@ def runge_kutta_step(
         bound: the vector field.
         start: time, state, and the field there.
         h: step size (of each lane); zero leaves a lane where it is.
-        fill: whether the stages that only dense output needs are wanted.
+        fill: whether the stages that only dense output needs are wanted; where that is known to be
+            so, or there are none, JAX can differentiate through the step in reverse.
         room: an earlier step, whose buffers are used again.
     """
-    t, y, f = start
+    t, y, f, _ = start
     nodes = jnp.asarray(tableau.nodes, t.dtype)
     rows = [_weigher(row) for row in tableau.matrix[1:]]
-    end = jnp.where(fill, len(tableau.nodes), tableau.stages) if tableau.extra else tableau.stages
+    end: Any = tableau.stages
+    if tableau.extra:
+        end = len(tableau.nodes) if fill is True else jnp.where(fill, len(tableau.nodes), end)
 
-    def stage(carry: tuple[Int[Array, ""], Step]) -> tuple[Int[Array, ""], Step]:
-        index, made = carry
+    def stage(index: Int[Array, ""], made: Step) -> Step:
         point = y + h * lax.switch(index - 1, rows, made.slopes)
         slope = bound(t + nodes[index] * h, point)
         notes = made.notes if made.notes is None else put(made.notes, index - 1, point)
         new = jnp.where(index < tableau.stages, point, made.y) if tableau.extra else point
-        return index + 1, Step(new, put(made.slopes, index, slope), notes)
+        return Step(new, put(made.slopes, index, slope), notes)
 
     zero, notes = jnp.zeros((), jnp.int32), room.notes
     if notes is not None and notes.shape[0] == len(tableau.nodes):
@@ -142,8 +148,7 @@ def runge_kutta_step(
     if tableau.extra:
         slopes = slopes.at[tableau.stages :].set(0)
     begun = Step(y, slopes, notes)
-    _, made = lax.while_loop(lambda carry: carry[0] < end, stage, (zero + 1, begun))
-    return made
+    return lax.fori_loop(1, end, stage, begun)
 
 
 def runge_kutta_pull(

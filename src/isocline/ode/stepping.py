@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from .field import Bound, Params
+from .implicit import Mode, rosenbrock_step, switching_step
+from .reversible import reversible_pull, reversible_step
 from .step import Bars, Pulled, Start, Step, Taken, runge_kutta_pull, runge_kutta_step, weigh
 from .symplectic import symplectic_step
-from .tableaus import Partitioned, Tableau
+from .tableaus import Method, Partitioned, Reversible, Rosenbrock, Switching, Tableau
 
 
-def note_rows(method: Tableau, between: bool) -> int:
+def rows_of(method: Method) -> int:
+    """Rows of slopes that a step returns, those that only dense output needs included."""
+    return method.stages + len(method.extra)
+
+
+def note_rows(method: Method, between: bool) -> int:
     """Rows of notes that a pullback of a step needs; `between`: of dense output as well."""
-    return len(method.nodes) - 1 + between if is_explicit(method) else 2
+    if isinstance(method, Reversible):
+        return 0
+    return rows_of(method) - 1 + between if is_explicit(method) else 2
 
 
-def is_explicit(method: Tableau) -> bool:
+def is_explicit(method: Method) -> bool:
     """Whether it is an explicit Runge-Kutta method, whose notes are the points of its stages.
 
     Of other methods the start of a step is noted, and its pullback is found by JAX.
@@ -30,7 +39,7 @@ def is_explicit(method: Tableau) -> bool:
     return type(method) is Tableau
 
 
-def step_room(method: Tableau, y: Float[Array, "size *lanes"], noted: bool, between: bool) -> Step:
+def step_room(method: Method, y: Float[Array, "size *lanes"], noted: bool, between: bool) -> Step:
     """Empty room for steps from states like this.
 
     Args:
@@ -38,52 +47,68 @@ def step_room(method: Tableau, y: Float[Array, "size *lanes"], noted: bool, betw
         between: whether values between their ends will be, too.
     """
     notes = jnp.zeros((note_rows(method, between), *y.shape), y.dtype) if noted else None
-    return Step(y, jnp.zeros((len(method.nodes), *y.shape), y.dtype), notes)
+    return Step(y, jnp.zeros((rows_of(method), *y.shape), y.dtype), notes)
 
 
 def pull_room(
-    method: Tableau, y: Float[Array, "size *lanes"], params: Params, between: bool
+    method: Method, end: Float[Array, "size *lanes"], params: Params, between: bool
 ) -> Pulled:
-    """Empty room for pullbacks, with no cotangent of the parameters so far."""
-    rows, zero = jnp.zeros((len(method.nodes), *y.shape), y.dtype), jnp.zeros_like(y)
+    """Empty room for pullbacks, with no cotangent of the parameters so far.
+
+    Args:
+        end: the last state of the solve.
+        between: whether values between the ends of steps will be pulled back, too.
+    """
+    rows, zero = jnp.zeros((rows_of(method), *end.shape), end.dtype), jnp.zeros_like(end)
     nothing = jax.tree.map(jnp.zeros_like, params.inexact)
-    return Pulled(zero, zero, nothing, rows, rows if between else None)
+    points = end if isinstance(method, Reversible) else rows
+    return Pulled(zero, zero, nothing, points, rows if between else None)
 
 
 def take_step(
-    method: Tableau,
+    method: Method,
     bound: Bound,
     start: Start,
     h: Float[Array, "*lanes"],
-    fill: Bool[Array, ""],
+    fill: Bool[Array, ""] | bool,
     room: Step,
 ) -> Step:
     """One step of any method; arguments as in `runge_kutta_step`."""
     if is_explicit(method):
-        return runge_kutta_step(method, bound, start, h, fill, room)
-    notes = None if room.notes is None else jnp.stack([start.y, start.f])
+        return runge_kutta_step(cast(Tableau, method), bound, start, h, fill, room)
+    notes = room.notes
+    if notes is not None and notes.shape[0]:
+        notes = jnp.stack([start.y, start.f])
     return Step(*_other_step(method, bound, start, h), notes)
 
 
 def _other_step(
-    method: Tableau, bound: Bound, start: Start, h: Float[Array, "*lanes"]
+    method: Method, bound: Bound, start: Start, h: Float[Array, "*lanes"]
 ) -> tuple[Float[Array, "size *lanes"], Float[Array, "stages size *lanes"]]:
     """The new state and all stages, by a method that is not an explicit Runge-Kutta method."""
     if isinstance(method, Partitioned):
         return symplectic_step(method, bound, start, h)
-    raise NotImplementedError(method.name)
+    if isinstance(method, Reversible):
+        return reversible_step(method, bound, start, h)
+    if isinstance(method, Rosenbrock):
+        return rosenbrock_step(method, bound, start, h)
+    if isinstance(method, Switching):
+        return switching_step(method, bound, start, h)
+    raise TypeError(f"there is no step for a method of type {type(method).__name__}.")
 
 
 def pull_step(
-    method: Tableau, bound: Bound, step: Taken, bars: Bars, fill: Bool[Array, ""], room: Pulled
+    method: Method, bound: Bound, step: Taken, bars: Bars, fill: Bool[Array, ""], room: Pulled
 ) -> Pulled:
     """Cotangents back through one step of any method; arguments as in `runge_kutta_pull`."""
     if is_explicit(method):
-        return runge_kutta_pull(method, bound, step, bars, fill, room)
+        return runge_kutta_pull(cast(Tableau, method), bound, step, bars, fill, room)
+    if isinstance(method, Reversible):
+        return reversible_pull(method, bound, step, bars, room)
 
     def take(y: Array, f: Array, inexact: list[Any]) -> tuple[Array, Array]:
         again = Bound(bound.field, bound.params.replace(inexact))
-        return _other_step(method, again, Start(step.t, y, f), step.h)
+        return _other_step(method, again, Start(step.t, y, f, step.stiff), step.h)
 
     (_, slopes), pull = jax.vjp(take, step.notes[0], step.notes[1], bound.params.inexact)
     slopes_bar = jnp.zeros_like(slopes) if bars.slopes is None else bars.slopes
@@ -92,28 +117,55 @@ def pull_step(
     return Pulled(y_bar, f_bar, params_bar, room.points, None if room.slopes is None else slopes)
 
 
+def first_mode(method: Method, y: Float[Array, "size *lanes"]) -> Mode | None:
+    """What a method carries from step to step: nothing, but for a switching one."""
+    return Mode.first(y) if isinstance(method, Switching) else None
+
+
+class Cost(NamedTuple):
+    """What steps (of each lane) cost: evaluations of the field, and of the Jacobian."""
+
+    evaluations: Int[Array, "*lanes"]
+    jacobians: Int[Array, "*lanes"]
+
+
+def cost_of(method: Method, steps: Int[Array, "*lanes"], stiff: Int[Array, "*lanes"]) -> Cost:
+    """What so many steps cost, without the extra stages of dense output.
+
+    Args:
+        stiff: of a switching method: how many of them the stiff one took.
+    """
+    if not isinstance(method, Switching):
+        return Cost(steps * method.evaluations, steps * method.jacobians)
+    explicit = steps - stiff
+    return Cost(
+        explicit * method.explicit.evaluations + stiff * method.stiff.evaluations,
+        stiff * method.stiff.jacobians,
+    )
+
+
 def error_estimates(
-    method: Tableau, step: Step, h: Float[Array, "*lanes"]
+    method: Method, step: Step, h: Float[Array, "*lanes"]
 ) -> list[Float[Array, "size *lanes"]]:
     """The embedded error estimates of a step: one, or two for the 8(5,3) pair."""
     rows = [method.b_error] + ([] if method.b_error_low is None else [method.b_error_low])
     return [h * weigh(row, step.slopes) for row in rows]
 
 
-def last_slope(method: Tableau, step: Step) -> Float[Array, "size *lanes"]:
+def last_slope(method: Method, step: Step) -> Float[Array, "size *lanes"]:
     """The field at the new point: the first stage of the next step."""
     return step.slopes[method.stages - 1]
 
 
 def output_weights(
-    method: Tableau, theta: Float[Array, "*lanes"]
+    method: Method, theta: Float[Array, "*lanes"]
 ) -> tuple[Float[Array, "stages *lanes"], Float[Array, "stages *lanes"]]:
     """Weights of the stages in `y(theta) = y + h * sum_s w_s k_s`, and their derivative by theta.
 
     Args:
         theta: how far into the step, 0 to 1.
     """
-    b, bridge = method.matrix[method.stages - 1], method.bridge
+    b, bridge = method.solution, method.bridge
     b, bridge = jnp.asarray(b, theta.dtype), jnp.asarray(bridge, theta.dtype)
     inner, inner_slope = _horner(bridge, theta)
     column = (-1,) + (1,) * theta.ndim
@@ -121,7 +173,7 @@ def output_weights(
     weights = theta * b + bump * inner
     derivative = b + slope * inner + bump * inner_slope
     # At the end it is the field there; the stages that only output needs may be missing.
-    last = (jnp.arange(len(method.nodes)) == method.stages - 1).reshape(column)
+    last = (jnp.arange(rows_of(method)) == method.stages - 1).reshape(column)
     return weights, jnp.where(theta >= 1, last, derivative)
 
 

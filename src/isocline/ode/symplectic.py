@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ..errors import InputError
 from .field import Bound
 from .step import Start
-from .tableaus import Partitioned, Tableau
+from .tableaus import Partitioned
 
 
 def symplectic_step(
@@ -26,7 +26,7 @@ def symplectic_step(
     Returns:
         The new state, and the slopes at the start, on the average, and at the end.
     """
-    t, y, f = start
+    t, y, f, _ = start
     half = y.shape[0] // 2
     q, p = y[:half], y[half:]
     acceleration = f[half:]
@@ -55,7 +55,7 @@ def _weighted(
     return sum(terms[1:], terms[0])
 
 
-def check_partitioned(method: Tableau, adjoint: str, y0: Any) -> None:
+def check_partitioned(method: Any, adjoint: str, y0: Any) -> None:
     """Whether the state is a pair of position and momentum, where the method needs one.
 
     Raises:

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from ..errors import InputError
 from .arguments import known, read_count
-from .tableaus import Tableau
+from .tableaus import Known
 
 
 class Times(eqx.Module):
@@ -109,7 +109,7 @@ def read_breakpoints(points: Any, start: Any, times: Times) -> tuple[Array, Arra
 
 
 def read_grid(
-    tableau: Tableau, steps: int | None, grid: Any, times: Times, max_steps: int
+    tableau: Known, steps: int | None, grid: Any, times: Times, max_steps: int
 ) -> Array | None:
     """The grid of fixed steps, as time since the start, or None to adapt them."""
     if steps is not None and grid is not None:

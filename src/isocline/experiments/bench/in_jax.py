@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,8 @@ def isocline(ask: Ask) -> End:
     from isocline.ode import METHODS, solve
 
     problem, options = ask.problem, ask.options
-    most, each = _most_steps(ask, 4096), METHODS[options["method"]].evaluations
+    most = _most_steps(ask, 4096)
+    each = METHODS[options["method"]].evaluations if options["method"] in METHODS else 0
     settings: dict[str, Any] = {"batch": "independent", "args_axes": 0} if problem.lanes else {}
 
     def end(y0: Any, args: Any, tolerance: Any) -> tuple[Any, dict[str, Any]]:
@@ -59,11 +60,19 @@ def isocline(ask: Ask) -> End:
 
 
 def diffrax(ask: Ask) -> End:
-    """Options: solver and adjoint (names in Diffrax), fit (max_steps as needed), steps (fixed)."""
+    """Options: solver and adjoint (names in Diffrax), fit (max_steps as needed), steps (fixed).
+
+    And newton: full Newton iterations in implicit stages, where Diffrax's default is its VeryChord.
+    """
     import diffrax as dfx
 
     problem, options = ask.problem, ask.options
-    solver = getattr(dfx, options["solver"])()
+    finder: dict[str, Any] = {}
+    if options.get("newton"):
+        import optimistix
+
+        finder["root_finder"] = dfx.with_stepsize_controller_tols(optimistix.Newton)()
+    solver = getattr(dfx, options["solver"])(**finder)
     adjoint = getattr(dfx, options["adjoint"])()
     most = _most_steps(ask, 4096)
     each = solver.tableau.num_stages - int(solver.tableau.fsal)
@@ -75,12 +84,16 @@ def diffrax(ask: Ask) -> End:
         return dfx.PIDController(rtol=tolerance, atol=tolerance * problem.atol)
 
     def one(y0: Any, args: Any, tolerance: Any) -> tuple[Any, dict[str, Any]]:
+        # In the dtype of the state: with x64 on, a Python number would make all of it double.
+        t0, t1, tolerance = (
+            jnp.asarray(value, y0.dtype) for value in (problem.t0, problem.t1, tolerance)
+        )
         solution = dfx.diffeqsolve(
             dfx.ODETerm(ask.field),
             solver,
-            problem.t0,
-            problem.t1,
-            None if steps is None else (problem.t1 - problem.t0) / steps,
+            t0,
+            t1,
+            None if steps is None else (t1 - t0) / steps,
             y0,
             args,
             stepsize_controller=control(tolerance),
@@ -96,7 +109,7 @@ def diffrax(ask: Ask) -> End:
             "nfe": 1 + solution.stats["num_steps"] * each,
             "needed": 1 + solution.stats["num_accepted_steps"] * each,
         }
-        return jnp.where(failed, jnp.nan, solution.ys[0]), counts
+        return jnp.where(failed, jnp.nan, cast(Any, solution.ys)[0]), counts
 
     return jax.vmap(one, in_axes=(0, 0, None)) if problem.lanes else one
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from isocline.ode import METHODS
-
 from . import in_gradsolve, in_jax, in_torch
 from .contestant import Contestant, InJax
 from .in_gradsolve import InGradsolve
@@ -86,11 +84,18 @@ def _isocline(method: str, lead: bool = False, kind: str = "explicit", **options
 
 
 def _diffrax(
-    solver: str, adjoint: str, *, fit: bool = False, lead: bool = False, kind: str = "explicit"
+    solver: str,
+    adjoint: str,
+    *,
+    fit: bool = False,
+    lead: bool = False,
+    kind: str = "explicit",
+    newton: bool = False,
 ) -> Solver:
-    options = {"solver": solver, "adjoint": adjoint, "fit": fit}
+    options = {"solver": solver, "adjoint": adjoint, "fit": fit, "newton": newton}
     options["forward_mode"] = adjoint == "ForwardMode"
     words = [solver, adjoint.removesuffix("Adjoint"), "fitted max_steps" if fit else None]
+    words += ["Newton"] if newton else []
     setting = ", ".join(filter(None, words))
     return Solver("diffrax", setting, InJax, in_jax.diffrax, options, "diffrax", kind, lead)
 
@@ -107,8 +112,8 @@ def _gradsolve(setting: str, build: Callable[..., Any], kind: str, reuse: bool =
     return Solver(library, setting, InGradsolve, build, options, "gradsolve", kind, lead=True)
 
 
-# Methods of ours for stiff problems, as far as there are any.
-STIFF_METHODS = ("rodas5p", "rodas5", "rodas4", "rosenbrock23", "ros34pw2", "kvaerno5")
+# Methods of ours for stiff problems; what is Diffrax's own stands in its rows.
+STIFF_METHODS = ("rodas5p", "rodas4", "rosenbrock23", "ros34pw2", "auto")
 
 SOLVERS = (
     _isocline("tsit5", lead=True),
@@ -116,7 +121,7 @@ SOLVERS = (
     _isocline("dopri5"),
     _isocline("dopri8"),
     _isocline("tsit5", adjoint="forward", kind="ensembles"),
-    *(_isocline(method, kind="stiff", lead=True) for method in STIFF_METHODS if method in METHODS),
+    *(_isocline(method, kind="stiff", lead=True) for method in STIFF_METHODS),
     _diffrax("Tsit5", "RecursiveCheckpointAdjoint"),
     _diffrax("Tsit5", "RecursiveCheckpointAdjoint", fit=True, lead=True),
     _diffrax("Tsit5", "DirectAdjoint", fit=True),
@@ -124,7 +129,10 @@ SOLVERS = (
     _diffrax("Dopri8", "RecursiveCheckpointAdjoint", fit=True),
     _diffrax("Tsit5", "ForwardMode", kind="ensembles"),
     _diffrax("Kvaerno5", "RecursiveCheckpointAdjoint", fit=True, kind="stiff", lead=True),
-    _diffrax("Kvaerno5", "ForwardMode", kind="stiff"),
+    _diffrax(
+        "Kvaerno5", "RecursiveCheckpointAdjoint", fit=True, kind="stiff", lead=True, newton=True
+    ),
+    _diffrax("Kvaerno5", "ForwardMode", kind="stiff", newton=True),
     _diffrax("Kvaerno3", "RecursiveCheckpointAdjoint", fit=True, kind="stiff"),
     Solver(
         "jax odeint",

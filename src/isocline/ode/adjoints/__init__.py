@@ -6,7 +6,17 @@ Each is one function `run(rules, field, params, task) -> Outcome`.
 from __future__ import annotations
 
 from .backsolve import backsolve
-from .forward import forward
+from .choice import Choice as Choice
+from .choice import Wish as Wish
+from .choice import choose as choose
+from .forward import direct, forward
 from .replay import replay
+from .reversible import reversible
 
-ADJOINTS = {"replay": replay, "backsolve": backsolve, "forward": forward}
+ADJOINTS = {
+    "replay": replay,
+    "reversible": reversible,
+    "backsolve": backsolve,
+    "forward": forward,
+    "direct": direct,
+}

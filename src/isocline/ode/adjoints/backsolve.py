@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from ..field import Field, Params
 from ..lanes import integrate_all
 from ..loop import Outcome, Rules, Task
+from ..refusing import NO_SECOND, forward_only
 from ..sharding import vary, varying_axes
 from ..status import Status
 
@@ -40,7 +41,8 @@ def backsolve(rules: Rules, field: Field, params: Params, task: Task) -> Outcome
         good, ys, bars = arrived | (status == Status.EVENT), saved.ys, cotangent.saved.ys
         if not rules.open_end:
             kept = params, task, jnp.where(good, ys, 0), good
-            return _adjoint(rules, field, kept, jnp.where(good, bars, 0))
+            found = _adjoint(rules, field, kept, jnp.where(good, bars, 0))
+            return forward_only(found, NO_SECOND)
         # The end is one save time more, and those that were not reached are put there.
         index = jnp.arange(ys.shape[0]).reshape((-1,) + (1,) * t.ndim)
         here = (index < saved.passed)[:, None]
@@ -51,7 +53,8 @@ def backsolve(rules: Rules, field: Field, params: Params, task: Task) -> Outcome
         params_bar, task_bar = _adjoint(rules, field, kept, jnp.where(good, bars, 0))
         *ts_bar, t1_bar = task_bar.ts
         t1_bar = jnp.where(arrived, t1_bar, 0)
-        return params_bar, task_bar._replace(ts=jnp.stack(ts_bar), t1=t1_bar)
+        found = params_bar, task_bar._replace(ts=jnp.stack(ts_bar), t1=t1_bar)
+        return forward_only(found, NO_SECOND)
 
     run.defvjp(run_forward, run_backward)
     return run(params, task)
@@ -88,7 +91,7 @@ def _adjoint(rules: Rules, field: Field, kept: Any, ys_bar: Float[Array, "times 
     params, task, ys, good = kept
     size, lanes = task.y0.shape[0], task.y0.shape[1:]
     flat, unravel = ravel_pytree(_first(field, params))
-    rules = rules._replace(measured=2 * size, events=(), open_end=False)
+    rules = rules._replace(measured=2 * size, meter=None, events=(), open_end=False)
     # A lane that failed has gradient zero: its spans are empty; what it computed is dropped below.
     edges = jnp.concatenate([jnp.zeros_like(task.t1)[None], jnp.where(good, task.ts, 0)])
 

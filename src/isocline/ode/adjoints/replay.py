@@ -20,10 +20,13 @@ from ..field import Bound, Field, Params
 from ..lanes import in_bunches, in_many_bunches, integrate_all, width_for
 from ..loop import Outcome, Rules, State, Task, first_steps, integrate, record_size
 from ..record import Record, empty_record
+from ..refusing import NO_SECOND, forward_only
 from ..sharding import vary, varying_axes
 from ..status import Status
 from ..step import Bars, Pulled, Taken
-from ..stepping import between, note_rows, output_weights, pull_room, pull_step
+from ..stepping import between, note_rows, output_weights, pull_room, pull_step, rows_of
+from ..tableaus import Switching
+from ..vmapped import mappable
 from .walk import Walk
 
 
@@ -41,40 +44,64 @@ class Pullback(NamedTuple):
 
 
 def replay(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
-    """Solve; reverse mode walks a record of the accepted steps back."""
+    """Solve with a record of the accepted steps; reverse mode walks it back."""
+
+    def simply(field: Field, params: Params, task: Task, _: Any, __: Any):
+        return integrate_all(rules, field, params, task), None
+
+    def noting(one: Field, params: Params, task: Task, _: Any, __: Any):
+        if one is not field or in_many_bunches(one, task):
+            return simply(one, params, task, None, None)
+        solved = _recorded(rules, one, params, task, _room(rules, task))
+        return solved.at, solved
+
+    def back(one: Field, params: Params, task: Task, rest: Any, solved: State | None):
+        params_bar, task_bar = _backward(rules, one, (params, task), rest, solved)
+        axes = one.axes.inexact
+        if one.batched and not field.batched:
+            params_bar = [jnp.moveaxis(bar, axis, -1) for bar, axis in zip(params_bar, axes)]
+        return (params_bar, task_bar), None
 
     @jax.custom_vjp
     def run(params: Params, task: Task) -> Outcome:
-        return integrate_all(rules, field, params, task)
+        return mappable(simply, field)(params, task, None, None)[0]
 
     def run_forward(params: Params, task: Task):
-        if in_many_bunches(field, task):
-            outcome = run(params, task)
-            return outcome, (params, task, outcome.status, outcome.counts.accepted)
-        solved = _recorded(rules, field, params, task, _room(rules, task))
-        return solved.at, (params, task, solved.at.status, solved)
+        outcome, solved = mappable(noting, field)(params, task, None, None)
+        return outcome, (params, task, (outcome.status, outcome.counts.accepted), solved)
 
     def run_backward(kept, cotangent: Outcome):
-        params, task, status, how = kept
-        good = (status == Status.SUCCESS) | (status == Status.EVENT)
-        bars = jnp.where(good, cotangent.saved.ys, 0), jnp.where(good, cotangent.y, 0)
-        safe = _stand_in(field, params, task, good)
-        if isinstance(how, State):
-            found = _walk_back(rules, field, safe, how, bars)
-        else:
-            found = _bunch_by_bunch(rules, field, safe, how, bars)
-        params_bar, task_bar = jax.tree.map(lambda bar: jnp.where(jnp.any(good), bar, 0), found)
-        nothing = jax.tree.map(jnp.zeros_like, task)
+        params, task, ending, solved = kept
+        rest = *ending, cotangent.saved.ys, cotangent.y
+        (params_bar, task_bar), _ = mappable(back, field, own=True)(params, task, rest, solved)
         # What is not differentiated has no cotangent.
-        return Params(params_bar, None), nothing._replace(**task_bar)  # pyright: ignore[reportArgumentType]
+        bars = Params(params_bar, None), task_bar  # pyright: ignore[reportArgumentType]
+        return forward_only(bars, NO_SECOND)
 
     run.defvjp(run_forward, run_backward)
     return run(params, task)
 
 
+def _backward(
+    rules: Rules, field: Field, given: tuple[Params, Task], rest: Any, solved: State | None
+) -> tuple[list[Any], Task]:
+    """Cotangents of parameters and task; `solved` is of a single bunch, if it was recorded."""
+    (params, task), (status, accepted, ys_bar, end_bar) = given, rest
+    good = (status == Status.SUCCESS) | (status == Status.EVENT)
+    bars = jnp.where(good, ys_bar, 0), jnp.where(good, end_bar, 0)
+    safe = _stand_in(field, params, task, good)
+    if solved is None:
+        found = _bunch_by_bunch(rules, field, safe, accepted, bars)
+    else:
+        found = _walk_back(rules, field, safe, solved, bars)
+    params_bar, task_bar = jax.tree.map(lambda bar: jnp.where(jnp.any(good), bar, 0), found)
+    return params_bar, jax.tree.map(jnp.zeros_like, task)._replace(**task_bar)
+
+
 def _room(rules: Rules, task: Task) -> Record:
     rows = note_rows(rules.tableau, task.between)
-    return empty_record(record_size(rules, task), rows, task.y0)
+    switches = isinstance(rules.tableau, Switching)
+    return empty_record(record_size(rules, task), rows, task.y0, switches)
 
 
 def _recorded(rules: Rules, field: Field, params: Params, task: Task, room: Record) -> State:
@@ -102,6 +129,7 @@ def _bunch_by_bunch(
 ):
     """The gradient of more lanes than step together; of like cost together, which is known now."""
     params, task = safe
+    rules = rules._replace(meter=None)
     shared = [axis is None for axis in field.axes.inexact]
     own_axes = [axis for axis in field.axes.inexact if axis is not None]
 
@@ -142,7 +170,10 @@ def _walk_back(
     walk = Walk(rules, Bound(field, params), task, jnp.where(jnp.any(healthy), solved.row, 0))
     f_end = jnp.where(healthy, solved.at.f, 0)
     bars = ys_bar, end_bar
-    start = vary(_begin(walk, f_end, passed, bars), varying_axes((params, task, record, bars)))
+    start = vary(
+        _begin(walk, (solved.at.y, f_end, passed), bars),
+        varying_axes((params, task, record, bars)),
+    )
 
     def fill(t: Float[Array, "*lanes"], end: Float[Array, "*lanes"]) -> Bool[Array, ""]:
         return jnp.any(_inside(walk, t, end))
@@ -164,12 +195,10 @@ def _inside(
     return jnp.any((walk.task.ts > t) & (walk.task.ts < end), axis=0)
 
 
-def _begin(
-    walk: Walk, f_end: Float[Array, "size *lanes"], passed: Int[Array, "*lanes"], bars: Any
-) -> Pullback:
-    """Cotangents at the end; a single save time is the end itself."""
-    task, (ys_bar, end_bar) = walk.task, bars
-    pulled = pull_room(walk.rules.tableau, task.y0, walk.bound.params, task.between)
+def _begin(walk: Walk, end: tuple[Array, Array, Array], bars: Any) -> Pullback:
+    """Cotangents at the end, of which state, field and save times passed are given."""
+    task, (y_end, f_end, passed), (ys_bar, end_bar) = walk.task, end, bars
+    pulled = pull_room(walk.rules.tableau, y_end, walk.bound.params, task.between)
     left, ts_bar = passed, jnp.zeros_like(task.ts)
     if not task.between:
         reached = (task.t1 > 0) & (passed > 0)
@@ -211,13 +240,13 @@ def _undo_saves(walk: Walk, step: Taken, span: Any, ys_bar: Float[Array, "times 
         slopes_bar, direct, count = carry
         now, index = count > before, jnp.maximum(count - 1, 0)
         value_bar = jnp.where(now, observe.entry(ys_bar, index), 0)
-        theta = (observe.time_at(walk.task.ts, index) - step.t) / size
+        theta = jnp.where(now, (observe.time_at(walk.task.ts, index) - step.t) / size, 0)
         weights, _ = output_weights(walk.rules.tableau, theta)
         slopes_bar += (size * weights)[:, None] * value_bar
         return slopes_bar, direct + value_bar, jnp.where(now, index, count)
 
     zero = jnp.zeros_like(walk.task.y0)
-    carry = jnp.zeros((len(walk.rules.tableau.nodes), *zero.shape), zero.dtype), zero, after
+    carry = jnp.zeros((rows_of(walk.rules.tableau), *zero.shape), zero.dtype), zero, after
     carry = vary(carry, varying_axes((carry, walk.task, ys_bar, step)))
     return jax.lax.while_loop(lambda carry: jnp.any(carry[-1] > before), undo, carry)[:2]
 
@@ -230,7 +259,7 @@ def _undo_times(walk: Walk, step: Taken, span: Any, ys_bar: Array, found: Any):
     def undo(carry):
         ts_bar, count = carry
         now, index = count > before, jnp.maximum(count - 1, 0)
-        theta = (observe.time_at(ts, index) - step.t) / size
+        theta = jnp.where(now, (observe.time_at(ts, index) - step.t) / size, 0)
         _, derivative = output_weights(walk.rules.tableau, theta)
         speed = between(derivative, slopes)
         moved = jnp.sum(speed * observe.entry(ys_bar, index), axis=0)

@@ -56,14 +56,14 @@ class Walk(NamedTuple):
         return lax.while_loop(lambda state: state[0] > 0, noted, (rows, carry))[1]
 
     def _taken(self, record: Record, index: Int[Array, ""], notes: Notes) -> Taken:
-        t, end = record.times_of(index)
+        (t, end), stiff = record.times_of(index), record.stiff_at(index)
         if not self.bound.field.batched:
-            return Taken(t, end, notes)
+            return Taken(t, end, notes, stiff)
         # Lanes that did not get on, or failed, wait at their initial state, where the field is
         # known to be finite: no cotangent reaches them, but 0 * NaN would reach the parameters.
         active = (end > t) & (self.task.t1 > 0)
         t, end = jnp.where(active, t, 0), jnp.where(active, end, 0)
-        return Taken(t, end, jnp.where(active, notes, self.task.y0))
+        return Taken(t, end, jnp.where(active, notes, self.task.y0), stiff)
 
     def _back_in_blocks(self, record: Record, kept: Kept, how: Any, late: Array, carry: Any) -> Any:
         """The steps without notes, numbered from the first of them."""
@@ -99,7 +99,7 @@ class Walk(NamedTuple):
             index, y, f, room, rows = state
             t, end = record.times_of(record.noted + index)
             moves, wanted = end > t, fill(t, end) & (index >= first)
-            start = Start(t, y, f)
+            start = Start(t, y, f, record.stiff_at(record.noted + index))
             room = take_step(method, self.bound, start, end - t, wanted, room)
             # Before the block, notes go to the row behind it.
             row = jnp.where(index < first, BLOCK, index - first)

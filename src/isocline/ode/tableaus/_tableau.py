@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-Number = int | str | Fraction
+Number = int | float | str | Fraction
 Row = Sequence[Number]
 
 
 def exact(row: Row) -> tuple[Fraction, ...]:
-    """The entries of a row (integers, `"a/b"`, decimals as strings) as exact fractions."""
+    """The entries of a row (numbers, `"a/b"`, decimals as strings) as exact fractions."""
     return tuple(Fraction(entry) for entry in row)
 
 
@@ -62,6 +62,8 @@ class Tableau:
     extra: tuple[Row, ...] = ()
     source: str = ""
 
+    jacobians = 0
+
     @property
     def first_same_as_last(self) -> bool:
         """Whether the published method already ends with the field at the new point."""
@@ -91,6 +93,11 @@ class Tableau:
         return self.stages - 1
 
     @property
+    def estimate_order(self) -> int:
+        """The error estimate of a step of size h shrinks like h**estimate_order."""
+        return self.order
+
+    @property
     def adaptive(self) -> bool:
         """Whether there is an embedded error estimate to choose steps by."""
         return self.error is not None
@@ -111,6 +118,11 @@ class Tableau:
     def b(self) -> Float[np.ndarray, " stages"]:
         """The weights of the solution in the common form (the last is zero)."""
         return dense_array([self.rows[-1]], self.stages)[0]
+
+    @property
+    def solution(self) -> Float[np.ndarray, " all_stages"]:
+        """The weights of the solution, with zeros for the extra stages."""
+        return self.matrix[self.stages - 1]
 
     @cached_property
     def b_error(self) -> Float[np.ndarray, " stages"]:
@@ -141,7 +153,7 @@ class Tableau:
         coefficients of the plain form make it 6e-5 and 4e-5.
         """
         rest = self.polynomials.copy()
-        rest[:, 0] -= self.matrix[self.stages - 1]
+        rest[:, 0] -= self.solution
         # Division by (1 - theta) is a running sum; its last entry is the remainder, zero.
         return np.cumsum(rest, axis=1)[:, :-1]
 

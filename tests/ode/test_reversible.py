@@ -1,0 +1,120 @@
+"""The reversible adjoint: exact, for every explicit method, and without a record of states."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from isocline.errors import InputError
+from isocline.ode import METHODS, Tableau, solve
+
+pytestmark = pytest.mark.usefixtures("x64")
+EXPLICIT = [name for name, method in METHODS.items() if type(method) is Tableau]
+TURN = np.array([[-0.1, 2.0], [-2.0, -0.1]])
+START = np.array([1.0, 0.5])
+
+
+def field(t, y, rate):
+    return jnp.tanh(TURN @ y) * rate + 0.1 * jnp.sin(t) * y
+
+
+def loss(rate, y0, ts, adjoint="reversible", **options):
+    options = {"rtol": 1e-9, "atol": 1e-9} | options
+    solution = solve(field, y0, ts, rate, t0=0.0, adjoint=adjoint, **options)
+    return jnp.sum(jnp.sin(solution.ys)), solution
+
+
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_gradient_is_exact_for_the_computed_solution(name):
+    """Against finite differences at few fixed steps, where the solution itself is inexact."""
+
+    def value(rate):
+        return loss(rate, START, [3.0], method=name, steps=7)[0]
+
+    def central(step):
+        return (value(1.3 + step) - value(1.3 - step)) / (2 * step)
+
+    wanted = (4 * central(1e-4) - central(2e-4)) / 3
+    np.testing.assert_allclose(jax.grad(value)(1.3), wanted, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["bosh3", "tsit5"])
+def test_order_is_kept(name):
+    exact = loss(1.3, START, [3.0], "replay", rtol=1e-12, atol=1e-12)[0]
+    errors = [abs(loss(1.3, START, [3.0], method=name, steps=n)[0] - exact) for n in (40, 80)]
+    assert np.log2(errors[0] / errors[1]) > METHODS[name].order - 0.4
+
+
+@pytest.mark.parametrize("times", [1, 6])
+def test_it_agrees_with_replay_in_state_parameters_and_times(times):
+    ts = jnp.linspace(0, 3, times + 1)[1:]
+    for ours, replayed in zip(
+        jax.grad(loss, (0, 1, 2), has_aux=True)(1.3, START, ts)[0],
+        jax.grad(loss, (0, 1, 2), has_aux=True)(1.3, START, ts, "replay")[0],
+    ):
+        np.testing.assert_allclose(ours, replayed, rtol=1e-6, atol=1e-7)
+
+
+def test_independent_trajectories_each_walk_their_own_way_back():
+    """Also more of them than step together, and one that fails."""
+    rates = jnp.linspace(0.2, 3.0, 150)
+    starts = jnp.ones((150, 2)).at[3].set(jnp.nan)
+
+    def total(rates, adjoint):
+        options = {"batch": "independent", "args_axes": 0, "on_failure": "mask"}
+        return jnp.sum(
+            solve(field, starts, [0.0, 2.0], rates, adjoint=adjoint, rtol=1e-8, **options).ys[4:]
+        )
+
+    ours, replayed = jax.grad(total)(rates, "reversible"), jax.grad(total)(rates, "replay")
+    assert ours[3] == 0
+    np.testing.assert_allclose(ours, replayed, rtol=1e-4, atol=1e-5)
+
+
+def test_counts_are_exact():
+    calls = []
+
+    def counted(t, y):
+        jax.debug.callback(lambda: calls.append(1))
+        return -y
+
+    def total(y0):
+        solution = solve(counted, y0, [0.0, 2.0], adjoint="reversible", dt0=0.1, rtol=1e-6)
+        return jnp.sum(solution.ys), solution
+
+    _, solution = total(jnp.ones(2))
+    jax.effects_barrier()
+    assert len(calls) == int(solution.stats.nfe)
+
+
+def test_memory_of_a_gradient_does_not_grow_with_the_steps():
+    """Of the same program: 100 times the steps need the same buffers (times of steps apart)."""
+    state = jnp.ones(4096)
+
+    def gradient(y0, steps):
+        def total(y0):
+            out = solve(
+                lambda t, y: -y * jnp.cos(y), y0, [0.0, 1.0], adjoint="reversible", steps=steps
+            )
+            return jnp.sum(out.ys)
+
+        return jax.grad(total)(y0)
+
+    few, many = (
+        jax.jit(gradient, static_argnums=1)
+        .lower(state, steps)
+        .compile()
+        .memory_analysis()
+        .temp_size_in_bytes
+        for steps in (40, 4000)
+    )
+    assert many - few < 4000 * 8 * 2 and many < 1.05 * few + 4000 * 8 * 2
+
+
+def test_what_does_not_go_is_refused_with_the_remedy():
+    with pytest.raises(InputError, match="needs an explicit Runge-Kutta method"):
+        solve(field, (1.0, 2.0), [0.0, 1.0], method="leapfrog", adjoint="reversible", steps=3)
+    with pytest.raises(InputError, match="ask for one save time, or use method='tsit5'"):
+        solve(field, START, [0.0, 0.5, 1.0], 1.0, method="dopri8", adjoint="reversible")
