@@ -107,7 +107,7 @@ def test_a_threshold_that_the_condition_closes_over_has_a_gradient():
 
     def time(c):
         event = Event(lambda t, y: y - c)
-        return solve(lambda t, y: -y, jnp.array(1.0), [0.0, 5.0], events=event, **TIGHT).events.ts[
+        return solve(lambda t, y: -y, np.float64(1.0), [0.0, 5.0], events=event, **TIGHT).events.ts[
             0
         ]
 
@@ -155,13 +155,13 @@ def test_two_crossings_in_one_step_are_seen():
     """A straight line is one long step; the condition dips below zero in a third of it."""
     event = Event(lambda t, y: (y - 5.0) ** 2 - 4.0)
     solution = solve(
-        lambda t, y: jnp.ones_like(y), jnp.array(0.0), [0.0, 9.0], dt0=9.0, events=event
+        lambda t, y: jnp.ones_like(y), np.float64(0.0), [0.0, 9.0], dt0=9.0, events=event
     )
     np.testing.assert_allclose(solution.events.ts[0], 3.0, rtol=1e-9)
 
 
 def test_bounces_without_end_are_an_event_limit():
-    p = np.array([10.0, 9.81, 0.5])
+    p = np.array([10.0, 9.81, 0.4])
     with pytest.raises(SolveError, match=r"more events than are kept.*max_events"):
         solve(fall, jnp.array([10.0, 0.0]), [0.0, 9.0], p, events=BOUNCE)
     solution = bounces(p, on_failure="return")
@@ -215,7 +215,7 @@ def test_lanes_bounce_each_in_its_own_time():
     solution = solve(fall, y0, TS, p, **options)
     exact = [[height(row, t) for t in TS] for row in p]
     np.testing.assert_allclose(solution.ys[..., 0], exact, atol=1e-8)
-    np.testing.assert_array_equal(solution.events.count, [6, 2])
+    np.testing.assert_array_equal(solution.events.count, [5, 2])
 
 
 @pytest.mark.parametrize("method", ["bosh3", "dopri5", "vern7", "dopri8"])
@@ -223,9 +223,9 @@ def test_methods_find_events_and_gradients(method):
     def time(rate):
         event = Event(lambda t, y: y - 0.5)
         options = {"method": method, "rtol": 1e-7, "atol": 1e-9, "events": event}
-        return solve(lambda t, y, r: -r * y, jnp.array(1.0), [0.0, 9.0], rate, **options).events.ts[
-            0
-        ]
+        return solve(
+            lambda t, y, r: -r * y, np.float64(1.0), [0.0, 9.0], rate, **options
+        ).events.ts[0]
 
     value, slope = jax.value_and_grad(time)(1.5)
     np.testing.assert_allclose([value, slope], np.log(2) / np.array([1.5, -(1.5**2)]), rtol=1e-5)
@@ -234,7 +234,7 @@ def test_methods_find_events_and_gradients(method):
 def test_fixed_steps_end_in_an_event():
     event = Event(lambda t, y: y[0])
     for method in ("rk4", "leapfrog"):
-        y0 = (jnp.array(1.0), jnp.array(0.0))
+        y0 = (np.float64(1.0), np.float64(0.0))
         solution = solve(
             lambda t, y: (y[1], -y[0]), y0, [0.0, 3.0], method=method, steps=300, events=event
         )

@@ -14,6 +14,9 @@ from .control import Controller as Controller
 from .control import I as I
 from .events import Event as Event
 from .events import Events as Events
+from .inputs import ConstantPath as ConstantPath
+from .inputs import HermitePath as HermitePath
+from .inputs import LinearPath as LinearPath
 from .odeint import odeint as odeint
 from .solution import Solution as Solution
 from .solution import SolveError as SolveError

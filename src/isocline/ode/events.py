@@ -242,17 +242,20 @@ def _bisected(
 
 
 def sides(
-    bound: Bound,
-    start: Start,
-    fired: Bool[Array, "events *lanes"] | None = None,
+    bound: Bound, start: Start, fired: tuple[Bool[Array, "events *lanes"], Array] | None = None
 ) -> Float[Array, "events *lanes"]:
-    """The sign of each condition at a start: where the solution goes, if it is zero or `fired`."""
-    bound, start = (
-        Bound(bound.field, jax.lax.stop_gradient(bound.params)),
-        jax.lax.stop_gradient(start),
-    )
-    value, rate = _rates(bound, start)
-    zero = value == 0 if fired is None else (value == 0) | fired
+    """The sign of each condition at a start; where the solution goes, if it is zero there.
+
+    Args:
+        fired: which events have just happened, and the size of the next step: what they would be
+            next to no time away from is zero but for rounding.
+    """
+    params, start = jax.lax.stop_gradient((bound.params, start))
+    value, rate = _rates(Bound(bound.field, params), start)
+    zero = value == 0
+    if fired is not None:
+        (mine, h), precision = fired, jnp.finfo(value.dtype).eps ** 0.5
+        zero |= mine & (jnp.abs(value) <= precision * h * jnp.abs(rate))
     return jnp.sign(jnp.where(zero, rate, value))
 
 

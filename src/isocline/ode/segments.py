@@ -297,9 +297,9 @@ def _after_event(
         state = jnp.sum(jnp.where(jumps[:, None], states, 0), axis=0)
         following = following._replace(y=jnp.where(jnp.any(jumps, axis=0), state, found.y))
         following = following._replace(f=bound(t, following.y))
-        nfe = following.stats.nfe + happened
+        nfe = following.stats.nfe + 1
         following = following._replace(stats=eqx.tree_at(lambda s: s.nfe, following.stats, nfe))
-    side = sides(bound, Start(t, following.y, following.f), mine)
+    side = sides(bound, Start(t, following.y, following.f), (mine, following.h))
     anew = mine | jnp.any(jumps, axis=0)
     return following._replace(side=jnp.where(anew, side, watch.side)), found
 

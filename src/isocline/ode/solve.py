@@ -28,6 +28,7 @@ from .control import Controller
 from .events import Event, read_events
 from .extra import Extra
 from .fitting import check_fit, check_parts, field_parts
+from .inputs import driven, with_breakpoints
 from .progress import Progress, read_meter
 from .refusing import in_words
 from .run import Call, Posed, run
@@ -56,6 +57,7 @@ def solve(  # noqa: PLR0913 - the front door
     events: Event | Sequence[Event] | None = None,
     max_events: int | None = None,
     breakpoints: Float[ArrayLike, " points"] | None = None,
+    inputs: Callable[[Any], PyTree] | None = None,
     max_steps: int = 4096,
     record_bytes: int = 2**22,
     on_failure: Literal["raise", "mask", "return"] = "raise",
@@ -100,6 +102,8 @@ def solve(  # noqa: PLR0913 - the front door
             state. Save times after an end hold NaN.
         max_events: how many events are kept; 32, or all where each event is to end the solve.
         breakpoints: times where the field jumps or has a kink: no step reaches across.
+        inputs: a path, as `LinearPath(ts, values)`: the field is `f(t, y, args, u)` with the value
+            u of the path at t. A `ConstantPath` brings its breakpoints along.
         max_steps: attempts at a step before a trajectory gives up.
         record_bytes: what the states that "replay" keeps may take, about. Of a solve with more
             steps it keeps every second, fourth, ... state, and computes the others again.
@@ -134,7 +138,9 @@ def solve(  # noqa: PLR0913 - the front door
     check_lanes(lanes, axes)
     times = read_times(given["ts"], given["t0"], dtype)
     start = given["ts"][..., 0] if t0 is None else given["t0"]
-    breaks = read_breakpoints(read_array("breakpoints", breakpoints), start, times)
+    breaks = read_breakpoints(
+        read_array("breakpoints", with_breakpoints(breakpoints, inputs)), start, times
+    )
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
     happenings = read_events(events, pairs)
     asked = check_parts(tableau, asked, grid is not None, happenings, breaks)
@@ -154,7 +160,7 @@ def solve(  # noqa: PLR0913 - the front door
         extra=_extra,
     )
     posed = Posed(
-        f=field_parts(f, tableau, pairs),
+        f=field_parts(driven(f, inputs), tableau, pairs),
         y0=y0,
         args=read_args(args, args_axes, lanes),
         times=times,
