@@ -84,7 +84,7 @@ def test_gradients_by_parameters_and_by_the_breakpoint_itself(adjoint):
 
     def final(p):
         a, b, c = p
-        field = lambda t, y: jnp.where(t < c, 0.0, b) - a * y  # noqa: E731
+        field = lambda t, y: jnp.where(t < c, 0.0, b) - a * y
         solution = solve(
             field,
             np.float64(2.0),

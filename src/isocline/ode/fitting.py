@@ -34,16 +34,20 @@ def check_fit(method: Known, adjoint: str, meter: Meter | None, y0: Any) -> None
 
 
 def check_parts(
-    method: Known, adjoint: str, fixed: bool, events: Sequence[Event], breaks: Any
+    method: Known, adjoint: str, given: tuple[bool, Any], events: Sequence[Event], breaks: Any
 ) -> str:
-    """The adjoint that is asked for, once it is clear that it goes with events and breakpoints.
+    """The adjoint that is asked for, once it is clear that it goes with events and the like.
+
+    Args:
+        given: whether the steps are fixed, and the domain.
 
     Raises:
         InputError: it does not, or the method or fixed steps do not.
     """
-    if not events and breaks is None:
+    fixed, domain = given
+    if not events and breaks is None and domain is None:
         return adjoint
-    what = "events=" if events else "breakpoints="
+    what = "events=" if events else "domain=" if breaks is None else "breakpoints="
     if isinstance(method, ByDiffrax):
         raise InputError(
             f"{what} does not go with method={method.name!r}, which Diffrax runs: use a method of "

@@ -36,12 +36,18 @@ class Path(eqx.Module):
     def __call__(self, t: Float[ArrayLike, ""]) -> PyTree[Array]:
         """The value at a time; before the first time and after the last it stays what it was."""
 
-    def _piece(self, t: Any) -> tuple[Array, Callable[[Array], tuple[Array, Array]], Array, Array]:
-        """Which piece holds t, what gives its two ends, where in it (0 to 1), and how long it is."""
-        index = jnp.clip(jnp.searchsorted(self.ts, t, side="right") - 1, 0, self.ts.shape[0] - 2)
+    def _began(self, t: Any, last: int) -> Array:
+        """Which of the times up to the `last` began t."""
+        # Rounded as the breakpoints of a solve are, so that both agree what is before and after.
+        t = jnp.asarray(t)
+        ts = self.ts.astype(t.dtype) if jnp.issubdtype(t.dtype, jnp.floating) else self.ts
+        return jnp.clip(jnp.searchsorted(ts, t, side="right") - 1, 0, last)
+
+    def _piece(self, t: Any) -> tuple[Array, Array, Array]:
+        """Which piece holds t, where in it (0 to 1), and how long it is."""
+        index = self._began(t, self.ts.shape[0] - 2)
         length = self.ts[index + 1] - self.ts[index]
-        place = jnp.clip((t - self.ts[index]) / length, 0, 1)
-        return index, lambda leaf: (leaf[index], leaf[index + 1]), place, length
+        return index, jnp.clip((t - self.ts[index]) / length, 0, 1), length
 
 
 class ConstantPath(Path):
@@ -60,8 +66,7 @@ class ConstantPath(Path):
 
     def __call__(self, t: Float[ArrayLike, ""]) -> PyTree[Array]:
         """The value that began last; before the first time it is the first."""
-        last = self.ts.shape[0] - 1
-        index = jnp.clip(jnp.searchsorted(self.ts, t, side="right") - 1, 0, last)
+        index = self._began(t, self.ts.shape[0] - 1)
         return jax.tree.map(lambda leaf: leaf[index], self.values)
 
 
@@ -85,10 +90,10 @@ class LinearPath(Path):
 
     def __call__(self, t: Float[ArrayLike, ""]) -> PyTree[Array]:
         """On the line; outside of the times it is the value at the nearer end."""
-        _, ends, place, _ = self._piece(t)
+        index, place, _ = self._piece(t)
 
         def value(leaf: Array) -> Array:
-            start, end = ends(leaf)
+            start, end = leaf[index], leaf[index + 1]
             return start + place.astype(leaf.dtype) * (end - start)
 
         return jax.tree.map(value, self.values)
@@ -128,17 +133,13 @@ class HermitePath(Path):
 
     def __call__(self, t: Float[ArrayLike, ""]) -> PyTree[Array]:
         """On the cubic; outside of the times it is the value at the nearer end."""
-        _, ends, place, length = self._piece(t)
+        index, place, length = self._piece(t)
 
         def value(leaf: Array, slope: Array) -> Array:
             x, h = place.astype(leaf.dtype), length.astype(leaf.dtype)
-            (start, end), (rises, ends_so) = ends(leaf), ends(slope)
-            bump = (
-                x
-                * (1 - x)
-                * ((1 - x) * (h * rises - (end - start)) + x * (end - start - h * ends_so))
-            )
-            return start + x * (end - start) + bump
+            start, rise = leaf[index], leaf[index + 1] - leaf[index]
+            first, last = h * slope[index] - rise, rise - h * slope[index + 1]
+            return start + x * rise + x * (1 - x) * ((1 - x) * first + x * last)
 
         return jax.tree.map(value, self.values, self.slopes)
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from . import events, observe
+from . import domain, events, observe
 from .control import Controller, Tolerance, first_step
 from .field import Bound, Field, Params
 from .implicit import Mode
@@ -44,6 +44,7 @@ class Rules(NamedTuple):
         meter: is told how far the solve is, or None.
         unrolled: without any inner loop that JAX can not differentiate in reverse.
         events: the directions of the events that end a solve.
+        domain: whether there is one that no step may leave.
         open_end: whether it may end elsewhere than at its last save time, and goes on from there.
     """
 
@@ -56,6 +57,7 @@ class Rules(NamedTuple):
     unrolled: bool = False
     events: tuple[int, ...] = ()
     open_end: bool = False
+    domain: bool = False
 
 
 class Task(NamedTuple):
@@ -273,6 +275,10 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     slope = last_slope(method, step)
     accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
     accepted &= running
+    left, broken = jnp.zeros_like(accepted), jnp.any(bad, axis=0)
+    if rules.domain:
+        left = running & domain.outside(bound, start, (h, step), broken)
+        accepted &= ~left
     watch, found = at.watch, jnp.zeros_like(accepted)
     if watch is not None:
         how = method, rules.events
@@ -297,7 +303,9 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
         watch=watch,
     )
     h_next = _next_size(rules, task, following, (h, ratio, running & ~found), state.previous)
-    judged = accepted, found, jnp.any(bad, axis=0)
+    if rules.domain and task.grid is None:
+        h_next = jnp.where(left, jnp.maximum(h / 2, _shortest(task, at.t)), h_next)
+    judged = accepted, found, (broken, left)
     status = _next_status(rules, task, following, (h, running, judged))
     history = jnp.stack([ratio, state.previous[0]])
     mode = state.mode
@@ -387,13 +395,14 @@ def _next_size(
 
 def _next_status(rules: Rules, task: Task, following: Outcome, attempt) -> Int[Array, "*lanes"]:
     """Whether a lane goes on, is done, or has failed, and why."""
-    h, running, (accepted, found, bad) = attempt
+    h, running, (accepted, found, (bad, left)) = attempt
     # Rounding may have left the shortest step half a spacing longer.
     shortest = h <= 1.5 * _shortest(task, following.t)
     stuck = ~accepted & ~found & (shortest | (task.grid is not None))
     attempts = following.counts.accepted + following.counts.rejected
     status = jnp.where(attempts >= rules.max_steps, Status.MAX_STEPS, Status.RUNNING)
-    status = jnp.where(stuck, jnp.where(bad, Status.NON_FINITE, Status.STEP_UNDERFLOW), status)
+    why = jnp.where(bad, Status.NON_FINITE, Status.STEP_UNDERFLOW)
+    status = jnp.where(stuck, jnp.where(left, Status.LEFT_DOMAIN, why), status)
     status = jnp.where(accepted & (following.t >= task.t1), Status.SUCCESS, status)
     if following.watch is not None:
         status = jnp.where(accepted & (following.watch.landing > 0), Status.EVENT, status)

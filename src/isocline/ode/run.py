@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from .adjoints import ADJOINTS, Choice
 from .clock import Clock
 from .control import Controller
 from .costs import costs
+from .domain import INSIDE
 from .events import CONDITIONS, JUMPS, Conditions, Event, Events, Jumps
 from .extra import Extra, step_times
 from .field import Field, Params, build_field
@@ -52,6 +54,7 @@ class Posed(eqx.Module):
         dt0, grid: of the steps, if given.
         tolerances: relative and absolute.
         breaks: breakpoints, in the user's time and as time since the start, if given.
+        domain: says of (t, y, args) whether that is allowed, if given.
     """
 
     f: Any
@@ -63,6 +66,7 @@ class Posed(eqx.Module):
     tolerances: tuple[Array, Array]
     breaks: tuple[Array, Array] | None
     events: tuple[Event, ...]
+    domain: Callable | None
 
 
 @eqx.filter_jit
@@ -102,6 +106,9 @@ def run(call: Call, posed: Posed) -> Solution:
             JUMPS: Jumps(posed.events, rows.ravel),
         }
 
+    if posed.domain is not None:
+        functions[0][INSIDE] = posed.domain
+
     def build(clock: Clock, part: int = 0) -> tuple[Field, Params]:
         return build_field(functions[part], rows, clock, args, axes)
 
@@ -138,6 +145,7 @@ def _rules(call: Call, posed: Posed, rows: Rows) -> Rules:
         record_bytes=call.record_bytes,
         meter=call.meter,
         events=tuple(event.direction for event in posed.events),
+        domain=posed.domain is not None,
         open_end=bool(posed.events) or posed.breaks is not None,
     )
 

@@ -210,6 +210,11 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
             "also with the shortest step. Check the field for a division by zero, a log or a root "
             "of a negative number there; or keep the state in its domain by a change of variables."
         )
+    if status == Status.LEFT_DOMAIN:
+        return (
+            f"left its domain {where}: even the shortest step led out of it. The solution crosses "
+            "the border there: check the field and the domain, or end the solve with an event."
+        )
     if status == Status.EVENT_LIMIT:
         return (
             f"met more events than are kept, the last one {where}. They may come ever faster, as "

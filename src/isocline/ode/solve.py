@@ -25,6 +25,7 @@ from .arguments import (
 )
 from .complex_state import Pairs, pairs_of
 from .control import Controller
+from .domain import read_domain
 from .events import Event, read_events
 from .extra import Extra
 from .fitting import check_fit, check_parts, field_parts
@@ -58,6 +59,7 @@ def solve(  # noqa: PLR0913 - the front door
     max_events: int | None = None,
     breakpoints: Float[ArrayLike, " points"] | None = None,
     inputs: Callable[[Any], PyTree] | None = None,
+    domain: str | tuple[PyTree, PyTree] | Callable[..., Any] | None = None,
     max_steps: int = 4096,
     record_bytes: int = 2**22,
     on_failure: Literal["raise", "mask", "return"] = "raise",
@@ -104,6 +106,9 @@ def solve(  # noqa: PLR0913 - the front door
         breakpoints: times where the field jumps or has a kink: no step reaches across.
         inputs: a path, as `LinearPath(ts, values)`: the field is `f(t, y, args, u)` with the value
             u of the path at t. A `ConstantPath` brings its breakpoints along.
+        domain: what the state must not leave: "positive", a pair `(low, high)` of bounds (numbers,
+            None, or shaped like y0), or a function `(t, y, args) -> bool`. A step that leads out
+            of it is halved; if that does not help the trajectory ends.
         max_steps: attempts at a step before a trajectory gives up.
         record_bytes: what the states that "replay" keeps may take, about. Of a solve with more
             steps it keeps every second, fourth, ... state, and computes the others again.
@@ -143,7 +148,7 @@ def solve(  # noqa: PLR0913 - the front door
     )
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
     happenings = read_events(events, pairs)
-    asked = check_parts(tableau, asked, grid is not None, happenings, breaks)
+    asked = check_parts(tableau, asked, (grid is not None, domain), happenings, breaks)
     fixed = None if grid is None else grid.shape[-1] - 1
     state = None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0))
     wish = Wish(tableau, fixed, times.ts.shape[-1], state, max_steps, record_bytes)
@@ -169,6 +174,7 @@ def solve(  # noqa: PLR0913 - the front door
         tolerances=read_tolerances(given["rtol"], given["atol"], dtype),
         breaks=breaks,
         events=happenings,
+        domain=read_domain(domain, y0, pairs),
     )
     solution = _told(call, posed, pairs)
     return _raise_failure(solution) if on_failure == "raise" else solution
