@@ -12,6 +12,7 @@ from .control import PI as PI
 from .control import PID as PID
 from .control import Controller as Controller
 from .control import I as I
+from .dense import Interpolant as Interpolant
 from .events import Event as Event
 from .events import Events as Events
 from .inputs import ConstantPath as ConstantPath

@@ -57,6 +57,17 @@ class Seen(eqx.Module):
         return self.f(t, self.pairs.complex(y), args)
 
 
+class Complex(NamedTuple):
+    """What turns a row into a complex state."""
+
+    unravel: Callable
+    pairs: Pairs
+
+    def __call__(self, row: Any) -> PyTree:
+        """The state as the user knows it."""
+        return self.pairs.complex(self.unravel(row))
+
+
 def pairs_of(y0: PyTree) -> Pairs | None:
     """What is complex in a state; None if nothing is."""
     found = tuple(_is_complex(leaf) for leaf in jax.tree.leaves(y0))

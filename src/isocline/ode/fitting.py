@@ -34,20 +34,29 @@ def check_fit(method: Known, adjoint: str, meter: Meter | None, y0: Any) -> None
 
 
 def check_parts(
-    method: Known, adjoint: str, given: tuple[bool, Any], events: Sequence[Event], breaks: Any
+    method: Known, adjoint: str, given: tuple[bool, Any, bool], events: Sequence[Event], breaks: Any
 ) -> str:
     """The adjoint that is asked for, once it is clear that it goes with events and the like.
 
     Args:
-        given: whether the steps are fixed, and the domain.
+        given: whether the steps are fixed, the domain, and whether dense output is wanted.
 
     Raises:
         InputError: it does not, or the method or fixed steps do not.
     """
-    fixed, domain = given
-    if not events and breaks is None and domain is None:
+    fixed, domain, dense = given
+    asked = {
+        "events=": bool(events),
+        "breakpoints=": breaks is not None,
+        "domain=": domain is not None,
+        "dense=": dense,
+    }
+    named = [name for name, wanted in asked.items() if wanted]
+    if not named:
         return adjoint
-    what = "events=" if events else "domain=" if breaks is None else "breakpoints="
+    what = named[0]
+    if dense and (events or breaks is not None):
+        raise InputError(f"{what} does not go with dense=True yet: leave out one of them.")
     if isinstance(method, ByDiffrax):
         raise InputError(
             f"{what} does not go with method={method.name!r}, which Diffrax runs: use a method of "

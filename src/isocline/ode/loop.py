@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from . import domain, events, observe
 from .control import Controller, Tolerance, first_step
+from .dense import Dense, dense_room
 from .field import Bound, Field, Params
 from .implicit import Mode
 from .progress import Meter, report
@@ -45,6 +46,7 @@ class Rules(NamedTuple):
         unrolled: without any inner loop that JAX can not differentiate in reverse.
         events: the directions of the events that end a solve.
         domain: whether there is one that no step may leave.
+        dense: whether to keep all steps for dense output.
         open_end: whether it may end elsewhere than at its last save time, and goes on from there.
     """
 
@@ -58,6 +60,7 @@ class Rules(NamedTuple):
     events: tuple[int, ...] = ()
     open_end: bool = False
     domain: bool = False
+    dense: bool = False
 
 
 class Task(NamedTuple):
@@ -134,6 +137,7 @@ class Outcome(NamedTuple):
     Attributes:
         f: the field at the last state.
         watch: of events, if there are any.
+        dense: the steps, if the whole solution is to be a function of time.
     """
 
     t: Float[Array, "*lanes"]
@@ -145,6 +149,7 @@ class Outcome(NamedTuple):
     counts: Counts
     saved: observe.Saved
     watch: events.Watch | None = None
+    dense: Dense | None = None
 
 
 class State(NamedTuple):
@@ -248,6 +253,7 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
         counts=Counts(none, none, none, none, none, none),
         saved=observe.begin(task.ts, y0),
         watch=events.begin(task.side),
+        dense=dense_room(rules.tableau, y0, most_steps(rules, task)) if rules.dense else None,
     )
     return State(
         at=at,
@@ -267,7 +273,7 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     end = _next_end(task, at)
     h = jnp.where(running, end - at.t, 0)
     wanted = running & observe.wants_output(task.ts, at.saved.passed, end)
-    fill = running if rules.events else wanted
+    fill = running if rules.events or rules.dense else wanted
     stiff = None if state.mode is None else state.mode.stiff
     start = Start(at.t, at.y, at.f, stiff)
     now = True if rules.unrolled else jnp.any(fill)
@@ -301,6 +307,7 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
         counts=counts,
         saved=saved,
         watch=watch,
+        dense=at.dense and at.dense.write(state.row, start, (end, step, accepted)),
     )
     h_next = _next_size(rules, task, following, (h, ratio, running & ~found), state.previous)
     if rules.domain and task.grid is None:

@@ -15,6 +15,7 @@ from .adjoints import ADJOINTS, Choice
 from .clock import Clock
 from .control import Controller
 from .costs import costs
+from .dense import NO_GRADIENT, interpolant_of
 from .domain import INSIDE
 from .events import CONDITIONS, JUMPS, Conditions, Event, Events, Jumps
 from .extra import Extra, step_times
@@ -22,6 +23,7 @@ from .field import Field, Params, build_field
 from .implicit.by_diffrax import by_diffrax
 from .loop import Outcome, Rules, Task
 from .progress import Meter
+from .refusing import forward_only
 from .rows import Rows, as_rows
 from .segments import Found, breaks_of, in_order, plan_for, solve_in_parts
 from .sharding import vary, varying_axes
@@ -41,6 +43,7 @@ class Call(eqx.Module):
     record_bytes: int = eqx.field(static=True)
     mask: bool = eqx.field(static=True)
     max_events: int | None = eqx.field(static=True)
+    dense: bool = eqx.field(static=True)
     meter: Meter | None = eqx.field(static=True)
     extra: Extra = eqx.field(static=True)
 
@@ -131,7 +134,12 @@ def run(call: Call, posed: Posed) -> Solution:
     if call.extra.steps:
         steps = clock.origin + clock.directed(step_times(rules, *build(clock), task))
         return replace(solution, steps=steps.T)
-    return replace(solution, events=ended)
+    path = None
+    if outcome.dense is not None:
+        direct = call.choice.adjoint == "direct"
+        kept = outcome.dense if direct else forward_only(outcome.dense, NO_GRADIENT)
+        path = interpolant_of(rules.tableau, kept, clock, rows.unravel)
+    return replace(solution, events=ended, interpolant=path)
 
 
 def _rules(call: Call, posed: Posed, rows: Rows) -> Rules:
@@ -146,6 +154,7 @@ def _rules(call: Call, posed: Posed, rows: Rows) -> Rules:
         meter=call.meter,
         events=tuple(event.direction for event in posed.events),
         domain=posed.domain is not None,
+        dense=call.dense,
         open_end=bool(posed.events) or posed.breaks is not None,
     )
 

@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..errors import IsoclineError
+from .dense import Interpolant
 from .events import Events
 from .status import Status
 
@@ -79,6 +80,7 @@ class Solution(eqx.Module):
         why: why it was that adjoint.
         steps: where the accepted steps began and ended, padded with the last time; only for tools.
         events: what events there were, if any were looked for.
+        interpolant: the solution as a function of time, with `dense=True`.
     """
 
     ts: Float[Array, "*batch times"]
@@ -91,6 +93,7 @@ class Solution(eqx.Module):
     why: str = eqx.field(static=True)
     steps: Float[Array, "*batch points"] | None = None
     events: Events | None = None
+    interpolant: Interpolant | None = None
 
     @property
     def success(self) -> Any:

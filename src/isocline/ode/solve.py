@@ -23,7 +23,7 @@ from .arguments import (
     read_state,
     read_tolerances,
 )
-from .complex_state import Pairs, pairs_of
+from .complex_state import Complex, Pairs, pairs_of
 from .control import Controller
 from .domain import read_domain
 from .events import Event, read_events
@@ -60,6 +60,7 @@ def solve(  # noqa: PLR0913 - the front door
     breakpoints: Float[ArrayLike, " points"] | None = None,
     inputs: Callable[[Any], PyTree] | None = None,
     domain: str | tuple[PyTree, PyTree] | Callable[..., Any] | None = None,
+    dense: bool = False,
     max_steps: int = 4096,
     record_bytes: int = 2**22,
     on_failure: Literal["raise", "mask", "return"] = "raise",
@@ -109,6 +110,9 @@ def solve(  # noqa: PLR0913 - the front door
         domain: what the state must not leave: "positive", a pair `(low, high)` of bounds (numbers,
             None, or shaped like y0), or a function `(t, y, args) -> bool`. A step that leads out
             of it is halved; if that does not help the trajectory ends.
+        dense: give the whole solution as a function of time, `solution.interpolant`. It has room
+            for max_steps steps with all their stages; those that only dense output needs are
+            evaluated in every step.
         max_steps: attempts at a step before a trajectory gives up.
         record_bytes: what the states that "replay" keeps may take, about. Of a solve with more
             steps it keeps every second, fourth, ... state, and computes the others again.
@@ -148,7 +152,7 @@ def solve(  # noqa: PLR0913 - the front door
     )
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
     happenings = read_events(events, pairs)
-    asked = check_parts(tableau, asked, (grid is not None, domain), happenings, breaks)
+    asked = check_parts(tableau, asked, (grid is not None, domain, dense), happenings, breaks)
     fixed = None if grid is None else grid.shape[-1] - 1
     state = None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0))
     wish = Wish(tableau, fixed, times.ts.shape[-1], state, max_steps, record_bytes)
@@ -161,6 +165,7 @@ def solve(  # noqa: PLR0913 - the front door
         record_bytes=record_bytes,
         mask=on_failure == "mask",
         max_events=max_events,
+        dense=dense,
         meter=meter,
         extra=_extra,
     )
@@ -188,10 +193,12 @@ def _told(call: Call, posed: Posed, pairs: Pairs | None) -> Solution:
         raise in_words(error) from None
     if pairs is None:
         return solution
-    happened = solution.events
+    happened, path = solution.events, solution.interpolant
+    if path is not None:
+        path = replace(path, unravel=Complex(path.unravel, pairs))
     if happened is not None:
         happened = replace(happened, ys=pairs.complex(happened.ys))
-    return replace(solution, ys=pairs.complex(solution.ys), events=happened)
+    return replace(solution, ys=pairs.complex(solution.ys), events=happened, interpolant=path)
 
 
 def _raise_failure(solution: Solution) -> Solution:

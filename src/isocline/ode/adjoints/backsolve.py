@@ -91,7 +91,9 @@ def _adjoint(rules: Rules, field: Field, kept: Any, ys_bar: Float[Array, "times 
     params, task, ys, good = kept
     size, lanes = task.y0.shape[0], task.y0.shape[1:]
     flat, unravel = ravel_pytree(_first(field, params))
-    rules = rules._replace(measured=2 * size, meter=None, events=(), open_end=False, domain=False)
+    rules = rules._replace(
+        measured=2 * size, meter=None, events=(), open_end=False, domain=False, dense=False
+    )
     # A lane that failed has gradient zero: its spans are empty; what it computed is dropped below.
     edges = jnp.concatenate([jnp.zeros_like(task.t1)[None], jnp.where(good, task.ts, 0)])
 

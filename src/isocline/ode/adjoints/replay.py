@@ -129,7 +129,7 @@ def _bunch_by_bunch(
 ):
     """The gradient of more lanes than step together; of like cost together, which is known now."""
     params, task = safe
-    rules = rules._replace(meter=None)
+    rules = rules._replace(meter=None, dense=False)
     shared = [axis is None for axis in field.axes.inexact]
     own_axes = [axis for axis in field.axes.inexact if axis is not None]
 
