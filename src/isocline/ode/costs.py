@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from .loop import Counts, Rules, Task, cost, record_size
+from .counts import Counts
+from .loop import Rules, Task, record_size
 from .record import computed_again
 from .solution import Stats
-from .stepping import cost_of
+from .stepping import Cost, cost_of
 from .tableaus import ByDiffrax, Switching
+
+
+def cost(rules: Rules, task: Task, counts: Counts) -> Cost:
+    """The evaluations (NFE) a lane has cost: exact, from its steps."""
+    first = 1 + (task.grid is None and task.dt0 is None)
+    spent = cost_of(rules.tableau, counts.accepted + counts.rejected, counts.stiff)
+    every = first + spent.evaluations + counts.filled * len(rules.tableau.extra)
+    return spent._replace(evaluations=every)
 
 
 def costs(rules: Rules, task: Task, counts: Counts) -> Stats:

@@ -76,25 +76,29 @@ def read_domain(domain: Any, y0: Any, pairs: Pairs | None) -> Callable | None:
         return Asked(f if pairs is None else Seen(f, pairs))
     if pairs is not None:
         raise InputError("the domain of a complex state must be a function (t, y, args) -> bool.")
-    if domain == "positive":
-        inside = Between(_like(0.0, y0), None, strictly=True)
-    elif isinstance(domain, tuple) and len(domain) == 2:
-        inside = Between(*(_like(bound, y0) for bound in domain), strictly=False)
-    else:
-        raise InputError(
-            f"domain={domain!r} must be 'positive', a pair (low, high), each a number, None or "
-            "shaped like y0, or a function (t, y, args) -> bool."
-        )
+    inside = _between(domain, y0)
     if not is_traced((y0, inside)) and not bool(inside(None, y0, None)):
         raise InputError(f"y0={y0!r} lies outside of domain={domain!r}.")
     return inside
+
+
+def _between(domain: Any, y0: Any) -> Between:
+    """The domain between bounds."""
+    if isinstance(domain, str) and domain == "positive":
+        return Between(_like(0.0, y0), None, strictly=True)
+    if isinstance(domain, tuple) and len(domain) == 2:
+        return Between(*(_like(bound, y0) for bound in domain), strictly=False)
+    raise InputError(
+        f"domain={domain!r} must be 'positive', a pair (low, high), each a number, None or shaped "
+        "like y0, or a function (t, y, args) -> bool."
+    )
 
 
 def _like(bound: Any, y0: Any) -> Any:
     """A bound for each leaf of the state, from one for all or from a tree of them."""
     if bound is None:
         return None
-    if jnp.ndim(bound) == 0 if isinstance(bound, (int, float, np.generic)) else False:
+    if isinstance(bound, (int, float, np.generic)):
         return jax.tree.map(lambda leaf: jnp.asarray(bound, leaf.dtype), y0)
     try:
         spread = jax.tree.map(lambda leaf, own: jnp.asarray(own, leaf.dtype), y0, bound)

@@ -24,7 +24,7 @@ from .complex_state import Pairs, Seen, real_parts
 from .field import Bound, like, three_arguments
 from .step import Start, Step
 from .stepping import between, output_weights
-from .tableaus import Tableau
+from .tableaus import Method
 
 CONDITIONS, JUMPS = "conditions", "jumps"  # the names of these functions beside the field
 LOOKS = 4  # in how many places of a step signs are looked at, its end included
@@ -172,7 +172,7 @@ def begin(side: Float[Array, "events *lanes"] | None) -> Watch | None:
 
 
 def look(
-    how: tuple[Tableau, tuple[int, ...]],
+    how: tuple[Method, tuple[int, ...]],
     bound: Bound,
     watch: Watch,
     step: tuple[Start, Float[Array, "*lanes"], Step],

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InputError
 from .complex_state import Pairs, real_parts
-from .events import Event
 from .field import three_arguments
 from .progress import Meter
 from .symplectic import check_partitioned
@@ -31,45 +29,6 @@ def check_fit(method: Known, adjoint: str, meter: Meter | None, y0: Any) -> None
             "or use a method of ours, as 'rodas5p'."
         )
     check_partitioned(method, adjoint, y0)
-
-
-def check_parts(
-    method: Known, adjoint: str, given: tuple[bool, Any, bool], events: Sequence[Event], breaks: Any
-) -> str:
-    """The adjoint that is asked for, once it is clear that it goes with events and the like.
-
-    Args:
-        given: whether the steps are fixed, the domain, and whether dense output is wanted.
-
-    Raises:
-        InputError: it does not, or the method or fixed steps do not.
-    """
-    fixed, domain, dense = given
-    asked = {
-        "events=": bool(events),
-        "breakpoints=": breaks is not None,
-        "domain=": domain is not None,
-        "dense=": dense,
-    }
-    named = [name for name, wanted in asked.items() if wanted]
-    if not named:
-        return adjoint
-    what = named[0]
-    if dense and (events or breaks is not None):
-        raise InputError(f"{what} does not go with dense=True yet: leave out one of them.")
-    if isinstance(method, ByDiffrax):
-        raise InputError(
-            f"{what} does not go with method={method.name!r}, which Diffrax runs: use a method of "
-            "ours, as 'rodas5p'."
-        )
-    if adjoint == "reversible":
-        raise InputError(f"{what} does not go with adjoint='reversible': use adjoint='replay'.")
-    if fixed and (breaks is not None or any(event.ends_at != 1 for event in events)):
-        raise InputError(
-            "breakpoints=, and events that do not end the solve, need adaptive steps: leave out "
-            "steps= and grid=, or let grid= hold the breakpoints."
-        )
-    return "replay" if adjoint == "auto" and fixed else adjoint
 
 
 def field_parts(f: Any, method: Known, complex_pairs: Pairs | None = None) -> Any:

@@ -156,24 +156,28 @@ def _read(ts: Any, values: Any, least: int) -> tuple[Array, PyTree[Array]]:
     seen = known(ts)
     if seen is not None and not (np.isfinite(seen).all() and (np.diff(seen) > 0).all()):
         raise InputError("ts of a path must rise, each later than the one before, and be finite.")
+    _check_values(values, ts.shape[0])
+    values = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf, jnp.float32)), values
+    )
+    return jnp.asarray(ts, jnp.result_type(ts, jnp.float32)), values
+
+
+def _check_values(values: Any, count: int) -> None:
     leaves = jax.tree.leaves(values)
     if not leaves:
         raise InputError("a path has no values.")
     for leaf in leaves:
         shape = jnp.shape(leaf)
-        if shape[:1] != ts.shape:
+        if shape[:1] != (count,):
             raise InputError(
-                f"values of a path must have {ts.shape[0]} entries, one for each of ts; got an "
+                f"values of a path must have {count} entries, one for each of ts; got an "
                 f"array of shape {shape}."
             )
         if not is_traced(leaf) and not np.isfinite(np.asarray(leaf)).all():
             raise InputError(
                 "values of a path must be finite: fill gaps, or leave out their times."
             )
-    values = jax.tree.map(
-        lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf, jnp.float32)), values
-    )
-    return jnp.asarray(ts, jnp.result_type(ts, jnp.float32)), values
 
 
 class Driven(eqx.Module):

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from . import domain, events, observe
 from .control import Controller, Tolerance, first_step
+from .counts import Counts
 from .dense import Dense, dense_room
 from .field import Bound, Field, Params
 from .implicit import Mode
@@ -24,8 +25,6 @@ from .sharding import vary, varying_axes
 from .status import Status
 from .step import Start, Step
 from .stepping import (
-    Cost,
-    cost_of,
     error_estimates,
     first_mode,
     last_slope,
@@ -88,49 +87,6 @@ class Task(NamedTuple):
         return self.ts.shape[0] > 1
 
 
-class Counts(NamedTuple):
-    """Steps of each lane so far.
-
-    Attributes:
-        filled: attempts that evaluated the extra stages of dense output.
-        replayed: how often an adjoint that replays the accepted steps evaluates those again.
-        stiff, stiff_accepted: attempts and steps that a switching method left to the stiff one.
-    """
-
-    accepted: Int[Array, "*lanes"]
-    rejected: Int[Array, "*lanes"]
-    filled: Int[Array, "*lanes"]
-    replayed: Int[Array, "*lanes"]
-    stiff: Int[Array, "*lanes"]
-    stiff_accepted: Int[Array, "*lanes"]
-
-    def after(
-        self,
-        attempt: tuple[Bool[Array, "*lanes"], ...],
-        late: Bool[Array, ""],
-        stiff: Bool[Array, "*lanes"] | None,
-    ) -> Counts:
-        """With one attempt more.
-
-        Args:
-            attempt: where it was made, accepted, with the stages of dense output, and with save
-                times in it that want them.
-            late: whether a record would have no notes of it, so that it is computed again.
-            stiff: where it was left to the stiff method, if there are two.
-        """
-        running, accepted, fill, wanted = attempt
-        left = jnp.zeros_like(running) if stiff is None else stiff
-        twice = jnp.where(late, 2, 1).astype(jnp.int32)
-        return Counts(
-            self.accepted + accepted,
-            self.rejected + (running & ~accepted),
-            self.filled + fill,
-            self.replayed + jnp.where(wanted & accepted, twice, 0),
-            self.stiff + (running & left),
-            self.stiff_accepted + (accepted & left),
-        )
-
-
 class Outcome(NamedTuple):
     """What a solve comes to: where it stopped and how, what it cost, and the saved values.
 
@@ -168,14 +124,6 @@ class State(NamedTuple):
     room: Step
     record: Record | None
     mode: Mode | None
-
-
-def cost(rules: Rules, task: Task, counts: Counts) -> Cost:
-    """The evaluations (NFE) a lane has cost: exact, from its steps."""
-    first = 1 + (task.grid is None and task.dt0 is None)
-    spent = cost_of(rules.tableau, counts.accepted + counts.rejected, counts.stiff)
-    every = first + spent.evaluations + counts.filled * len(rules.tableau.extra)
-    return spent._replace(evaluations=every)
 
 
 def most_steps(rules: Rules, task: Task) -> int:
@@ -265,6 +213,40 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
     )
 
 
+class Verdict(NamedTuple):
+    """What an attempt at a step has come to, in each lane.
+
+    Attributes:
+        running: whether it was made.
+        found: whether there is an event in it, for which it is taken again.
+        bad: whether it is not finite.
+        left: whether it left the domain.
+    """
+
+    running: Bool[Array, "*lanes"]
+    accepted: Bool[Array, "*lanes"]
+    found: Bool[Array, "*lanes"]
+    bad: Bool[Array, "*lanes"]
+    left: Bool[Array, "*lanes"]
+    watch: events.Watch | None
+
+
+def _verdict(rules: Rules, bound: Bound, at: Outcome, step: Any, judged: Any) -> Verdict:
+    """Whether a step stands that is accurate enough: not if it left the domain, or has an event."""
+    start, h, made = step
+    running, accepted, components = judged
+    bad, nowhere = jnp.any(components, axis=0), jnp.zeros_like(accepted)
+    left, found, watch = nowhere, nowhere, at.watch
+    if rules.domain:
+        left = running & domain.outside(bound, start, (h, made), bad)
+        accepted &= ~left
+    if watch is not None:
+        how = rules.tableau, rules.events
+        watch, found = events.look(how, bound, watch, step, (running, accepted))
+        accepted &= ~found
+    return Verdict(running, accepted, found, bad, left, watch)
+
+
 def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     """One attempt at a step (in every running lane)."""
     at, method = state.at, rules.tableau
@@ -280,16 +262,8 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     step = take_step(method, bound, start, h, now, state.room)
     slope = last_slope(method, step)
     accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
-    accepted &= running
-    left, broken = jnp.zeros_like(accepted), jnp.any(bad, axis=0)
-    if rules.domain:
-        left = running & domain.outside(bound, start, (h, step), broken)
-        accepted &= ~left
-    watch, found = at.watch, jnp.zeros_like(accepted)
-    if watch is not None:
-        how = method, rules.events
-        watch, found = events.look(how, bound, watch, (start, h, step), (running, accepted))
-        accepted &= ~found
+    verdict = _verdict(rules, bound, at, (start, h, step), (running, accepted & running, bad))
+    accepted = verdict.accepted
     record = state.record
     late = state.row >= record_size(rules, task).noted
     if record is not None and step.notes is not None:
@@ -306,14 +280,11 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
         component=jnp.where(running & jnp.any(bad, axis=0), _first(bad), at.component),
         counts=counts,
         saved=saved,
-        watch=watch,
+        watch=verdict.watch,
         dense=at.dense and at.dense.write(state.row, start, (end, step, accepted)),
     )
-    h_next = _next_size(rules, task, following, (h, ratio, running & ~found), state.previous)
-    if rules.domain and task.grid is None:
-        h_next = jnp.where(left, jnp.maximum(h / 2, _shortest(task, at.t)), h_next)
-    judged = accepted, found, (broken, left)
-    status = _next_status(rules, task, following, (h, running, judged))
+    h_next = _next_size(rules, task, following, (h, ratio, verdict), state.previous)
+    status = _next_status(rules, task, following, (h, verdict))
     history = jnp.stack([ratio, state.previous[0]])
     mode = state.mode
     if mode is not None:
@@ -387,7 +358,7 @@ def _next_size(
     rules: Rules, task: Task, following: Outcome, attempt, previous: Float[Array, "2 *lanes"]
 ) -> Float[Array, "*lanes"]:
     """The next step size: from the grid, or from the controller."""
-    h, ratio, running = attempt
+    h, ratio, verdict = attempt
     if task.grid is not None:
         index = jnp.minimum(following.counts.accepted, task.grid.shape[0] - 2)
         return observe.entry(task.grid, index + 1) - following.t
@@ -397,12 +368,16 @@ def _next_size(
         # A step that was cut short and is good says nothing against the size that was meant.
         meant = (ratio <= 1) & (2 * h < following.h)
         following_h = jnp.where(meant, jnp.maximum(following_h, following.h), following_h)
-    return jax.lax.stop_gradient(jnp.where(running, following_h, following.h))
+    if rules.domain:
+        halved = jnp.maximum(h / 2, _shortest(task, following.t))
+        following_h = jnp.where(verdict.left, halved, following_h)
+    tried = verdict.running & ~verdict.found
+    return jax.lax.stop_gradient(jnp.where(tried, following_h, following.h))
 
 
 def _next_status(rules: Rules, task: Task, following: Outcome, attempt) -> Int[Array, "*lanes"]:
     """Whether a lane goes on, is done, or has failed, and why."""
-    h, running, (accepted, found, (bad, left)) = attempt
+    h, (running, accepted, found, bad, left, _) = attempt
     # Rounding may have left the shortest step half a spacing longer.
     shortest = h <= 1.5 * _shortest(task, following.t)
     stuck = ~accepted & ~found & (shortest | (task.grid is not None))

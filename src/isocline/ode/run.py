@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +14,9 @@ from .adjoints import ADJOINTS, Choice
 from .clock import Clock
 from .control import Controller
 from .costs import costs
-from .dense import NO_GRADIENT, interpolant_of
-from .domain import INSIDE
-from .events import CONDITIONS, JUMPS, Conditions, Event, Events, Jumps
+from .course import Course
+from .dense import NO_GRADIENT, Interpolant, interpolant_of
+from .events import Events
 from .extra import Extra, step_times
 from .field import Field, Params, build_field
 from .implicit.by_diffrax import by_diffrax
@@ -25,7 +24,7 @@ from .loop import Outcome, Rules, Task
 from .progress import Meter
 from .refusing import forward_only
 from .rows import Rows, as_rows
-from .segments import Found, breaks_of, in_order, plan_for, solve_in_parts
+from .segments import Breaks, Found, Plan, breaks_of, in_order, plan_for, solve_in_parts
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, Stats
 from .tableaus import ByDiffrax, Known, reversible
@@ -42,8 +41,6 @@ class Call(eqx.Module):
     max_steps: int = eqx.field(static=True)
     record_bytes: int = eqx.field(static=True)
     mask: bool = eqx.field(static=True)
-    max_events: int | None = eqx.field(static=True)
-    dense: bool = eqx.field(static=True)
     meter: Meter | None = eqx.field(static=True)
     extra: Extra = eqx.field(static=True)
 
@@ -56,8 +53,6 @@ class Posed(eqx.Module):
         args: the user's args, and for each array in them 0 (one a trajectory) or None.
         dt0, grid: of the steps, if given.
         tolerances: relative and absolute.
-        breaks: breakpoints, in the user's time and as time since the start, if given.
-        domain: says of (t, y, args) whether that is allowed, if given.
     """
 
     f: Any
@@ -67,9 +62,7 @@ class Posed(eqx.Module):
     dt0: Array | None
     grid: Array | None
     tolerances: tuple[Array, Array]
-    breaks: tuple[Array, Array] | None
-    events: tuple[Event, ...]
-    domain: Callable | None
+    course: Course
 
 
 @eqx.filter_jit
@@ -78,85 +71,93 @@ def run(call: Call, posed: Posed) -> Solution:
     axes = varying_axes(eqx.filter(posed, eqx.is_array))
     y0, args = vary(posed.y0, axes), (_vary_arrays(posed.args[0], axes), posed.args[1])
     rows, times = as_rows(y0, call.batched), posed.times
-    lanes = rows.rows.shape[1:]
-
-    def lanes_last(value: Array | None, tail: int = 0) -> Any:
-        """What may have one entry a lane, with one for each, and the lanes last."""
-        if value is None or not call.batched:
-            return value
-        value = jnp.broadcast_to(value, (*lanes, *value.shape[value.ndim - tail :]))
-        return jnp.moveaxis(value, 0, -1)
-
-    ts = lanes_last(times.elapsed, 1)
+    ts = _lanes_last(rows, times.elapsed, 1)
     task = Task(
         y0=rows.rows,
         t1=ts[-1],
         ts=ts,
-        rtol=lanes_last(posed.tolerances[0]),
-        atol=lanes_last(posed.tolerances[1]),
-        dt0=lanes_last(posed.dt0),
-        grid=lanes_last(posed.grid, 1),
+        rtol=_lanes_last(rows, posed.tolerances[0]),
+        atol=_lanes_last(rows, posed.tolerances[1]),
+        dt0=_lanes_last(rows, posed.dt0),
+        grid=_lanes_last(rows, posed.grid, 1),
     )
     task = vary(task, axes)
-    clock = Clock(lanes_last(times.t0), times.sign or lanes_last(times.direction))
-    clock = _vary_arrays(clock, axes)
-    rules = _rules(call, posed, rows)
+    clock = Clock(_lanes_last(rows, times.t0), times.sign or _lanes_last(rows, times.direction))
+    clock, rules = _vary_arrays(clock, axes), _rules(call, posed, rows)
     parts = (posed.f,) if callable(posed.f) else posed.f
-    functions: list[dict[str, Any]] = [{"slope": part} for part in parts]
-    if posed.events:
-        functions[0] |= {
-            CONDITIONS: Conditions(posed.events),
-            JUMPS: Jumps(posed.events, rows.ravel),
-        }
-
-    if posed.domain is not None:
-        functions[0][INSIDE] = posed.domain
+    beside = posed.course.beside(rows)
 
     def build(clock: Clock, part: int = 0) -> tuple[Field, Params]:
-        return build_field(functions[part], rows, clock, args, axes)
+        return build_field({"slope": parts[part], **beside}, rows, clock, args, axes)
 
-    adjoint, ended = ADJOINTS[call.choice.adjoint], None
-    if isinstance(rules.tableau, ByDiffrax):
-        built = [build(clock, part) for part in range(len(parts))]
-        outcome = by_diffrax(rules.tableau, rules, built, task, call.choice.adjoint)
-        stats = costs(rules, task, outcome.counts)
-    elif rules.open_end:
-        breaks = posed.breaks or (jnp.zeros(0, ts.dtype), jnp.zeros(0, ts.dtype))
-        elapsed = vary(lanes_last(breaks[1], 1), axes)
-        plan = plan_for(posed.events, call.max_events, len(breaks[0]), axes)
-        met = breaks_of(vary(breaks[0], axes), elapsed, clock)
-        outcome, stats, found = solve_in_parts(plan, (rules, adjoint), build, (task, clock), met)
-        ended = _events(rows, clock, in_order(found, plan.capacity)) if posed.events else None
+    adjoint, events = ADJOINTS[call.choice.adjoint], None
+    if rules.open_end:
+        plan, breaks = _plan(posed.course, rows, clock, axes)
+        outcome, stats, found = solve_in_parts(plan, (rules, adjoint), build, (task, clock), breaks)
+        events = _events(rows, clock, in_order(found, plan.capacity)) if rules.events else None
     else:
-        outcome = adjoint(rules, *build(clock), task)
+        if isinstance(rules.tableau, ByDiffrax):
+            built = [build(clock, part) for part in range(len(parts))]
+            outcome = by_diffrax(rules.tableau, rules, built, task, call.choice.adjoint)
+        else:
+            outcome = adjoint(rules, *build(clock), task)
         stats = costs(rules, task, outcome.counts)
     solution = _solution(call, rows, (task, times.ts, clock), outcome, stats)
+    steps = None
     if call.extra.steps:
         steps = clock.origin + clock.directed(step_times(rules, *build(clock), task))
-        return replace(solution, steps=steps.T)
-    path = None
-    if outcome.dense is not None:
-        direct = call.choice.adjoint == "direct"
-        kept = outcome.dense if direct else forward_only(outcome.dense, NO_GRADIENT)
-        path = interpolant_of(rules.tableau, kept, clock, rows.unravel)
-    return replace(solution, events=ended, interpolant=path)
+        steps = steps.T
+    path = _interpolant(call, rules, (rows, clock), outcome)
+    return replace(solution, events=events, interpolant=path, steps=steps)
+
+
+def _lanes_last(rows: Rows, value: Array | None, tail: int = 0) -> Any:
+    """What may have one entry a lane, with one for each, and the lanes last."""
+    lanes = rows.rows.shape[1:]
+    if value is None or not lanes:
+        return value
+    value = jnp.broadcast_to(value, (*lanes, *value.shape[value.ndim - tail :]))
+    return jnp.moveaxis(value, 0, -1)
 
 
 def _rules(call: Call, posed: Posed, rows: Rows) -> Rules:
     """How to step."""
     method: Any = call.tableau
+    course = posed.course
+    if call.choice.adjoint == "reversible":
+        method = reversible(method)
     return Rules(
-        tableau=reversible(method) if call.choice.adjoint == "reversible" else method,
+        tableau=method,
         controller=call.controller,
         measured=call.extra.measured(rows.rows.shape[0]),
         max_steps=call.max_steps,
         record_bytes=call.record_bytes,
         meter=call.meter,
-        events=tuple(event.direction for event in posed.events),
-        domain=posed.domain is not None,
-        dense=call.dense,
-        open_end=bool(posed.events) or posed.breaks is not None,
+        events=tuple(event.direction for event in course.events),
+        domain=course.domain is not None,
+        dense=course.dense,
+        open_end=course.in_parts,
     )
+
+
+def _plan(course: Course, rows: Rows, clock: Clock, axes: frozenset[str]) -> tuple[Plan, Breaks]:
+    """How the solve is divided, and where."""
+    nothing = jnp.zeros(0, rows.rows.dtype)
+    points, elapsed = vary(course.breaks or (nothing, nothing), axes)
+    breaks = breaks_of(points, _lanes_last(rows, elapsed, 1), clock)
+    return plan_for(course.events, course.max_events, len(points), axes), breaks
+
+
+def _interpolant(
+    call: Call, rules: Rules, problem: tuple[Rows, Clock], outcome: Outcome
+) -> Interpolant | None:
+    """Dense output, if it is wanted."""
+    if outcome.dense is None:
+        return None
+    dense, (rows, clock) = outcome.dense, problem
+    if call.choice.adjoint != "direct":
+        dense = forward_only(dense, NO_GRADIENT)
+    return interpolant_of(rules.tableau, dense, clock, rows.unravel)
 
 
 def _events(rows: Rows, clock: Clock, found: tuple[Found, Int[Array, "*lanes"]]) -> Events:

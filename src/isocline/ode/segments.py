@@ -19,9 +19,10 @@ from jaxtyping import Array, Bool, Float, Int
 from . import observe
 from .clock import Clock, Stretch
 from .costs import costs
+from .counts import Counts
 from .events import JUMPS, Event, Watch, refined, sides
 from .field import Bound
-from .loop import Counts, Outcome, Rules, Task, first_steps
+from .loop import Outcome, Rules, Task, first_steps
 from .sharding import vary
 from .solution import Stats
 from .status import Status

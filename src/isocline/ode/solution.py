@@ -19,6 +19,14 @@ from .status import Status
 # (far from t=0 the clock is too coarse to follow it any further towards the pole).
 LARGE, NOT_SMALL, GROWTH = 1e5, 1e3, 1e-3
 
+OTHER = {
+    Status.LEFT_DOMAIN: "left its domain {}: even the shortest step led out of it. The solution "
+    "crosses the border there: check the field and the domain, or end the solve with an event.",
+    Status.EVENT_LIMIT: "met more events than are kept, the last one {}. They may come ever "
+    "faster, as the bounces of a ball at rest do: raise max_events=, or end the solve with a "
+    "terminal event before that.",
+}
+
 
 class SolveError(IsoclineError, RuntimeError):
     """A solve that failed; `.solution` holds what was computed up to there."""
@@ -213,15 +221,6 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
             "also with the shortest step. Check the field for a division by zero, a log or a root "
             "of a negative number there; or keep the state in its domain by a change of variables."
         )
-    if status == Status.LEFT_DOMAIN:
-        return (
-            f"left its domain {where}: even the shortest step led out of it. The solution crosses "
-            "the border there: check the field and the domain, or end the solve with an event."
-        )
-    if status == Status.EVENT_LIMIT:
-        return (
-            f"met more events than are kept, the last one {where}. They may come ever faster, as "
-            "the bounces of a ball at rest do: raise max_events=, or end the solve with a terminal "
-            "event before that."
-        )
+    if status in OTHER:
+        return OTHER[status].format(where)
     return f"ended with status {status.name} {where}."

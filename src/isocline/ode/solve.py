@@ -25,17 +25,17 @@ from .arguments import (
 )
 from .complex_state import Complex, Pairs, pairs_of
 from .control import Controller
-from .domain import read_domain
-from .events import Event, read_events
+from .course import Wanted, check_course, read_course
+from .events import Event
 from .extra import Extra
-from .fitting import check_fit, check_parts, field_parts
-from .inputs import driven, with_breakpoints
+from .fitting import check_fit, field_parts
+from .inputs import driven
 from .progress import Progress, read_meter
 from .refusing import in_words
 from .run import Call, Posed, run
 from .solution import Solution, SolveError
 from .tableaus import Known, find
-from .times import read_breakpoints, read_first_step, read_grid, read_times
+from .times import read_first_step, read_grid, read_times
 
 
 def solve(  # noqa: PLR0913 - the front door
@@ -136,7 +136,6 @@ def solve(  # noqa: PLR0913 - the front door
     asked = choice("adjoint", adjoint, ("auto", *ADJOINTS))
     counts = {"max_steps": max_steps, "record_bytes": record_bytes}
     max_steps, record_bytes = (read_count(name, value) for name, value in counts.items())
-    max_events = None if max_events is None else read_count("max_events", max_events)
     arrays = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
     given = {name: read_array(name, value) for name, value in arrays.items()}
     pairs = pairs_of(y0)
@@ -147,12 +146,10 @@ def solve(  # noqa: PLR0913 - the front door
     check_lanes(lanes, axes)
     times = read_times(given["ts"], given["t0"], dtype)
     start = given["ts"][..., 0] if t0 is None else given["t0"]
-    breaks = read_breakpoints(
-        read_array("breakpoints", with_breakpoints(breakpoints, inputs)), start, times
-    )
+    wanted = Wanted(events, max_events, breakpoints, inputs, domain, dense)
+    course = read_course(wanted, (y0, pairs), (start, times))
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
-    happenings = read_events(events, pairs)
-    asked = check_parts(tableau, asked, (grid is not None, domain, dense), happenings, breaks)
+    asked = check_course(tableau, asked, grid is not None, course)
     fixed = None if grid is None else grid.shape[-1] - 1
     state = None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0))
     wish = Wish(tableau, fixed, times.ts.shape[-1], state, max_steps, record_bytes)
@@ -164,8 +161,6 @@ def solve(  # noqa: PLR0913 - the front door
         max_steps=max_steps,
         record_bytes=record_bytes,
         mask=on_failure == "mask",
-        max_events=max_events,
-        dense=dense,
         meter=meter,
         extra=_extra,
     )
@@ -177,9 +172,7 @@ def solve(  # noqa: PLR0913 - the front door
         dt0=read_first_step(given["dt0"], dtype),
         grid=grid,
         tolerances=read_tolerances(given["rtol"], given["atol"], dtype),
-        breaks=breaks,
-        events=happenings,
-        domain=read_domain(domain, y0, pairs),
+        course=course,
     )
     solution = _told(call, posed, pairs)
     return _raise_failure(solution) if on_failure == "raise" else solution

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ...errors import InputError
+from ..counts import Counts
 from ..field import Field, Params
-from ..loop import Counts, Outcome, Rules, Task
+from ..loop import Outcome, Rules, Task
 from ..observe import Saved
 from ..status import Status
 from ..tableaus import ByDiffrax

@@ -1,0 +1,122 @@
+"""What may happen on the way of a solve: events, breakpoints, inputs, a domain, dense output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+from jaxtyping import Array
+
+from ..errors import InputError
+from .arguments import read_array, read_count
+from .complex_state import Pairs
+from .domain import INSIDE, read_domain
+from .events import CONDITIONS, JUMPS, Conditions, Event, Jumps, read_events
+from .inputs import with_breakpoints
+from .rows import Rows
+from .tableaus import ByDiffrax, Known
+from .times import Times, read_breakpoints
+
+
+class Wanted(NamedTuple):
+    """The arguments of `solve`, as they were given."""
+
+    events: Any
+    max_events: Any
+    breakpoints: Any
+    inputs: Any
+    domain: Any
+    dense: bool
+
+
+class Course(eqx.Module):
+    """The same, read.
+
+    Attributes:
+        breaks: breakpoints, in the user's time and as time since the start, if given.
+        domain: says of (t, y, args) whether that is allowed, if given.
+    """
+
+    events: tuple[Event, ...]
+    breaks: tuple[Array, Array] | None
+    domain: Callable | None
+    max_events: int | None = eqx.field(static=True)
+    dense: bool = eqx.field(static=True)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether a solve may end before its last time, and perhaps go on."""
+        return bool(self.events) or self.breaks is not None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it may go on after that."""
+        return self.breaks is not None or any(event.ends_at != 1 for event in self.events)
+
+    def beside(self, rows: Rows) -> dict[str, Callable]:
+        """What is to be asked beside the field, by name."""
+        functions: dict[str, Callable] = {}
+        if self.events:
+            functions[CONDITIONS] = Conditions(self.events)
+            functions[JUMPS] = Jumps(self.events, rows.ravel)
+        if self.domain is not None:
+            functions[INSIDE] = self.domain
+        return functions
+
+    def named(self) -> list[str]:
+        """The arguments that were given."""
+        given = {
+            "events=": self.events,
+            "breakpoints=": self.breaks is not None,
+            "domain=": self.domain is not None,
+            "dense=": self.dense,
+        }
+        return [name for name, value in given.items() if value]
+
+
+def read_course(
+    wanted: Wanted, state: tuple[Any, Pairs | None], clock: tuple[Any, Times]
+) -> Course:
+    """Read what may happen on the way.
+
+    Args:
+        state: the initial state, and what of it is complex.
+        clock: the start as it was given, and the times.
+    """
+    (y0, pairs), (start, times) = state, clock
+    points = read_array("breakpoints", with_breakpoints(wanted.breakpoints, wanted.inputs))
+    limit = wanted.max_events
+    return Course(
+        events=read_events(wanted.events, pairs),
+        breaks=read_breakpoints(points, start, times),
+        domain=read_domain(wanted.domain, y0, pairs),
+        max_events=None if limit is None else read_count("max_events", limit),
+        dense=bool(wanted.dense),
+    )
+
+
+def check_course(method: Known, adjoint: str, fixed: bool, course: Course) -> str:
+    """The adjoint that is asked for, once it is clear that all goes together.
+
+    Raises:
+        InputError: it does not, or the method or fixed steps do not.
+    """
+    named = course.named()
+    if not named:
+        return adjoint
+    if isinstance(method, ByDiffrax):
+        raise InputError(
+            f"{named[0]} does not go with method={method.name!r}, which Diffrax runs: use a method "
+            "of ours, as 'rodas5p'."
+        )
+    if adjoint == "reversible":
+        raise InputError(f"{named[0]} does not go with adjoint='reversible': use 'replay'.")
+    if course.dense and course.in_parts:
+        raise InputError(f"{named[0]} does not go with dense=True yet: leave out one of them.")
+    if fixed and course.goes_on:
+        raise InputError(
+            "breakpoints=, and events that do not end the solve, need adaptive steps: leave out "
+            "steps= and grid=, or let grid= hold the breakpoints."
+        )
+    return "replay" if adjoint == "auto" and fixed else adjoint
