@@ -150,7 +150,6 @@ BAD = {
     "ts has shape .*2 traj": (TWO, [[0.0, 1.0]] * 3, LANES),
     "y0 must have one axis": ((TWO, ONE), TIMES, LANES),
     "y0 holds": ({}, TIMES, {}),
-    "y0 is complex": (jnp.ones(1, complex), TIMES, {}),
     "y0 must hold": (["a"], TIMES, {}),
     "args_axes": (ONE, TIMES, {"args": jnp.ones(2), "args_axes": 0}),
     "args_axes=1": (TWO, TIMES, {"args": jnp.ones(2), "args_axes": 1} | LANES),

@@ -75,12 +75,8 @@ def read_state(y0: Any) -> tuple[Any, Any]:
     if not leaves:
         raise InputError("y0 holds no array.")
     dtypes = [leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype for leaf in leaves]
-    if any(jnp.issubdtype(dtype, np.complexfloating) for dtype in dtypes):
-        raise InputError(
-            "y0 is complex; pass its real and imaginary part as a pair, (y.real, y.imag)."
-        )
     if not all(map(is_real, dtypes)):
-        raise InputError(f"y0 must hold arrays of real numbers only; got {y0!r}.")
+        raise InputError(f"y0 must hold arrays of numbers only; got {y0!r}.")
     arrays = [leaf for leaf in leaves if hasattr(leaf, "dtype")]
     dtype = jnp.result_type(*arrays, jnp.float32)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), y0), dtype

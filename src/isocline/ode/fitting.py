@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import InputError
+from .complex_state import Pairs, real_parts
 from .field import three_arguments
 from .progress import Meter
 from .symplectic import check_partitioned
@@ -30,8 +31,16 @@ def check_fit(method: Known, adjoint: str, meter: Meter | None, y0: Any) -> None
     check_partitioned(method, adjoint, y0)
 
 
-def field_parts(f: Any, method: Known) -> Any:
-    """The field as `f(t, y, args)`, or the pair of them that an IMEX method takes."""
+def field_parts(f: Any, method: Known, complex_pairs: Pairs | None = None) -> Any:
+    """The field as `f(t, y, args)`, or the pair of them that an IMEX method takes.
+
+    On real states, where those of the user are complex.
+    """
+    parts = _three_arguments(f, method)
+    return parts if complex_pairs is None else real_parts(parts, complex_pairs)
+
+
+def _three_arguments(f: Any, method: Known) -> Any:
     pairs = isinstance(method, ByDiffrax) and method.pairs
     if callable(f) and not pairs:
         return three_arguments(f)

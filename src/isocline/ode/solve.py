@@ -24,6 +24,7 @@ from .arguments import (
     read_state,
     read_tolerances,
 )
+from .complex_state import Pairs, pairs_of
 from .control import Controller
 from .extra import Extra, step_times
 from .field import Clock, as_rows, build_field
@@ -71,7 +72,8 @@ def solve(
     Args:
         f: the vector field, `f(t, y, args)` or `f(t, y)`; returns the structure and shapes of `y`.
             Arrays that it closes over, or holds as an Equinox module, get gradients as well.
-        y0: the initial state, any pytree of real arrays. float64 if its arrays are, else float32.
+        y0: the initial state, any pytree of real or complex arrays (of a complex number, real and
+            imaginary part each keep to the tolerance). Double if its arrays are, else single.
         ts: the save times, rising or falling, repeats allowed; `(batch, times)` gives each
             independent trajectory its own.
         args: passed on to `f`.
@@ -121,7 +123,8 @@ def solve(
     max_steps, record_bytes = (read_count(name, value) for name, value in counts.items())
     arrays = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
     given = {name: read_array(name, value) for name, value in arrays.items()}
-    y0, dtype = read_state(y0)
+    pairs = pairs_of(y0)
+    y0, dtype = read_state(y0 if pairs is None else pairs.real(y0))
     check_fit(tableau, asked, meter, y0)
     lanes = count_lanes(y0, batched)
     axes = {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
@@ -144,12 +147,18 @@ def solve(
         extra=_extra,
     )
     clocks = times, grid, read_first_step(given["dt0"], dtype)
-    parts, args_and_axes = field_parts(f, tableau), read_args(args, args_axes, lanes)
+    parts, args_and_axes = field_parts(f, tableau, pairs), read_args(args, args_axes, lanes)
+    solution = _told(call, (parts, y0, clocks, tolerances, args_and_axes), pairs)
+    return _raise_failure(solution) if on_failure == "raise" else solution
+
+
+def _told(call: _Call, problem: tuple[Any, ...], pairs: Pairs | None) -> Solution:
+    """The solution in the user's own terms, and what JAX can not do with it in words."""
     try:
-        solution = _solve(call, parts, y0, clocks, tolerances, args_and_axes)
+        solution = _solve(call, *problem)
     except (TypeError, ValueError) as error:
         raise in_words(error) from None
-    return _raise_failure(solution) if on_failure == "raise" else solution
+    return solution if pairs is None else replace(solution, ys=pairs.complex(solution.ys))
 
 
 def _raise_failure(solution: Solution) -> Solution:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ...errors import InputError
 from ..arguments import count_lanes, read_args, read_array, read_state
+from ..complex_state import pairs_of
 from ..field import _TwoArguments, three_arguments
 from ..solution import Solution
 from ..solve import solve
@@ -99,6 +100,11 @@ def read_problem(
         raise InputError(f"f={f!r} must be a function f(t, y, args) or f(t, y).")
     if wrong := [name for name in _OURS if name in options]:
         raise InputError(f"{wrong[0]}= is for the tool itself to choose; leave it out.")
+    if pairs_of(y0) is not None:
+        raise InputError(
+            "y0 is complex, which the tools do not take apart: pass real and imaginary part as a "
+            "pair, and a field of such pairs."
+        )
     y0, dtype = read_state(y0)
     lanes = count_lanes(y0, options.get("batch") == "independent")
     args, axes = read_args(args, options.get("args_axes"), lanes)
