@@ -356,3 +356,31 @@ BAD = {
 def test_what_does_not_fit_is_refused(words):
     with pytest.raises(InputError, match=words):
         solve(lambda t, y: -y, jnp.ones(1), [0.0, 1.0], **BAD[words])
+
+
+@x64
+def test_notes_of_one_method_are_no_points_of_the_other():
+    """A field that is not finite away from its states, in lanes of both methods at once."""
+
+    def field(t, y, args):
+        return -args[0] * jnp.log(y) * args[1] + 0 * t
+
+    def total(shared, rate):
+        solution = solve(
+            field,
+            2 * jnp.ones((2, 2)),
+            jnp.linspace(0, 2, 4),
+            (shared, rate),
+            method="auto",
+            args_axes=(None, 0),
+            batch="independent",
+            rtol=1e-6,
+            atol=1e-6,
+        )
+        return jnp.sum(solution.ys), solution.stats.jacobians
+
+    rate = jnp.array([1.0, 1e4])
+    slope, jacobians = jax.grad(total, has_aux=True)(1.0, rate)
+    assert int(jacobians[0]) == 0 and int(jacobians[1]) > 5
+    ahead, behind = (total(1.0 + step, rate)[0] for step in (1e-4, -1e-4))
+    assert float(slope) == pytest.approx(float(ahead - behind) / 2e-4, rel=1e-4)

@@ -40,9 +40,10 @@ class Stats(eqx.Module):
     """What a solve cost, one number for each trajectory (a scalar when there is one).
 
     Attributes:
-        nfe: evaluations of the vector field, exact. What a Jacobian takes is not in it. Diffrax
-            does not count what its implicit methods evaluate: there this, `nfe_backward` and
-            `jacobians` are -1.
+        nfe: evaluations of the vector field, exact. What a Jacobian takes is not in it, nor the
+            forward-mode derivative by which a switching method looks at every fourth attempt
+            whether the problem is stiff. Diffrax does not count what its implicit methods
+            evaluate: there this, `nfe_backward` and `jacobians` are -1.
         accepted, rejected: steps.
         nfe_backward: evaluations (each with one VJP) that the replay adjoint takes for a gradient.
             (Where a switching method and a record without room for all steps come together, this

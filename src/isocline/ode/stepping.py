@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .field import Bound, Params
-from .implicit import Mode, rosenbrock_step, switching_step
+from .implicit import Mode, rosenbrock_step, switching_pull, switching_step
 from .reversible import reversible_pull, reversible_step
 from .step import Bars, Pulled, Start, Step, Taken, runge_kutta_pull, runge_kutta_step, weigh
 from .symplectic import symplectic_step
@@ -28,6 +28,8 @@ def note_rows(method: Method, between: bool) -> int:
     """Rows of notes that a pullback of a step needs; `between`: of dense output as well."""
     if isinstance(method, Reversible):
         return 0
+    if isinstance(method, Switching):
+        return max(method.explicit.stages - 1 + between, 2)
     return rows_of(method) - 1 + between if is_explicit(method) else 2
 
 
@@ -76,6 +78,8 @@ def take_step(
     """One step of any method; arguments as in `runge_kutta_step`."""
     if is_explicit(method):
         return runge_kutta_step(cast(Tableau, method), bound, start, h, fill, room)
+    if isinstance(method, Switching):
+        return switching_step(method, bound, start, h, room)
     notes = room.notes
     if notes is not None and notes.shape[0]:
         notes = jnp.stack([start.y, start.f])
@@ -92,8 +96,6 @@ def _other_step(
         return reversible_step(method, bound, start, h)
     if isinstance(method, Rosenbrock):
         return rosenbrock_step(method, bound, start, h)
-    if isinstance(method, Switching):
-        return switching_step(method, bound, start, h)
     raise TypeError(f"there is no step for a method of type {type(method).__name__}.")
 
 
@@ -105,6 +107,8 @@ def pull_step(
         return runge_kutta_pull(cast(Tableau, method), bound, step, bars, fill, room)
     if isinstance(method, Reversible):
         return reversible_pull(method, bound, step, bars, room)
+    if isinstance(method, Switching):
+        return switching_pull(method, bound, step, bars, room)
 
     def take(y: Array, f: Array, inexact: list[Any]) -> tuple[Array, Array]:
         again = Bound(bound.field, bound.params.replace(inexact))

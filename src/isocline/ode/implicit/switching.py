@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..field import Bound
 from ..sharding import vary, varying_axes
-from ..step import Start, Step, runge_kutta_step, weigh
+from ..step import (
+    Bars,
+    Pulled,
+    Start,
+    Step,
+    Taken,
+    runge_kutta_pull,
+    runge_kutta_step,
+    weigh,
+)
 from ..tableaus import Switching
 from .rosenbrock import rosenbrock_step
 
@@ -99,29 +109,36 @@ def _look(
 
 
 def switching_step(
-    method: Switching, bound: Bound, start: Start, h: Float[Array, "*lanes"]
-) -> tuple[Float[Array, "size *lanes"], Float[Array, "stages size *lanes"]]:
+    method: Switching, bound: Bound, start: Start, h: Float[Array, "*lanes"], room: Step
+) -> Step:
     """Take one step from `start` (in each lane) by the method that `start.stiff` says.
 
     A method that no lane is at is not evaluated; where some are at one and some at the other, both
-    are, in all lanes.
+    are, in all lanes. The notes are those of the explicit method, or start and slope there.
+
+    Args:
+        room: an earlier step; says whether there are notes, and how many.
     """
-    axes = varying_axes((start, h, bound.params))
-    stiff = jnp.zeros(h.shape, bool) if start.stiff is None else start.stiff
+    axes = varying_axes((start, h, bound.params, room.notes))
+    stiff, y = _stiff(start.stiff, h), start.y
+    notes = None if room.notes is None else jnp.zeros_like(room.notes)
 
-    def explicit(h: Array) -> tuple[Array, Array]:
-        tableau, y = method.explicit, start.y
-        room = Step(y, jnp.zeros((tableau.stages, *y.shape), y.dtype) + 0 * y, None)
-        step = runge_kutta_step(tableau, bound, start, h, False, room)
-        return vary(_in_common(method.rows_of_explicit, (step.y, step.slopes)), axes)
+    def explicit(h: Array) -> Step:
+        empty = jnp.zeros((method.explicit.stages, *y.shape), y.dtype)
+        begun = vary(Step(y, empty, notes), axes)
+        step = runge_kutta_step(method.explicit, bound, start, h, False, begun)
+        rows = _in_common(method.rows_of_explicit, step.slopes)
+        return vary(Step(step.y, rows, step.notes), axes)
 
-    def implicit(h: Array) -> tuple[Array, Array]:
-        step = rosenbrock_step(method.stiff, bound, start, h)
-        return vary(_in_common(method.rows_of_stiff, step), axes)
+    def implicit(h: Array) -> Step:
+        new, slopes = rosenbrock_step(method.stiff, bound, start, h)
+        rows = _in_common(method.rows_of_stiff, slopes)
+        noted = None if notes is None else notes.at[0].set(y).at[1].set(start.f)
+        return vary(Step(new, rows, noted), axes)
 
-    def stay(_: Array) -> tuple[Array, Array]:
-        nothing = jnp.zeros((method.stages - 1, *start.y.shape), start.y.dtype)
-        return vary((start.y, jnp.concatenate([nothing, start.f[None]])), axes)
+    def stay(_: Array) -> Step:
+        nothing = jnp.zeros((method.stages - 1, *y.shape), y.dtype)
+        return vary(Step(y, jnp.concatenate([nothing, start.f[None]]), notes), axes)
 
     if not bound.field.batched:
         return jax.lax.cond(stiff, implicit, explicit, h)
@@ -129,15 +146,109 @@ def switching_step(
     slow, fast = jnp.where(stiff, 0, h), jnp.where(stiff, h, 0)
     ours = jax.lax.cond(jnp.any(slow > 0), explicit, stay, slow)
     theirs = jax.lax.cond(jnp.any(fast > 0), implicit, stay, fast)
-    return jnp.where(stiff, theirs[0], ours[0]), jnp.where(stiff, theirs[1], ours[1])
+    return jax.tree.map(lambda own, other: jnp.where(stiff, other, own), ours, theirs)
 
 
-def _in_common(
-    weights: Float[np.ndarray, "rows stages"], step: tuple[Array, Array]
-) -> tuple[Array, Array]:
+def switching_pull(
+    method: Switching, bound: Bound, step: Taken, bars: Bars, room: Pulled
+) -> Pulled:
+    """Pull cotangents back through one step, in each lane by the method that took it.
+
+    The choice is made here, outside of what JAX differentiates: the derivative of a `cond` keeps
+    room for what both sides need, and fills it at every step.
+    """
+    axes = varying_axes((step, bars, room, bound.params))
+    stiff = _stiff(step.stiff, step.h)
+    rows_bar = jnp.zeros((method.stages, *bars.y.shape), bars.y.dtype)
+    rows_bar = (rows_bar if bars.slopes is None else bars.slopes).at[-1].add(bars.f)
+
+    def half(pull: Callable[..., Pulled]) -> Callable[[Any], Pulled]:
+        def pulled(side: tuple[Array, Any]) -> Pulled:
+            own, params = side
+            given = room._replace(params=params)
+            return vary(pull(method, bound, (step, own), (bars.y, rows_bar), given), axes)
+
+        return pulled
+
+    explicit, implicit = half(_pull_explicit), half(_pull_stiff)
+
+    def stay(side: tuple[Array, Any]) -> Pulled:
+        zero = jnp.zeros_like(bars.y)
+        slopes = None if room.slopes is None else jnp.zeros_like(room.slopes)
+        return vary(Pulled(zero, zero, side[1], room.points, slopes), axes)
+
+    if not bound.field.batched:
+        everything = jnp.ones((), bool), room.params
+        return jax.lax.cond(stiff, implicit, explicit, everything)
+    slow, fast = ~stiff & step.active, stiff & step.active
+    ours = jax.lax.cond(jnp.any(slow), explicit, stay, (slow, room.params))
+    theirs = jax.lax.cond(jnp.any(fast), implicit, stay, (fast, ours.params))
+    chosen = jax.tree.map(
+        lambda own, other: jnp.where(stiff, other, own),
+        ours._replace(params=None),
+        theirs._replace(params=None),
+    )
+    return chosen._replace(params=theirs.params)
+
+
+Side = tuple[Taken, Bool[Array, "*lanes"]]
+
+
+def _pull_explicit(
+    method: Switching, bound: Bound, side: Side, ends: tuple[Array, Array], room: Pulled
+) -> Pulled:
+    """Through a step of the explicit method, in its own lanes; nothing in the others."""
+    (step, own), (y_bar, rows_bar), tableau = side, ends, method.explicit
+    rows_bar = jnp.where(own, rows_bar, 0)
+    slopes_bar = _from_common(method.rows_of_explicit, rows_bar)
+    inside = None if room.slopes is None else jnp.zeros_like(slopes_bar)
+    start = jnp.zeros_like(y_bar)
+    begun = Pulled(start, start, room.params, jnp.zeros_like(slopes_bar), inside)
+    # What others noted are no points: the field need not be finite there, and 0 * NaN is NaN.
+    notes = jnp.where(own, step.notes, step.notes[:1])
+    taken = step._replace(end=jnp.where(own, step.end, step.t), notes=notes)
+    bars = Bars(jnp.where(own, y_bar, 0), jnp.zeros_like(y_bar), slopes_bar)
+    begun = vary(begun, varying_axes((step, bars, room, bound.params)))
+    back = runge_kutta_pull(tableau, bound, taken, bars, jnp.zeros((), bool), begun)
+    if back.slopes is None:
+        return back._replace(f=back.f + slopes_bar[0], points=room.points)
+    return back._replace(
+        points=room.points, slopes=_in_common(method.rows_of_explicit, back.slopes)
+    )
+
+
+def _pull_stiff(
+    method: Switching, bound: Bound, side: Side, ends: tuple[Array, Array], room: Pulled
+) -> Pulled:
+    """Through a step of the stiff method, in its own lanes; nothing in the others."""
+    (step, own), (y_bar, rows_bar) = side, ends
+    h = jnp.where(own, step.h, 0)
+
+    def take(y: Array, f: Array, inexact: list[Any]) -> tuple[Array, Array]:
+        again = Bound(bound.field, bound.params.replace(inexact))
+        return rosenbrock_step(method.stiff, again, Start(step.t, y, f), h)
+
+    (_, slopes), pull = jax.vjp(take, step.notes[0], step.notes[1], bound.params.inexact)
+    slopes_bar = _from_common(method.rows_of_stiff, jnp.where(own, rows_bar, 0))
+    y_bar, f_bar, params_bar = pull((jnp.where(own, y_bar, 0), slopes_bar))
+    rows = None if room.slopes is None else _in_common(method.rows_of_stiff, slopes)
+    params_bar = jax.tree.map(jnp.add, room.params, params_bar)
+    return Pulled(y_bar, f_bar, params_bar, room.points, rows)
+
+
+def _stiff(stiff: Bool[Array, "*lanes"] | None, h: Float[Array, "*lanes"]) -> Bool[Array, "*lanes"]:
+    return jnp.zeros(h.shape, bool) if stiff is None else stiff
+
+
+def _in_common(weights: Float[np.ndarray, "rows stages"], slopes: Array) -> Array:
     """The method's stages in the form that both have in common."""
-    y, slopes = step
-    return y, jnp.stack([*(weigh(row, slopes) for row in weights), slopes[-1]])
+    return jnp.stack([*(weigh(row, slopes) for row in weights), slopes[-1]])
+
+
+def _from_common(weights: Float[np.ndarray, "rows stages"], rows_bar: Array) -> Array:
+    """Cotangents of the method's stages, from those of the common form."""
+    stages_bar = jnp.stack([weigh(column, rows_bar) for column in weights.T])
+    return stages_bar.at[-1].add(rows_bar[-1])
 
 
 def _length(x: Float[Array, "size *lanes"]) -> Float[Array, "*lanes"]:
