@@ -76,15 +76,16 @@ class Course(eqx.Module):
 
 
 def read_course(
-    wanted: Wanted, state: tuple[Any, Pairs | None], clock: tuple[Any, Times]
+    wanted: Wanted, state: tuple[Any, Pairs | None], clock: tuple[dict[str, Any], Times]
 ) -> Course:
     """Read what may happen on the way.
 
     Args:
         state: the initial state, and what of it is complex.
-        clock: the start as it was given, and the times.
+        clock: `ts` and `t0` as they were given, and what they were read as.
     """
-    (y0, pairs), (start, times) = state, clock
+    (y0, pairs), (given, times) = state, clock
+    start = given["ts"][..., 0] if given["t0"] is None else given["t0"]
     points = read_array("breakpoints", with_breakpoints(wanted.breakpoints, wanted.inputs))
     limit = wanted.max_events
     return Course(

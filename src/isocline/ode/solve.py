@@ -145,36 +145,21 @@ def solve(  # noqa: PLR0913 - the front door
     axes = {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
     check_lanes(lanes, axes)
     times = read_times(given["ts"], given["t0"], dtype)
-    start = given["ts"][..., 0] if t0 is None else given["t0"]
-    wanted = Wanted(events, max_events, breakpoints, inputs, domain, dense)
-    course = read_course(wanted, (y0, pairs), (start, times))
+    more = Wanted(events, max_events, breakpoints, inputs, domain, dense)
+    course = read_course(more, (y0, pairs), (given, times))
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
     asked = check_course(tableau, asked, grid is not None, course)
     fixed = None if grid is None else grid.shape[-1] - 1
     state = None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0))
     wish = Wish(tableau, fixed, times.ts.shape[-1], state, max_steps, record_bytes)
-    call = Call(
-        tableau=tableau,
-        controller=controller,
-        choice=choose(asked, wish),
-        batched=batched,
-        max_steps=max_steps,
-        record_bytes=record_bytes,
-        mask=on_failure == "mask",
-        meter=meter,
-        extra=_extra,
-    )
-    posed = Posed(
-        f=field_parts(driven(f, inputs), tableau, pairs),
-        y0=y0,
-        args=read_args(args, args_axes, lanes),
-        times=times,
-        dt0=read_first_step(given["dt0"], dtype),
-        grid=grid,
-        tolerances=read_tolerances(given["rtol"], given["atol"], dtype),
-        course=course,
-    )
-    solution = _told(call, posed, pairs)
+    why, mask = choose(asked, wish), on_failure == "mask"
+    controls = tableau, controller, why, batched, max_steps, record_bytes, mask, meter, _extra
+    parts = field_parts(driven(f, inputs), tableau, pairs)
+    arguments = read_args(args, args_axes, lanes)
+    tolerances = read_tolerances(given["rtol"], given["atol"], dtype)
+    first = read_first_step(given["dt0"], dtype)
+    posed = Posed(parts, y0, arguments, times, first, grid, tolerances, course)
+    solution = _told(Call(*controls), posed, pairs)
     return _raise_failure(solution) if on_failure == "raise" else solution
 
 
