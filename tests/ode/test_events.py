@@ -280,6 +280,37 @@ def test_evaluations_are_counted():
     assert solution.events.count == 4 and count == solution.stats.nfe
 
 
+def test_mapped_trajectories_bounce_each_in_its_own_time():
+    def last(height):
+        solution = solve(
+            fall,
+            jnp.array([1.0, 0.0]) * height,
+            TS[[0, 4, 8]],
+            BALL,
+            events=BOUNCE,
+            max_events=4,
+            on_failure="return",
+        )
+        return solution.ys[-1, 0]
+
+    heights = jnp.array([8.0, 10.0, 12.0])
+    values, slopes = jax.vmap(jax.value_and_grad(last))(heights)
+    np.testing.assert_allclose(values, [height(BALL * [h / 10, 1, 1], 4.0) for h in heights])
+    np.testing.assert_allclose(slopes, [jax.grad(last)(h) for h in heights], rtol=1e-9)
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "direct"])
+def test_second_derivatives_are_refused(adjoint):
+    def time(height):
+        y0 = jnp.array([1.0, 0.0]) * height
+        options = {"events": GROUND, "adjoint": adjoint, "max_steps": 12, "on_failure": "return"}
+        return solve(fall, y0, [0.0, 9.0], BALL, **options).events.ts[0]
+
+    np.testing.assert_allclose(jax.grad(time)(10.0), 1 / np.sqrt(2 * 9.81 * 10.0), rtol=1e-6)
+    with pytest.raises(InputError, match="first derivatives only"):
+        jax.hessian(time)(10.0)
+
+
 def test_wrong_events_are_told():
     for wrong, message in [
         (lambda: Event(lambda t, y: y, direction=2), "direction"),

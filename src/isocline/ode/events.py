@@ -275,7 +275,32 @@ def refined(
     t, f = at.t, jax.lax.stop_gradient(at.f)
     value, rate = _rates(bound, Start(t, at.y, f))
     mine = jnp.arange(value.shape[0]).reshape((-1,) + (1,) * event.ndim) == event
-    rate = jax.lax.stop_gradient(rate)
-    late = jnp.where(mine & (rate != 0), value / jnp.where(mine & (rate != 0), rate, 1), 0)
+    crossing = mine & (rate != 0)
+    late = jnp.where(crossing, _overshot(value, jnp.where(crossing, rate, 1), at.y), 0)
     late = jnp.sum(late, axis=0)
     return t - late, at.y - f * late
+
+
+@jax.custom_jvp
+def _overshot(value: Array, rate: Array, _: Array) -> Array:
+    """How long ago a condition was zero; the rate, which depends on the state, is held fixed."""
+    return value / rate
+
+
+@_overshot.defjvp
+def _(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    value, rate, y = primals
+    return _overshot(value, rate, y), tangents[0] / _once(rate, y)
+
+
+@jax.custom_jvp
+def _once(rate: Array, _: Array) -> Array:
+    """The rate. Who differentiates it, or the state, wants a second derivative, wrong here."""
+    return rate
+
+
+@_once.defjvp
+def _(_: Any, __: Any) -> Any:
+    raise InputError(
+        "times of events have first derivatives only: there is no Hessian through events=."
+    )

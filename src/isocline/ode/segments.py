@@ -27,6 +27,7 @@ from .sharding import vary
 from .solution import Stats
 from .status import Status
 from .step import Start
+from .vmapped import any_of_all
 
 MOST = 32  # events of a trajectory, where nothing else is said
 
@@ -170,7 +171,7 @@ def solve_in_parts(
     def part(ended: Ended) -> tuple[Ended, Found, Array]:
         if plan.axes:  # devices must not part ways where gradients are summed
             return going(ended)
-        return jax.lax.cond(jnp.any(ended.status == Status.RUNNING), going, idle, ended)
+        return jax.lax.cond(any_of_all(ended.status == Status.RUNNING), going, idle, ended)
 
     if plan.parts == 1:
         end, found, ys = going(start)

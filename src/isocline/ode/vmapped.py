@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from .field import Field, Params, lanes_last
 from .loop import Task
@@ -21,6 +21,17 @@ from .loop import Task
 # Of a field, its parameters, a task, what else differs between trajectories, and what only one
 # alone has; gives what differs between trajectories, and again what only one alone has.
 Work = Callable[[Field, Params, Task, PyTree, PyTree], tuple[PyTree, PyTree]]
+
+
+@custom_vmap
+def any_of_all(flags: Bool[Array, "*lanes"]) -> Bool[Array, ""]:
+    """Whether any is set; under `jax.vmap`, in any trajectory: so that a `cond` on it stays one."""
+    return jnp.any(flags)
+
+
+@any_of_all.def_vmap
+def _(_: int, __: list[bool], flags: Array) -> tuple[Array, bool]:
+    return any_of_all(flags), False
 
 
 def mappable(work: Work, field: Field, own: bool = False) -> Callable[..., tuple[PyTree, PyTree]]:
