@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from importlib.metadata import version
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +16,7 @@ from isocline.ode.tableaus import DIFFRAX_METHODS
 
 from .test_stiff import RATES, robertson
 
-# Diffrax 0.7.0 does not solve on JAX 0.10 what it iterates for.
-OLD = tuple(map(int, version("diffrax").split(".")[:3])) < (0, 7, 1)
-pytestmark = [pytest.mark.usefixtures("x64"), pytest.mark.skipif(OLD, reason="too old for JAX")]
+pytestmark = pytest.mark.usefixtures("x64")
 PLAIN = [name for name, method in DIFFRAX_METHODS.items() if not method.pairs]
 PAIRS = [name for name, method in DIFFRAX_METHODS.items() if method.pairs]
 TIMES = jnp.array([0.0, 0.4, 40.0])

@@ -68,7 +68,8 @@ def check_gradient(
     groups = [name for name in Inputs._fields if _leaves(getattr(problem.inputs, name))]
     moves = {name: random_directions(problem.inputs, name, directions, seed) for name in groups}
     reference, double = _by_differences(problem, solution, moves)
-    rows = [_try_adjoint(problem, name, moves, reference, repeats) for name in ADJOINTS]
+    problems = dict.fromkeys(ADJOINTS, problem) | {"direct": _just_enough(problem, solution)}
+    rows = [_try_adjoint(problems[name], name, moves, reference, repeats) for name in ADJOINTS]
     return GradientReport(
         rows=[reference[0], *rows],
         loss=float(problem.value(problem.inputs)[0]),
@@ -77,6 +78,14 @@ def check_gradient(
         dtype=str(problem.inputs.ts.dtype),
         reference_dtype=double,
     )
+
+
+def _just_enough(problem: Problem, solution: Solution) -> Problem:
+    """The problem with no more attempts than it takes: "direct" makes all of `max_steps`."""
+    if any(problem.options.get(name) is not None for name in ("steps", "grid", "max_steps")):
+        return problem
+    attempts = int(jnp.max(solution.stats.accepted + solution.stats.rejected))
+    return problem._replace(options=problem.options | {"max_steps": max(attempts, 1)})
 
 
 def _leaves(tree: Any) -> list[Any]:

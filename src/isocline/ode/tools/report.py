@@ -109,6 +109,8 @@ class GradientReport:
 
     def _recommended(self, best: Row, reverse: list[Row]) -> str:
         """The most accurate one, unless another is good enough and clearly faster."""
+        # Ten times an error that is rounding is rounding too: of those, the first of the table.
+        best = next(row for row in reverse if row.error <= 10 * best.error)
         good = [row for row in reverse if row.error <= GOOD] or [best]
         fastest = min(good, key=lambda row: row.seconds or math.inf)
         ratio = (best.seconds or math.inf) / (fastest.seconds or math.inf)
