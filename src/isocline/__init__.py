@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         train,
     )
     from isocline.errors import InputError, IsoclineError
-    from isocline.estimators import LatentODEForecaster
+    from isocline.estimators import LatentODEForecaster, ODENetClassifier
     from isocline.ode import Event, Solution, SolveError, Stats, Status, odeint, solve
 
 _NAMES = {
@@ -32,6 +32,7 @@ _NAMES = {
     "InputError": "isocline.errors",
     "IsoclineError": "isocline.errors",
     "LatentODEForecaster": "isocline.estimators",
+    "ODENetClassifier": "isocline.estimators",
     "Solution": "isocline.ode",
     "SolveError": "isocline.ode",
     "Stats": "isocline.ode",
@@ -57,6 +58,7 @@ __all__ = [
     "InputError",
     "IsoclineError",
     "LatentODEForecaster",
+    "ODENetClassifier",
     "Solution",
     "SolveError",
     "Stats",

@@ -43,7 +43,7 @@ def test_names():
 
 def test_files_are_small():
     folder = Path(remote.__file__).parent / "files"
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 400_000
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_000_000
 
 
 NINO = """ Weekly SST data starts week centered on 3Jan1990

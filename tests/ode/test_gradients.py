@@ -119,3 +119,27 @@ def test_gradient_backward_in_time_is_the_one_by_hand(adjoint):
     y_bar, rate_bar = jax.grad(last, argnums=(0, 1))(jnp.ones(1), jnp.array(0.7))
     np.testing.assert_allclose(y_bar, [np.exp(1.4)], rtol=1e-8)
     np.testing.assert_allclose(rate_bar, 2 * np.exp(1.4), rtol=1e-8)
+
+
+TABLE = np.array([0.5, 2.0])
+
+
+@jax.custom_vjp
+def scaled(y):
+    """Closes over a table of numbers, which a derivative rule of one's own has no cotangent for."""
+    return TABLE * y
+
+
+scaled.defvjp(lambda y: (scaled(y), None), lambda _, bar: (TABLE * bar,))
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "reversible", "backsolve", "direct"])
+def test_a_field_may_have_a_derivative_rule_that_closes_over_numbers(adjoint):
+    options = {"adjoint": adjoint, "rtol": 1e-8, "atol": 1e-8, "max_steps": 100}
+
+    def last(rate, f):
+        return jnp.sum(solve(lambda t, y: -rate * f(y), jnp.ones(2), [0.0, 1.0], **options).ys[-1])
+
+    found = jax.grad(last)(jnp.array(0.7), scaled)
+    wanted = jax.grad(last)(jnp.array(0.7), lambda y: jnp.asarray(TABLE) * y)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)

@@ -233,3 +233,43 @@ def test_a_killed_process_leaves_the_old_file_whole(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED_WRITER, str(path)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"a" * 1_000_000
+
+
+def test_steps_one_by_one_are_those_of_an_epoch_in_one_call():
+    whole = train(line(), PROBLEM, SETTINGS, seed=3)
+    for together in (1, 2, 5):
+        parts = train(line(), PROBLEM, replace(SETTINGS, together=together), seed=3)
+        for one, other in zip(weights(whole), weights(parts), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_an_order_shows_each_example_once_an_epoch():
+    seen = []
+
+    def sample(key, chosen):
+        jax.debug.callback(lambda chosen: seen.extend(chosen.tolist()), chosen)
+        return batch(key)
+
+    def order(key):
+        return jax.random.permutation(key, 20).reshape(5, 4)
+
+    train(line(), PROBLEM._replace(sample=sample, order=order), SETTINGS, seed=0)
+    jax.effects_barrier()
+    epochs = np.array(seen).reshape(SETTINGS.epochs, 20)
+    assert (np.sort(epochs, axis=1) == np.arange(20)).all()
+    assert not (epochs[0] == epochs[1]).all()
+
+
+def test_validation_may_tell_more():
+    def told(model):
+        return distance(model), {"slope": model.a}
+
+    trained = train(line(), PROBLEM._replace(validate=told), SETTINGS, seed=0)
+    assert trained.history[-1]["slope"] == pytest.approx(float(trained.last.a))
+
+
+def test_an_average_that_catches_up_forgets_the_untrained_weights():
+    slow = replace(SETTINGS, average=0.999, epochs=20, steps=20)
+    behind = train(line(), PROBLEM, slow, seed=0).last
+    caught_up = train(line(), PROBLEM, replace(slow, catch_up=True), seed=0).last
+    assert distance(caught_up) < 0.01 < distance(behind)

@@ -28,12 +28,17 @@ def reproduce(
     *,
     listed: Listed = False,
     seeds: Annotated[int | None, Parameter(help="Repeat with so many seeds.")] = None,
+    seed: Annotated[int | None, Parameter(help="The first of the seeds, or the only one.")] = None,
+    resume: Annotated[
+        bool, Parameter(help="Keep what an earlier run has done, and go on where it stopped.")
+    ] = True,
     quick: Quick = False,
     out: Out = None,
     talk: Talk = Talk(),  # noqa: B008 - frozen
 ) -> None:
     """Run an experiment of a paper; see `commands.COMMANDS`."""
-    _run("reproduce", None if listed else name, talk, out=out, quick=quick, seeds=seeds)
+    options = {"out": out, "quick": quick, "seeds": seeds, "seed": seed, "resume": resume}
+    _run("reproduce", None if listed else name, talk, **options)
 
 
 def bench(
@@ -46,10 +51,10 @@ def bench(
     talk: Talk = Talk(),  # noqa: B008 - frozen
 ) -> None:
     """Run a benchmark; see `commands.COMMANDS`."""
-    _run("bench", None if listed else name, talk, out=out, quick=quick, seeds=None)
+    _run("bench", None if listed else name, talk, out=out, quick=quick)
 
 
-def _run(kind: Kind, name: str | None, talk: Talk, *, seeds: int | None, **options: Any) -> None:
+def _run(kind: Kind, name: str | None, talk: Talk, **options: Any) -> None:
     from isocline.experiments import names, run
 
     known = names(kind=kind)
@@ -65,10 +70,12 @@ def _run(kind: Kind, name: str | None, talk: Talk, *, seeds: int | None, **optio
             f"There is no '{name}' to {kind}.{did_you_mean(name, known)} There are: "
             f"{', '.join(known) or 'none yet'}."
         )
-    if seeds is not None and seeds < 1:
-        raise InputError(f"--seeds {seeds} must be at least 1.")
+    for option, least in (("seeds", 1), ("seed", 0)):
+        value = options.get(option)
+        if value is not None and value < least:
+            raise InputError(f"--{option} {value} must be at least {least}.")
     with progress_of(quiet=talk.quiet) as progress:
-        result = run(name, seeds=seeds, progress=progress, **options)
+        result = run(name, progress=progress, **options)
     talk.result(result, *_texts(result))
 
 

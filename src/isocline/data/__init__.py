@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from isocline.data.builtin import load, names
+from isocline.data.images import ImageSet, image_sets, load_images, read_idx
 from isocline.data.reading import read_table
 from isocline.data.seasons import candidate_periods
 from isocline.data.spirals import Spirals, spirals
@@ -11,14 +12,18 @@ from isocline.data.times import parse_horizon, read_times, regular_times
 
 __all__ = [
     "Columns",
+    "ImageSet",
     "Series",
     "SeriesTable",
     "Spirals",
     "TimeAxis",
     "candidate_periods",
+    "image_sets",
     "load",
+    "load_images",
     "names",
     "parse_horizon",
+    "read_idx",
     "read_table",
     "read_times",
     "regular_times",

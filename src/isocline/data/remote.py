@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import os
 import urllib.error
 import urllib.request
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +31,8 @@ class Remote:
 
     Args:
         url: of one pinned version, as far as the publisher keeps versions.
-        sha256: of the content, in hexadecimal.
+        sha256: of the content, in hexadecimal; unpacked, if its name ends with ".gz": the same
+            content is packed in more than one way.
         place: path below the folder `ISOCLINE_DATA`, and below the cache.
         licence: in a word, for whoever wants to pass it on.
     """
@@ -69,6 +73,36 @@ REGISTRY: dict[str, Remote] = {
         "public domain",
     ),
 }
+_MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist"
+_FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+_IDX = {
+    "train_images": "train-images-idx3-ubyte.gz",
+    "train_labels": "train-labels-idx1-ubyte.gz",
+    "test_images": "t10k-images-idx3-ubyte.gz",
+    "test_labels": "t10k-labels-idx1-ubyte.gz",
+}
+_IDX_SHA256 = {
+    "mnist": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+    "fashion_mnist": (
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+}
+REGISTRY |= {
+    f"{name}_{part}": Remote(f"{site}/{file}", checksum, f"{name}/{file}", licence)
+    for name, site, licence in (
+        ("mnist", _MNIST, "CC BY-SA 3.0"),
+        ("fashion_mnist", _FASHION, "MIT"),
+    )
+    for (part, file), checksum in zip(_IDX.items(), _IDX_SHA256[name], strict=True)
+}
 
 
 def fetch(name: str) -> Path:
@@ -107,8 +141,16 @@ def _data_folder() -> tuple[Path, ...]:
     return (Path(folder),) if folder else ()
 
 
+def _sha256(content: bytes, name: str) -> str:
+    """The checksum of a file's content; of one that can not be unpacked, as it is."""
+    if name.endswith(".gz"):
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            content = gzip.decompress(content)
+    return hashlib.sha256(content).hexdigest()
+
+
 def _checked(path: Path, remote: Remote) -> Path:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = _sha256(path.read_bytes(), path.name)
     if found != remote.sha256:
         raise InputError(
             f"{path} is not the file that Isocline knows: its SHA-256 is {found}, and should be "
@@ -127,7 +169,7 @@ def _download(remote: Remote, path: Path) -> Path:
             f"by other means (SHA-256 {remote.sha256}) and put it at {path}, or at {remote.place} "
             f"in a folder that the environment variable ISOCLINE_DATA names."
         ) from None
-    found = hashlib.sha256(content).hexdigest()
+    found = _sha256(content, path.name)
     if found != remote.sha256:
         raise InputError(
             f"{remote.url} has changed: the SHA-256 of its content is {found}, and should be "

@@ -1,19 +1,35 @@
-"""The settings of a forecaster, checked before training; messages begin with the setting."""
+"""The settings of an estimator, checked before training; messages begin with the setting."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from isocline.errors import InputError
 from isocline.nn import ENCODERS
+from isocline.ode.tableaus import find
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    """InputError for the first setting that does not fit."""
-    for name, (fits, wanted) in _RULES.items():
+    """InputError for the first setting of a forecaster that does not fit."""
+    _check(settings, _RULES)
+
+
+def check_classifier(settings: dict[str, Any]) -> None:
+    """InputError for the first setting of a classifier that does not fit."""
+    _check(settings, _CLASSIFIER)
+    if settings["learning"] is not None:
+        find(settings["learning"][0])
+    if not find(settings["method"]).adaptive:
+        raise InputError(
+            f"method={settings['method']!r} can not adapt its steps to a tolerance: choose another."
+        )
+
+
+def _check(settings: dict[str, Any], rules: dict[str, Any]) -> None:
+    for name, (fits, wanted) in rules.items():
         if not fits(settings[name]):
             raise InputError(f"{name}={settings[name]!r} must be {wanted}.")
 
@@ -47,6 +63,20 @@ def _are_periods(value: Any) -> bool:
     )
 
 
+def _are_steps(value: Any) -> bool:
+    """Whether it is a method and how many steps of it."""
+    if value is None:
+        return True
+    pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+    return pair and isinstance(value[0], str) and _is_whole(value[1]) and value[1] >= 1
+
+
+# Beyond that JAX takes it modulo 2**32 in silence.
+_SEED = (
+    lambda value: _is_whole(value) and 0 <= value < 2**31,
+    "a whole number from 0 to 2**31 - 1",
+)
+_COUNT_OR_ZERO = (lambda value: _is_whole(value) and value >= 0), "a whole number of at least 0"
 _COUNT = (lambda value: _is_whole(value) and value >= 1), "a whole number of at least 1"
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "horizon": (
@@ -73,9 +103,31 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and less than 1"),
     ),
     "growth": (lambda value: _is_number(value) and 0 <= value <= 1, "a fraction from 0 to 1"),
-    # Beyond that JAX takes it modulo 2**32 in silence.
-    "seed": (
-        lambda value: _is_whole(value) and 0 <= value < 2**31,
-        "a whole number from 0 to 2**31 - 1",
+    "seed": _SEED,
+}
+_CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "network": (lambda value: value in ("ode", "resnet", "mlp"), "one of: ode, resnet, mlp"),
+    "stem": (lambda value: value in ("small", "chen"), "one of: small, chen"),
+    "adjoint": (
+        lambda value: value in ("replay", "reversible", "backsolve", "direct"),
+        "one of: replay, reversible, backsolve, direct",
     ),
+    **dict.fromkeys(("channels", "epochs", "batch_size"), _COUNT),
+    **dict.fromkeys(("augment", "blocks"), _COUNT_OR_ZERO),
+    "learning": (_are_steps, "a method and a number of steps, as ('rk4', 1), or None"),
+    **dict.fromkeys(("tolerance", "learning_rate"), (_is_positive, "a positive number")),
+    **dict.fromkeys(
+        ("energy", "weight_decay", "distortion"),
+        (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
+    ),
+    **dict.fromkeys(
+        ("average", "smoothing"),
+        (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and less than 1"),
+    ),
+    "flip": (lambda value: isinstance(value, bool), "True or False"),
+    "validation": (
+        lambda value: _is_number(value) and 0 < value < 1,
+        "more than 0 and less than 1",
+    ),
+    "seed": _SEED,
 }

@@ -6,6 +6,7 @@ row.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -32,6 +33,14 @@ EXPERIMENTS = {
     "encoders": Entry(
         "reproduce", "encoders", "Encoders of the latent ODE by the backtest on real series"
     ),
+    "mnist": Entry(
+        "reproduce", "mnist", "Chen et al. 2018, table 1: ODE-Net, ResNets and others on MNIST"
+    ),
+    "fashion": Entry("reproduce", "fashion", "The same networks on Fashion-MNIST"),
+    "digits": Entry("reproduce", "digits", "The same networks on 1,437 small digits"),
+    "depth": Entry(
+        "reproduce", "depth", "Memory against depth, and evaluations backward against forward"
+    ),
     "solvers": Entry(
         "bench",
         "bench_solvers",
@@ -54,6 +63,8 @@ def run(
     out: str | Path | None = None,
     quick: bool = False,
     seeds: int | None = None,
+    seed: int | None = None,
+    resume: bool = True,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Run an experiment, and write its numbers and figures.
@@ -62,7 +73,10 @@ def run(
         name: a key of `EXPERIMENTS`.
         out: folder for results.json, table.md and figures; `results/NAME` if not given.
         quick: a small version, to see that it runs.
-        seeds: how many seeds, where the experiment has any.
+        seeds: how many seeds, where the experiment has any; its own number if neither this nor
+            `seed` is given.
+        seed: the first of them; the only one, if `seeds` is not given.
+        resume: keep what an earlier run has done, and go on where it stopped.
         progress: called with a row of numbers now and then.
 
     Raises:
@@ -74,4 +88,9 @@ def run(
     folder = (
         Path(out) if out is not None else Path("results") / (f"{name}-quick" if quick else name)
     )
-    return module.run(folder, quick=quick, seeds=seeds, progress=progress)
+    if not resume:
+        for kept in ("runs", "checkpoints"):
+            shutil.rmtree(folder / kept, ignore_errors=True)
+    first = seed or 0
+    chosen = None if seeds is seed is None else range(first, first + (seeds or 1))
+    return module.run(folder, quick=quick, seeds=chosen, progress=progress)

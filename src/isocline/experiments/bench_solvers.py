@@ -45,7 +45,7 @@ def run(
     out: Path,
     *,
     quick: bool = False,
-    seeds: int | None = None,  # noqa: ARG001 - all experiments are called alike
+    seeds: Sequence[int] | None = None,  # noqa: ARG001 - all experiments are called alike
     progress: Callable[[dict[str, Any]], None] | None = None,
     cases: Sequence[str] | None = None,
     solvers: Sequence[Solver] | None = None,

@@ -7,13 +7,13 @@ baselines, on the last fifth of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .fitting import NOTE, TITLES, baseline_rows, fit_and_score, model_row
-from .results import markdown_table, versions, write_results
+from .results import command_of, markdown_table, versions, write_results
 
 ENCODERS = {name: {"encoder": name} for name in ("rnn", "ode_rnn", "attention")}
 HELPS = {
@@ -42,18 +42,18 @@ def run(
     out: Path,
     *,
     quick: bool = False,
-    seeds: int | None = None,
+    seeds: Sequence[int] | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
     protocol: Protocol | None = None,
 ) -> dict[str, Any]:
     """Fit and score every model with every seed; runs that are done are not repeated."""
     protocol = protocol or (QUICK if quick else Protocol())
-    seeds = seeds or protocol.seeds
+    seeds = seeds or range(protocol.seeds)
     runs: dict[str, list[dict[str, Any]]] = {}
     results: dict[str, Any] = {}
     # The comparison first, every seed of it; then what helps.
     for models in (protocol.models, protocol.helps):
-        for seed in range(seeds):
+        for seed in seeds:
             for model, changed in models.items():
                 name = f"{model.replace(', ', '-').replace(' ', '_')}-{seed}"
                 settings = protocol.settings | changed | {"seed": seed}
@@ -74,9 +74,8 @@ def _results(
 ) -> dict[str, Any]:
     first = next(iter(runs.values()))
     summary = [model_row(model, done) for model, done in runs.items()] + baseline_rows(first)
-    command = f"isocline reproduce encoders --seeds {len(first)}" + (" --quick" if quick else "")
     return {
-        "command": command,
+        "command": command_of("encoders", [one["seed"] for one in first], quick),
         "protocol": asdict(protocol),
         "note": f"{first[0]['windows']} windows of {first[0]['horizon']:.0f} days. {NOTE}",
         "versions": versions("equinox", "optax"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .fitting import NOTE, TITLES, baseline_rows, fit_and_score, model_row
-from .results import markdown_table, save_figure, versions, write_results
+from .results import command_of, markdown_table, save_figure, versions, write_results
 
 SHOWN = {
     "nino12": "Niño 1+2, off Peru (1950 to 2010)",
@@ -33,19 +33,19 @@ def run(
     out: Path,
     *,
     quick: bool = False,
-    seeds: int | None = None,
+    seeds: Sequence[int] | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
     protocol: Protocol | None = None,
 ) -> dict[str, Any]:
     """Fit and score every series with every seed; runs that are done are not repeated."""
     protocol = protocol or (QUICK if quick else Protocol())
-    seeds = seeds or protocol.seeds
+    seeds = seeds or range(protocol.seeds)
     runs: dict[str, list[dict[str, Any]]] = {}
     results: dict[str, Any] = {}
     for data in protocol.data:
-        for seed in range(seeds):
+        for seed in seeds:
             settings = protocol.settings | {"seed": seed}
-            draws = data == "sst" and not seed
+            draws = data == "sst" and seed == seeds[0]
             done = fit_and_score(
                 out,
                 f"{data}-{seed}",
@@ -80,13 +80,13 @@ def _results(
     for data, done in runs.items():
         rows = [model_row("latent ODE", done), *baseline_rows(done)]
         summary += [{"data": data} | row for row in rows]
-    seeds = max(map(len, runs.values()))
+    seeds = [one["seed"] for one in max(runs.values(), key=len)]
     windows = ", ".join(
         f"{data}: {done[0]['windows']} windows of {done[0]['horizon']:.0f} days"
         for data, done in runs.items()
     )
     return {
-        "command": f"isocline reproduce forecasts --seeds {seeds}" + (" --quick" if quick else ""),
+        "command": command_of("forecasts", seeds, quick),
         "protocol": asdict(protocol),
         "note": f"{windows}. {NOTE}",
         "versions": versions("equinox", "optax"),

@@ -24,6 +24,12 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
+def command_of(name: str, seeds: Sequence[int], quick: bool) -> str:
+    """The command that runs an experiment with these seeds, one after the other."""
+    first = f" --seed {seeds[0]}" if seeds[0] else ""
+    return f"isocline reproduce {name} --seeds {len(seeds)}" + first + " --quick" * quick
+
+
 def write_results(folder: Path, results: dict[str, Any], table: str) -> None:
     """Write the numbers and the table, each whole or not at all."""
     write_bytes(folder / "results.json", (json.dumps(results, indent=1) + "\n").encode())

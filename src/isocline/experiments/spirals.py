@@ -12,7 +12,7 @@ the epoch is chosen on the validation curves.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from isocline.models import GRUForecaster, LatentODE
 from isocline.train import Checkpoint, Settings, train
 from isocline.train.checkpoint import write_bytes
 
-from .results import markdown_table, versions, write_results
+from .results import command_of, markdown_table, versions, write_results
 from .spirals_figure import draw
 from .spirals_tracks import forecast, scores, training_problem
 
@@ -125,34 +125,32 @@ def run(
     out: Path,
     *,
     quick: bool = False,
-    seeds: int | None = None,
+    seeds: Sequence[int] | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
     protocol: Protocol | None = None,
 ) -> dict[str, Any]:
     """Train every model of every case with every seed; runs that are done are not repeated."""
     protocol = protocol or (QUICK if quick else Protocol())
-    seeds = seeds or protocol.seeds
+    seeds = seeds or range(protocol.seeds)
     runs: list[dict[str, Any]] = []
     results: dict[str, Any] = {}
-    repeats_of = seeds, min(seeds, protocol.other_seeds)
-    for group, repeats in zip(cases(protocol), repeats_of, strict=True):
-        for seed in range(repeats):
+    repeats = seeds, seeds[: protocol.other_seeds]
+    for group, chosen in zip(cases(protocol), repeats, strict=True):
+        for seed in chosen:
             for case in group:
                 runs.append(_one(out, protocol, case, seed, progress))
                 results = _results(protocol, runs, quick)
                 write_results(out, results, results["table"])
     fewest = min(protocol.observations)
-    data = spirals(protocol.curves, protocol.noise, fewest, 0)
+    data = spirals(protocol.curves, protocol.noise, fewest, seeds[0])
     draw(out, data, {kind: _examples(runs, kind, fewest, protocol.noise) for kind in MAIN}, fewest)
     return {name: results[name] for name in ("summary", "note", "table_file")} | {"out": str(out)}
 
 
 def _examples(runs: list[dict[str, Any]], kind: str, observations: int, noise: float) -> np.ndarray:
-    """Forecasts of the first test curves with seed 0."""
+    """Forecasts of the first test curves with the first seed."""
     case = list(Case(kind, noise, observations))
-    return np.array(
-        next(one["examples"] for one in runs if one["case"] == case and not one["seed"])
-    )
+    return np.array(next(one["examples"] for one in runs if one["case"] == case))
 
 
 def _one(
@@ -240,9 +238,9 @@ def _results(protocol: Protocol, runs: list[dict[str, Any]], quick: bool) -> dic
         "NLL",
     )
     titles += ("cover 90 %", "seconds", "seeds")
-    seeds = len({run["seed"] for run in runs})
+    seeds = sorted({run["seed"] for run in runs})
     return {
-        "command": f"isocline reproduce spirals --seeds {seeds}" + (" --quick" if quick else ""),
+        "command": command_of("spirals", seeds, quick),
         "protocol": asdict(protocol),
         "note": "RMSE of x and y against the 100 noise-free points after the window, over the 100 "
         "test curves; spread is its standard deviation over the seeds, each with curves of its "

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Shaped
 
 from ..errors import InputError
@@ -167,7 +168,9 @@ def build_field(
     pieces = [*consts, *leaves, *hands]
     axes_of = [*[None] * len(consts), *lane_axes, *[0 if batched else None] * len(hands)]
     pieces, piece_axes = lanes_last(pieces, axes_of)
-    params, param_axes, merge = _split(pieces, piece_axes)
+    # Plain numbers, as tables that a derivative rule of the user's own closes over, have none.
+    fixed = {index for index, const in enumerate(consts) if not isinstance(const, Tracer)}
+    params, param_axes, merge = _split(pieces, piece_axes, fixed)
     first_leaf, end_leaf = len(consts), len(consts) + len(leaves)
 
     def named(name: str) -> Callable:
@@ -199,10 +202,12 @@ def _first_entry(leaf: Any, axis: int | None) -> Any:
     return leaf if axis is None else leaf[0]
 
 
-def _split(pieces: list[Any], axes: list[int | None]):
+def _split(pieces: list[Any], axes: list[int | None], fixed: set[int]):
     """Sort arrays into those with a gradient and those without; `merge` undoes it."""
     inexact = [
-        index for index, piece in enumerate(pieces) if jnp.issubdtype(piece.dtype, jnp.inexact)
+        index
+        for index, piece in enumerate(pieces)
+        if jnp.issubdtype(piece.dtype, jnp.inexact) and index not in fixed
     ]
     other = [index for index in range(len(pieces)) if index not in set(inexact)]
 

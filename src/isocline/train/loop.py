@@ -35,6 +35,10 @@ class Settings:
             steps.
         average: decay of the running average of the weights that validation and forecasts use (0:
             none).
+        catch_up: the average soon forgets the untrained weights: its decay is at most
+            (1 + n) / (10 + n) in step n.
+        together: steps that are compiled into one call; an epoch's if None. One by one suits steps
+            of a tenth of a second and more, whose operations may be faster outside of a loop.
     """
 
     epochs: int = 60
@@ -46,6 +50,8 @@ class Settings:
     kl_weight: float = 1.0
     anneal: float = 0.2
     average: float = 0.0
+    catch_up: bool = False
+    together: int | None = None
 
 
 class Problem(NamedTuple):
@@ -55,25 +61,30 @@ class Problem(NamedTuple):
     compiled.
 
     Attributes:
-        sample: `sample(key) -> batch`.
+        sample: `sample(key) -> batch`, or with an order `sample(key, entry) -> batch`.
         loss: `loss(model, batch, key, kl_weight) -> (value, parts)`.
-        validate: `validate(model) -> score`, lower is better.
+        validate: `validate(model) -> score`, lower is better; or the score and a dict of more
+            numbers for the history.
         curriculum: `curriculum(batch, progress) -> batch`, what is shown of a batch when so much of
             the training (0 to 1) is done; all of it without.
+        order: `order(key) -> entries`, drawn anew for each epoch, one entry a step: the indices of
+            its examples, where each is to be seen once an epoch.
     """
 
-    sample: Callable[[PRNGKeyArray], Any]
+    sample: Callable[..., Any]
     loss: Callable[[Any, Any, PRNGKeyArray, Array], tuple[Array, dict[str, Array]]]
-    validate: Callable[[Any], Array]
+    validate: Callable[[Any], Array | tuple[Array, dict[str, Array]]]
     curriculum: Callable[[Any, Array], Any] | None = None
+    order: Callable[[PRNGKeyArray], Array] | None = None
 
 
 class Trained(NamedTuple):
-    """The best model by validation, and what happened on the way."""
+    """The best model by validation, what happened on the way, and the model of the last epoch."""
 
     model: Any
     history: list[dict[str, float]]
     best_epoch: int
+    last: Any
 
 
 class _State(NamedTuple):
@@ -121,14 +132,17 @@ def train(
         key = jax.random.fold_in(jax.random.key(seed), epoch)
         state, parts = run_epoch(state, problem.sample, key, jnp.asarray(epoch))
         row = {name: float(value) for name, value in parts.items()}
-        row |= {"epoch": epoch + 1, "validation": float(validate(state.average))}
+        found = validate(state.average)
+        score, more = found if isinstance(found, tuple) else (found, {})
+        row |= {"epoch": epoch + 1, "validation": float(score)}
+        row |= {name: float(value) for name, value in more.items()}
         row |= {"seconds": time.perf_counter() - began}
         state, notes = _noted(state, notes, row)
         if checkpoint is not None:
             checkpoint.write(state, notes)
         if progress is not None:
             progress({**row, "epochs": settings.epochs, "best_epoch": notes["best_epoch"]})
-    return Trained(state.best, notes["history"], notes["best_epoch"])
+    return Trained(state.best, notes["history"], notes["best_epoch"], state.average)
 
 
 def _noted(
@@ -167,21 +181,23 @@ def _optimizer(settings: Settings) -> optax.GradientTransformation:
 def _epoch_function(
     problem: Problem, settings: Settings, optimizer: optax.GradientTransformation
 ) -> Callable[..., tuple[_State, dict[str, Array]]]:
-    """One epoch as a compiled scan; a step with a non-finite gradient changes nothing."""
+    """One epoch of compiled scans; a step with a non-finite gradient changes nothing."""
     total = settings.epochs * settings.steps
     compute = eqx.filter_value_and_grad(problem.loss, has_aux=True)
+    together = min(settings.together or settings.steps, settings.steps)
 
     @eqx.filter_jit
-    def run_epoch(
-        state: _State, sample: Callable, key: PRNGKeyArray, epoch: Array
+    def run_steps(
+        state: _State, sample: Callable, key: PRNGKeyArray, epoch: Array, numbers: Any, entries: Any
     ) -> tuple[_State, dict[str, Array]]:
         arrays, static = eqx.partition(state, eqx.is_array)
 
-        def step(arrays, number):
+        def step(arrays, turn):
+            number, *entry = turn
             state = eqx.combine(arrays, static)
             batch_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
             progress = (epoch * settings.steps + number) / total
-            batch = sample(batch_key)
+            batch = sample(batch_key, *entry)
             if problem.curriculum is not None:
                 batch = problem.curriculum(batch, progress)
             weight = settings.kl_weight * jnp.minimum(progress / max(settings.anneal, 1 / total), 1)
@@ -191,19 +207,44 @@ def _epoch_function(
                 gradient, state.optimizer, eqx.filter(state.model, eqx.is_inexact_array)
             )
             model = eqx.apply_updates(state.model, updates)
-            average = _blend(state.average, model, settings.average)
+            average = _blend(state.average, model, _decay(settings, progress * total))
             moved = state._replace(model=model, average=average, optimizer=following)
             moved = eqx.filter(moved, eqx.is_array)
             kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, arrays)
             return kept, {"loss": value, "skipped": 1.0 - fine, **parts}
 
-        arrays, parts = jax.lax.scan(step, arrays, jnp.arange(settings.steps))
-        return eqx.combine(arrays, static), jax.tree.map(jnp.mean, parts)
+        turns = (numbers, *entries)
+        if together == 1:
+            arrays, parts = step(arrays, jax.tree.map(lambda turn: turn[0], turns))
+        else:
+            arrays, parts = jax.lax.scan(step, arrays, turns)
+        return eqx.combine(arrays, static), jax.tree.map(jnp.sum, parts)
+
+    def run_epoch(
+        state: _State, sample: Callable, key: PRNGKeyArray, epoch: Array
+    ) -> tuple[_State, dict[str, Array]]:
+        numbers = jnp.arange(settings.steps)
+        # Steps fold their numbers into the key: the first that none of them has is the order's.
+        own = jax.random.fold_in(key, settings.steps)
+        entries = () if problem.order is None else (problem.order(own),)
+        sums = None
+        for first in range(0, settings.steps, together):
+            some = slice(first, first + together)
+            turns = numbers[some], tuple(entry[some] for entry in entries)
+            state, parts = run_steps(state, sample, key, epoch, *turns)
+            sums = parts if sums is None else jax.tree.map(jnp.add, sums, parts)
+        return state, jax.tree.map(lambda value: value / settings.steps, sums)
 
     return run_epoch
 
 
-def _blend(average: Any, model: Any, decay: float) -> Any:
+def _decay(settings: Settings, step: Array) -> Array:
+    """How much of the average stays in a step."""
+    most = (1 + step) / (10 + step) if settings.catch_up else 1.0
+    return jnp.minimum(settings.average, most)
+
+
+def _blend(average: Any, model: Any, decay: Array) -> Any:
     """The running average of the weights."""
     arrays, static = eqx.partition(model, eqx.is_inexact_array)
     old = eqx.filter(average, eqx.is_inexact_array)

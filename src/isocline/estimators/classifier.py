@@ -1,0 +1,312 @@
+"""`ODENetClassifier`: images in, probabilities of classes out."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from isocline.errors import InputError
+from isocline.models.ode_net import (
+    Architecture,
+    Solving,
+    build_network,
+    count_parameters,
+    with_solving,
+)
+from isocline.train import Checkpoint, Settings, train
+
+from .checking import check_classifier
+from .image_checking import read_images, read_labels
+from .image_training import Examples, Scale, image_problem
+from .storing import filled, leaves_of, read_model, write_model
+
+PREDICTED = 250  # images at a time
+KIND = "ODENetClassifier"
+
+
+class ODENetClassifier:
+    """An ODE-Net (Chen et al. 2018, sec. 3) for images, in scikit-learn's manner.
+
+    A few convolutions, one solve of a convolutional vector field, and a linear classifier. While it
+    learns the solve takes few fixed steps; predictions take as many as the tolerance asks for, and
+    another tolerance needs no other training: `model.with_tolerance(1e-1)`.
+
+    Args:
+        network: "ode"; or what to compare it with, on the same stem: "resnet" (`blocks` residual
+            blocks, 0 for none at all) or "mlp" (one hidden layer).
+        channels: of the state.
+        augment: channels of zeros beside these (ANODE, Dupont et al. 2019).
+        energy: weight of the kinetic energy of the solve (RNODE, Finlay et al. 2020).
+        blocks: of "resnet".
+        stem: "small", or "chen" for the paper's, which costs many times as much.
+        method, tolerance: of the solver that predicts (rtol and atol of `isocline.solve`).
+        learning: method and number of equal steps of the solver while learning; None for the steps
+            that the tolerance asks for.
+        adjoint: of the solver while learning.
+        epochs, batch_size, learning_rate, weight_decay, average: of training (AdamW; average is the
+            decay of the running average of the weights that predictions use).
+        smoothing: of the labels.
+        distortion: how much images are shifted, turned, sheared and zoomed while learning (0: not
+            at all; 1: up to 8 % of the size, 10 degrees).
+        flip: whether left and right may change places.
+        validation: the share of the images that is held out, to choose the epoch by.
+        seed: of everything random.
+
+    Attributes:
+        classes_, network_, scale_, history_, best_epoch_, n_parameters_: after `fit`.
+        nfe_: evaluations of the field by the last prediction, for each batch of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: str = "ode",
+        channels: int = 64,
+        augment: int = 0,
+        energy: float = 0.0,
+        blocks: int = 6,
+        stem: str = "small",
+        method: str = "tsit5",
+        tolerance: float = 1e-3,
+        learning: tuple[str, int] | None = ("rk4", 1),
+        adjoint: str = "replay",
+        epochs: int = 20,
+        batch_size: int = 128,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-2,
+        average: float = 0.998,
+        smoothing: float = 0.05,
+        distortion: float = 1.0,
+        flip: bool = False,
+        validation: float = 1 / 12,
+        seed: int = 0,
+    ):
+        given = dict(locals())
+        for name in _NAMES:
+            setattr(self, name, given[name])
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """All settings by name."""
+        return {name: getattr(self, name) for name in _NAMES}
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings; InputError names one that there is not."""
+        for name, value in settings.items():
+            if name not in _NAMES:
+                raise InputError(f"{KIND} has no setting {name!r}; it has {', '.join(_NAMES)}.")
+            setattr(self, name, value)
+        return self
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        classes: Sequence[Any] | None = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Self:
+        """Learn to tell images apart.
+
+        Args:
+            X: images, `(n, height, width)` or with channels last: bytes, or fractions of 1.
+            y: the class of each: numbers or names.
+            classes: all classes, if some order is wanted; those in `y` if not given.
+            checkpoint: a file that keeps the state of training after every epoch.
+            resume: go on from there, exactly where it stopped.
+            progress: called after every epoch with epoch, loss, error, validation, nfe and seconds.
+
+        Raises:
+            InputError: a setting, an image or a label does not fit; the message says which and how
+                to mend it.
+        """
+        check_classifier(self.get_params())
+        images = read_images(X)
+        self.classes_, labels = read_labels(y, len(images), classes)
+        self.shape_ = tuple(map(int, images.shape[1:]))
+        train_part, validation_part = self._split(images, labels)
+        pixels = train_part.images / np.float32(255)
+        self.scale_ = Scale(float(pixels.mean()), float(pixels.std()) or 1.0)
+        problem = image_problem(
+            train_part,
+            validation_part,
+            self.scale_,
+            self._solving(learning=True),
+            batch_size=self.batch_size,
+            distortion=self.distortion,
+            flip=self.flip,
+            smoothing=self.smoothing,
+        )
+        settings = Settings(
+            epochs=self.epochs,
+            steps=max(len(train_part.labels) // self.batch_size, 1),
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=None,
+            average=self.average,
+            catch_up=True,
+            together=1,
+        )
+        kept = (
+            None
+            if checkpoint is None
+            else Checkpoint(checkpoint, self._fingerprint(images, labels))
+        )
+        network = self._build()
+        trained = train(
+            network,
+            problem,
+            settings,
+            seed=self.seed,
+            checkpoint=kept,
+            resume=resume,
+            progress=progress,
+        )
+        if not trained.best_epoch:
+            raise InputError(
+                "Training found no usable model: the loss was not finite in any epoch. Lower the "
+                "learning rate."
+            )
+        self.network_, self.history_ = trained.model, trained.history
+        self.last_network_, self.best_epoch_ = trained.last, trained.best_epoch
+        self.n_parameters_ = count_parameters(network)
+        return self
+
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
+        """The probability of each class, in the order of `classes_`."""
+        self._require_fitted()
+        images = read_images(X, self.shape_)
+        return self._probabilities(self.network_, images)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest class of each image."""
+        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+
+    def score(self, X: Any, y: Any) -> float:
+        """The share of images whose class is found."""
+        found = self.predict(X)
+        labels = np.asarray(y)
+        if labels.shape != found.shape:
+            raise InputError(
+                f"The labels have shape {labels.shape}: one for each of {len(found)} images is "
+                f"needed."
+            )
+        return float(np.mean(found == labels))
+
+    def with_tolerance(self, tolerance: float, method: str | None = None) -> Self:
+        """The same model, its predictions solved to another tolerance: accuracy for run time.
+
+        Args:
+            tolerance: relative and absolute.
+            method: another method; the same one if not given.
+        """
+        self._require_fitted()
+        changed = copy.copy(self).set_params(tolerance=tolerance, method=method or self.method)
+        check_classifier(changed.get_params())
+        changed.network_ = with_solving(self.network_, changed._solving())
+        return changed
+
+    def save(self, directory: str | Path) -> None:
+        """Write `config.json` and `weights.safetensors`; if that fails, nothing is lost."""
+        self._require_fitted()
+        config = {
+            "kind": KIND,
+            "settings": self.get_params(),
+            "classes": self.classes_.tolist(),
+            "shape": list(self.shape_),
+            "scale": list(self.scale_),
+            "history": self.history_,
+            "best_epoch": self.best_epoch_,
+        }
+        write_model(Path(directory), config, leaves_of("network", self.network_))
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
+        config, arrays = read_model(Path(directory), KIND, f"{KIND}.save wrote")
+        try:
+            model = cls(**config["settings"])
+            model.classes_ = np.asarray(config["classes"])
+            model.shape_, model.scale_ = tuple(config["shape"]), Scale(*config["scale"])
+            model.history_, model.best_epoch_ = config["history"], config["best_epoch"]
+            model.network_ = filled(model._build(), "network", arrays)
+            model.n_parameters_ = count_parameters(model.network_)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"The model in {directory} is damaged: its config.json does not fit its weights "
+                f"({type(error).__name__}: {error}). Restore both files from a copy."
+            ) from error
+        return model
+
+    def _solving(self, learning: bool = False) -> Solving:
+        if learning and self.learning is not None:
+            method, steps = self.learning
+            return Solving(method, steps=steps, adjoint=self.adjoint)
+        return Solving(self.method, self.tolerance, self.tolerance, adjoint=self.adjoint)
+
+    def _build(self) -> Any:
+        names = ("channels", "blocks", "stem", "augment", "energy")
+        architecture = Architecture(
+            self.network,
+            self.shape_,
+            len(self.classes_),
+            **{name: getattr(self, name) for name in names},
+        )
+        return build_network(architecture, self._solving(), key=jax.random.key(self.seed))
+
+    def _split(self, images: np.ndarray, labels: np.ndarray) -> tuple[Examples, Examples]:
+        """The part to learn from, and the one to choose the epoch by: some of every class."""
+        draw = np.random.default_rng(self.seed)
+        held = np.zeros(len(labels), bool)
+        for index in range(len(self.classes_)):
+            own = draw.permutation(np.flatnonzero(labels == index))
+            held[own[: min(max(round(self.validation * len(own)), 1), len(own) - 1)]] = True
+        return Examples(images[~held], labels[~held]), Examples(images[held], labels[held])
+
+    def _probabilities(self, network: Any, images: np.ndarray) -> np.ndarray:
+        answers, self.nfe_ = [], []
+        size = min(PREDICTED, len(images))
+        for first in range(0, len(images), size):
+            part = images[first : first + size]
+            # The last batch as long as the others, for the program that is there already.
+            padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+            probabilities, nfe = _answer(self.scale_, network, jnp.asarray(padded))
+            answers.append(np.asarray(probabilities)[: len(part)])
+            self.nfe_.append(float(nfe))
+        return np.concatenate(answers)
+
+    def _fingerprint(self, images: np.ndarray, labels: np.ndarray) -> str:
+        digest = hashlib.sha256(json.dumps([self.get_params(), KIND], sort_keys=True).encode())
+        digest.update(images.tobytes())
+        digest.update(labels.tobytes())
+        return digest.hexdigest()
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "network_"):
+            raise InputError(
+                f"This {KIND} is not fitted yet: call fit(X, y) first, or load a model."
+            )
+
+
+@eqx.filter_jit
+def _answer(scale: Scale, network: Any, images: Any) -> tuple[Any, Any]:
+    outcome = network(scale(images))
+    return jax.nn.softmax(outcome.logits), outcome.nfe
+
+
+_NAMES = (
+    "network", "channels", "augment", "energy", "blocks", "stem", "method", "tolerance", "learning",
+    "adjoint", "epochs", "batch_size", "learning_rate", "weight_decay", "average", "smoothing",
+    "distortion", "flip", "validation", "seed",
+)  # fmt: skip

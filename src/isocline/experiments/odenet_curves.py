@@ -1,0 +1,135 @@
+"""What a trained ODE-Net does at other tolerances, and what its solves cost while it learns."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from isocline.data import load_images
+from isocline.estimators import ODENetClassifier
+from isocline.ode import solve
+
+from .results import save_figure
+
+TOLERANCES = tuple(10.0**-n for n in range(1, 9))
+SINGLE = 1e-6  # below that float32 can not tell
+EXACT = 1e-11
+SOLVED, TIMED, REPEATS = 200, 1000, 5
+
+
+def tolerance_curve(out: Path, data: str, run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Test error, evaluations, numerical error and seconds of one model at each tolerance.
+
+    Error and seconds are of float32, as users have it; the numerical error (of the block's output,
+    relative to its size) and NFE at each tolerance are of float64, on the first test images.
+    """
+    model = ODENetClassifier.load(out / "models" / run["name"])
+    images = load_images(data)
+    exact = _solved(model, images.test_images[:SOLVED])
+    rows = []
+    for tolerance in TOLERANCES:
+        nfe, error = exact(tolerance)
+        row = {"tolerance": tolerance, "nfe": nfe, "numerical_error": error}
+        row |= {"error": None, "seconds": None}
+        if tolerance >= SINGLE:
+            looser = model.with_tolerance(tolerance)
+            row["error"] = 1 - looser.score(images.test_images, images.test_labels)
+            some = images.test_images[:TIMED]
+            row["seconds"] = _median_seconds(lambda: looser.predict(some)) * 1000 / len(some)  # noqa: B023
+        rows.append(row)
+    _draw(out, rows)
+    return rows
+
+
+def _solved(model: ODENetClassifier, images: np.ndarray) -> Any:
+    """A function from a tolerance to NFE and numerical error, in float64."""
+    with jax.enable_x64(True):
+        network = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf,
+            model.network_,
+        )
+        scaled = jnp.asarray((images / 255 - model.scale_.mean) / model.scale_.spread)
+        y0 = network.stem(scaled)
+        y0 = jnp.pad(y0, ((0, 0), (0, 0), (0, 0), (0, network.block.augment)))
+
+    @eqx.filter_jit
+    def ends(field: Any, y0: Any, tolerance: Any) -> tuple[Any, Any]:
+        options = {"method": model.method, "rtol": tolerance, "atol": tolerance}
+        found = solve(field, y0, jnp.array([0.0, 1.0]), on_failure="return", **options)
+        return found.ys[-1], found.stats.nfe
+
+    with jax.enable_x64(True):
+        exact, _ = ends(network.block.field, y0, EXACT)
+
+    def at(tolerance: float) -> tuple[float, float]:
+        with jax.enable_x64(True):
+            found, nfe = ends(network.block.field, y0, tolerance)
+            error = jnp.linalg.norm(found - exact) / jnp.linalg.norm(exact)
+            return float(nfe), float(error)
+
+    return at
+
+
+def _median_seconds(call: Any) -> float:
+    call()
+    taken = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken))
+
+
+def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.5, 3.4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    timed = [row for row in rows if row["seconds"] is not None]
+    tolerances = [row["tolerance"] for row in rows]
+    left.loglog(tolerances, [row["numerical_error"] for row in rows], "o-", color="#0072B2")
+    left.loglog(tolerances, tolerances, "--", color="#999999", label="the tolerance itself")
+    left.set(xlabel="tolerance", ylabel="numerical error of the block")
+    left.legend(frameon=False)
+    costs = [(row["nfe"], 1e3 * row["seconds"]) for row in timed]
+    middle.plot(*zip(*costs, strict=True), "o-", color="#0072B2")
+    beside = {"xytext": (5, -9), "textcoords": "offset points", "fontsize": 8}
+    for row, cost in zip(timed, costs, strict=True):
+        middle.annotate(f"{row['tolerance']:.0e}", cost, **beside)
+    middle.set(xlabel="NFE", ylabel="ms for 1,000 images", ylim=(0, None))
+    right.semilogx(
+        [row["tolerance"] for row in timed],
+        [100 * row["error"] for row in timed],
+        "o-",
+        color="#D55E00",
+    )
+    right.set(xlabel="tolerance", ylabel="test error, %", ylim=(0, None))
+    for axis in (left, right):
+        axis.invert_xaxis()
+    figure.suptitle("One trained ODE-Net at eight tolerances: accuracy for run time")
+    save_figure(figure, out, "tolerances")
+
+
+def draw_training(out: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
+    """Validation error of every model, and NFE of the ODE-Nets, epoch by epoch (first seeds)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for model, done in runs.items():
+        history = done[0]["history"]
+        epochs = [row["epoch"] for row in history]
+        left.semilogy(epochs, [100 * row["validation_error"] for row in history], label=model)
+        if done[0]["nfe"] and done[0]["settings"]["network"] == "ode":
+            right.plot(epochs, [row["validation_nfe"] for row in history], label=model)
+    left.set(xlabel="epoch", ylabel="validation error, %")
+    right.set(xlabel="epoch", ylabel="NFE of a prediction (tolerance 1e-3)", ylim=(0, None))
+    for axis in (left, right):
+        axis.legend(frameon=False, fontsize=8)
+    save_figure(figure, out, "training")

@@ -1,0 +1,215 @@
+"""ODE-Nets (Chen et al. 2018, sec. 3): image classifiers with a solve instead of residual blocks.
+
+The baselines are here as well, on the same stem and head: a ResNet of any number of blocks, no
+block at all, and the multilayer perceptron of LeCun et al. (1998).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from isocline.nn import KineticEnergy, regularized_solve
+from isocline.nn.images import (
+    Convolution,
+    ConvolutionalField,
+    GroupNorm,
+    ResidualBlock,
+    Stem,
+)
+from isocline.ode import solve
+
+Images = Float[Array, "batch height width channels"]
+SPAN = (0.0, 1.0)  # the block's time
+NARROW = 12  # pixels: images below that are halved once, and others twice
+
+
+@dataclass(frozen=True)
+class Solving:
+    """How a block is solved.
+
+    Attributes:
+        method, rtol, atol, steps, adjoint: as in `isocline.solve`; with `steps`, a fixed number of
+            equal ones, the tolerances say nothing.
+    """
+
+    method: str = "tsit5"
+    rtol: float = 1e-3
+    atol: float = 1e-3
+    steps: int | None = None
+    adjoint: Literal["replay", "reversible", "backsolve", "direct"] = "replay"
+
+    def options(self) -> dict:
+        """Keyword arguments of `solve`."""
+        options = {"method": self.method, "adjoint": self.adjoint, "on_failure": "return"}
+        if self.steps is not None:
+            return options | {"steps": self.steps}
+        return options | {"rtol": self.rtol, "atol": self.atol}
+
+
+class Outcome(NamedTuple):
+    """What a network says of a batch.
+
+    Attributes:
+        logits: one row an image.
+        nfe: evaluations of the field in the forward solve (blocks, of a ResNet).
+        penalty: of the regularizers of the solve, an image.
+    """
+
+    logits: Float[Array, "batch classes"]
+    nfe: Float[Array, ""]
+    penalty: Float[Array, ""]
+
+
+class ODEBlock(eqx.Module):
+    """The flow of a field from time 0 to 1, of all images of a batch with the same steps.
+
+    Attributes:
+        field: `f(t, y)`.
+        solving: how it is solved.
+        augment: channels of zeros that the state gets beside its own (Dupont et al. 2019).
+        energy: weight of the kinetic energy, an image (Finlay et al. 2020).
+    """
+
+    field: ConvolutionalField
+    solving: Solving = eqx.field(static=True)
+    augment: int = eqx.field(static=True, default=0)
+    energy: float = eqx.field(static=True, default=0.0)
+
+    def __call__(self, y: Images) -> tuple[Images, Float[Array, ""], Float[Array, ""]]:
+        y = jnp.pad(y, ((0, 0), (0, 0), (0, 0), (0, self.augment)))
+        ts, options = jnp.asarray(SPAN, y.dtype), self.solving.options()
+        penalty = jnp.zeros(())
+        if self.energy:
+            # Of all components of all images: the mean is what does not depend on their number.
+            terms = KineticEnergy(self.energy / y.size)
+            found = regularized_solve(self.field, y, ts, regularizers=terms, **options)
+            solution, penalty = found.solution, found.penalty
+        else:
+            solution = solve(self.field, y, ts, **options)
+        return solution.ys[-1], solution.stats.nfe.astype(jnp.float32), penalty
+
+
+class ResidualBlocks(eqx.Module):
+    """So many residual blocks, one after the other; none is the identity."""
+
+    blocks: tuple[ResidualBlock, ...]
+
+    def __call__(self, y: Images) -> tuple[Images, Float[Array, ""], Float[Array, ""]]:
+        for block in self.blocks:
+            y = block(y)
+        return y, jnp.asarray(float(len(self.blocks))), jnp.zeros(())
+
+
+class ImageNetwork(eqx.Module):
+    """Stem, block, and a linear classifier of the channels' means."""
+
+    stem: Stem
+    block: ODEBlock | ResidualBlocks
+    norm: GroupNorm
+    head: eqx.nn.Linear
+
+    def __call__(self, images: Images) -> Outcome:
+        y, nfe, penalty = self.block(self.stem(images))
+        features = jnp.mean(jax.nn.silu(self.norm(y)), axis=(1, 2))
+        return Outcome(jax.vmap(self.head)(features), nfe, penalty)
+
+
+class Perceptron(eqx.Module):
+    """Pixels, a hidden layer, classes."""
+
+    hidden: eqx.nn.Linear
+    head: eqx.nn.Linear
+
+    def __call__(self, images: Images) -> Outcome:
+        flat = images.reshape(images.shape[0], -1)
+        features = jax.nn.silu(jax.vmap(self.hidden)(flat))
+        return Outcome(jax.vmap(self.head)(features), jnp.zeros(()), jnp.zeros(()))
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network by its numbers.
+
+    Attributes:
+        kind: "ode", "resnet" or "mlp".
+        shape: height, width and channels of an image.
+        classes: how many.
+        channels: of the stem and the block.
+        blocks: of a ResNet; 0 leaves the stem and the head.
+        hidden: units of the MLP (300 in LeCun et al. 1998).
+        stem: "small" (two convolutions), or "chen" (the three of Chen et al. 2018, wide from the
+            start: it costs five evaluations of the field).
+        augment, energy: of an `ODEBlock`.
+    """
+
+    kind: Literal["ode", "resnet", "mlp"]
+    shape: tuple[int, int, int]
+    classes: int
+    channels: int = 64
+    blocks: int = 6
+    hidden: int = 300
+    stem: Literal["small", "chen"] = "small"
+    augment: int = 0
+    energy: float = 0.0
+
+
+def build_network(
+    architecture: Architecture, solving: Solving, *, key: PRNGKeyArray
+) -> ImageNetwork | Perceptron:
+    """An untrained network."""
+    stem_key, block_key, head_key = jax.random.split(key, 3)
+    height, width, pixel = architecture.shape
+    classes, channels = architecture.classes, architecture.channels
+    if architecture.kind == "mlp":
+        hidden = eqx.nn.Linear(height * width * pixel, architecture.hidden, key=block_key)
+        return Perceptron(hidden, eqx.nn.Linear(architecture.hidden, classes, key=head_key))
+    stem = Stem(_stem_layers(architecture, stem_key))
+    if architecture.kind == "ode":
+        channels += architecture.augment
+        field = ConvolutionalField(channels, key=block_key)
+        block = ODEBlock(field, solving, architecture.augment, architecture.energy)
+    else:
+        keys = jax.random.split(block_key, max(architecture.blocks, 1))
+        made = [ResidualBlock(channels, key=one) for one in keys]
+        block = ResidualBlocks(tuple(made[: architecture.blocks]))
+    head = eqx.nn.Linear(channels, classes, key=head_key)
+    return ImageNetwork(stem, block, GroupNorm(channels), head)
+
+
+def _stem_layers(architecture: Architecture, key: PRNGKeyArray) -> tuple[Convolution, ...]:
+    keys = jax.random.split(key, 3)
+    pixel, wide = architecture.shape[-1], architecture.channels
+    if min(architecture.shape[:2]) < NARROW:
+        return (
+            Convolution(pixel, wide // 2, key=keys[0]),
+            Convolution(wide // 2, wide, size=3, stride=2, key=keys[1]),
+        )
+    if architecture.stem == "chen":
+        return (
+            Convolution(pixel, wide, key=keys[0]),
+            Convolution(wide, wide, size=4, stride=2, key=keys[1]),
+            Convolution(wide, wide, size=4, stride=2, key=keys[2]),
+        )
+    return (
+        Convolution(pixel, wide // 2, size=4, stride=2, key=keys[0]),
+        Convolution(wide // 2, wide, size=3, stride=2, key=keys[1]),
+    )
+
+
+def with_solving(network: ImageNetwork, solving: Solving) -> ImageNetwork:
+    """The same network with its block solved otherwise."""
+    block = network.block
+    if not isinstance(block, ODEBlock):
+        return network
+    return eqx.tree_at(lambda one: one.block, network, replace(block, solving=solving))
+
+
+def count_parameters(network: eqx.Module) -> int:
+    """How many numbers are trained."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array)))
