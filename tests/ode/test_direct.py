@@ -14,7 +14,7 @@ from isocline.ode import solve
 
 pytestmark = pytest.mark.usefixtures("x64")
 TURN = np.array([[-0.1, 2.0], [-2.0, -0.1]])
-STEPS = [{"steps": 9}, {"max_steps": 60}, {"steps": 5, "method": "dopri8"}]
+STEPS = [{"steps": 9}, {"max_steps": 60}, {"steps": 3, "method": "bosh3"}]
 
 
 def field(t, y, rate):
@@ -37,7 +37,7 @@ def test_direct_is_replay_and_goes_on(options):
     if "steps" in options:
         step = 1e-4
         slope = (second(1.3 + step) - second(1.3 - step)) / (2 * step)
-        np.testing.assert_allclose(jax.grad(second)(1.3), slope, rtol=1e-6)
+        np.testing.assert_allclose(jax.grad(second)(1.3), slope, rtol=1e-5)
 
 
 def test_direct_works_for_independent_trajectories():

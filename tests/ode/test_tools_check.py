@@ -53,14 +53,18 @@ def test_exact_adjoints_agree_up_to_rounding(report):
 
 
 @pytest.mark.slow
-def test_a_solve_in_double_agrees_better(x64):
+def test_a_solve_in_double_agrees_better(x64, monkeypatch):
+    for name in ("reversible", "backsolve", "direct"):
+        monkeypatch.delitem(adjoints.ADJOINTS, name)
     report = check_gradient(linear, np.array([1.0, 0.5]), TS, 1.5, **SMALL)
     assert report.dtype == "float64"
     # The arrays of the field are in float32, and so is their gradient.
     assert {row.adjoint: row.errors["y0"] for row in report.rows}["replay"] < 1e-10
 
 
-def test_a_wrong_gradient_is_seen(report):
+def test_a_wrong_gradient_is_seen(report, monkeypatch):
+    for name in ("reversible", "direct"):
+        monkeypatch.delitem(adjoints.ADJOINTS, name)
     assert "is right" in report.advice and "replay" in report.advice
 
     def stopped(t, y, scale):
@@ -81,7 +85,8 @@ def test_a_new_adjoint_is_picked_up_and_one_without_gradient_says_why(monkeypatc
 
     monkeypatch.setitem(adjoints.ADJOINTS, "halved", halved)
     monkeypatch.setitem(adjoints.ADJOINTS, "none", none)
-    monkeypatch.delitem(adjoints.ADJOINTS, "backsolve")
+    for name in ("reversible", "backsolve", "direct"):
+        monkeypatch.delitem(adjoints.ADJOINTS, name)
     found = check_gradient(linear, Y0, TS, 1.5, **SMALL)
     rows = {row.adjoint: row for row in found.rows}
     assert rows["halved"].errors["y0"] == pytest.approx(0.5, abs=1e-3)
@@ -93,7 +98,8 @@ def test_a_new_adjoint_is_picked_up_and_one_without_gradient_says_why(monkeypatc
 
 @pytest.mark.slow
 def test_independent_trajectories_and_fixed_steps(monkeypatch):
-    monkeypatch.delitem(adjoints.ADJOINTS, "backsolve")
+    for name in ("reversible", "backsolve", "direct"):
+        monkeypatch.delitem(adjoints.ADJOINTS, name)
     field = eqx.nn.MLP(2, 2, 4, 1, jnp.tanh, key=jax.random.key(0))
     spans = jnp.array([[0.0, 1.0], [0.0, -2.0]])
     found = check_gradient(

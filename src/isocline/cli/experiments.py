@@ -19,6 +19,13 @@ Listed = Annotated[bool, Parameter(name="--list", help="List the names, and run 
 Quick = Annotated[
     bool, Parameter(help="A small version, to see that it runs; its numbers say little.")
 ]
+Resume = Annotated[
+    bool,
+    Parameter(
+        negative="--no-resume",
+        help="Keep what an earlier run has done, and go on where it stopped.",
+    ),
+]
 Out = Annotated[Path | None, Parameter(help="Folder for numbers and figures.")]
 
 
@@ -29,9 +36,7 @@ def reproduce(
     listed: Listed = False,
     seeds: Annotated[int | None, Parameter(help="Repeat with so many seeds.")] = None,
     seed: Annotated[int | None, Parameter(help="The first of the seeds, or the only one.")] = None,
-    resume: Annotated[
-        bool, Parameter(help="Keep what an earlier run has done, and go on where it stopped.")
-    ] = True,
+    resume: Resume = True,
     quick: Quick = False,
     out: Out = None,
     talk: Talk = Talk(),  # noqa: B008 - frozen

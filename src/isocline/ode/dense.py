@@ -70,8 +70,9 @@ class Interpolant(eqx.Module):
         return self._each(t, slope=True)
 
     def _each(self, t: Any, slope: bool) -> PyTree[Array]:
-        t = jnp.asarray(t, self.steps.y.dtype)
+        return _compiled(self, jnp.asarray(t, self.steps.y.dtype), slope)
 
+    def _values(self, t: Float[Array, "*times"], slope: bool) -> PyTree[Array]:
         def one(clock: Clock, steps: Dense) -> PyTree[Array]:
             values = jax.vmap(lambda t: self.unravel(self._row(clock, steps, t, slope)))(t.ravel())
             return jax.tree.map(lambda leaf: leaf.reshape(*t.shape, *leaf.shape[1:]), values)
@@ -100,6 +101,11 @@ class Interpolant(eqx.Module):
         return jnp.where(
             inside, steps.y[index] + length * between(weights, steps.slopes[index]), jnp.nan
         )
+
+
+@eqx.filter_jit
+def _compiled(path: Interpolant, t: Float[Array, "*times"], slope: bool) -> PyTree[Array]:
+    return path._values(t, slope)
 
 
 def interpolant_of(
