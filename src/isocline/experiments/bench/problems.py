@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from isocline.nn.convolution import convolve_same
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -118,41 +120,8 @@ def convolutional_field(_t: Any, y: Any, args: Any) -> Any:
         mean = jnp.mean(grouped, axis=(1, 2, 4), keepdims=True)
         variance = jnp.var(grouped, axis=(1, 2, 4), keepdims=True)
         y = ((grouped - mean) * jax.lax.rsqrt(variance + 1e-5)).reshape(y.shape)
-        y = convolve(jax.nn.relu(y * scale + shift), kernel)
+        y = convolve_same(jax.nn.relu(y * scale + shift), kernel)
     return y
-
-
-@jax.custom_vjp
-def convolve(image: Any, kernel: Any) -> Any:
-    """A 3x3 convolution, NHWC, that is fast inside loops as well.
-
-    XLA on CPU (jaxlib 0.10) brings convolutions to the form that its fast code wants only outside
-    of loops: in a `scan` or `while_loop` NCHW takes 180 ms instead of 6, and the gradient by the
-    kernel 300 ms instead of 12. So this one is in that form, and so are its gradients.
-    """
-    numbers = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(image, kernel, (1, 1), "SAME", dimension_numbers=numbers)
-
-
-def _convolve_forward(image: Any, kernel: Any) -> tuple[Any, tuple[Any, Any]]:
-    return convolve(image, kernel), (image, kernel)
-
-
-def _convolve_backward(kept: tuple[Any, Any], cotangent: Any) -> tuple[Any, Any]:
-    image, kernel = kept
-    by_image = convolve(cotangent, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
-    height, width, channels = image.shape[1:]
-    padded = jnp.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    columns = cotangent.reshape(-1, cotangent.shape[-1])
-    by_kernel = [
-        padded[:, i : i + height, j : j + width].reshape(-1, channels).T @ columns
-        for i in range(3)
-        for j in range(3)
-    ]
-    return by_image, jnp.stack(by_kernel).reshape(kernel.shape)
-
-
-convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
 def van_der_pol(mu: float = 1e3) -> Problem:
