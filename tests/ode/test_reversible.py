@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from isocline.errors import InputError
-from isocline.ode import METHODS, Tableau, solve
+from isocline.ode import METHODS, solve
 
 pytestmark = pytest.mark.usefixtures("x64")
-EXPLICIT = [name for name, method in METHODS.items() if type(method) is Tableau]
+# One of each kind: every order, with and without FSAL, low-storage, with more stages for output.
+EXPLICIT = ["euler", "heun", "ssprk3", "bosh3", "rk4", "ck54", "tsit5", "dopri8"]
 TURN = np.array([[-0.1, 2.0], [-2.0, -0.1]])
 START = np.array([1.0, 0.5])
 

@@ -187,7 +187,7 @@ def total(rate, method, **options):
 
 
 @x64
-@pytest.mark.parametrize("method", BOTH[1:])
+@pytest.mark.parametrize("method", ["rodas5p", "auto"])
 def test_each_lane_is_solved_as_it_would_be_alone(method):
     """Stiff beside not stiff; `vmap` is the same; gradients are each lane's own."""
     gradient, batch = jax.jit(jax.grad(partial(total, method=method), has_aux=True))(RATE)
@@ -321,7 +321,7 @@ def test_failed_lane_has_no_gradient_and_harms_no_other():
     assert np.isfinite(bars[0]).all() and bars[0][1] > 0
 
 
-@pytest.mark.parametrize("method", ["rodas5p", "auto"])
+@pytest.mark.parametrize("method", ["auto"])
 def test_sharded(method):
     """Each device at its own pace, forward and gradient."""
     spec = jax.sharding.PartitionSpec

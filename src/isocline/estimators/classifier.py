@@ -23,7 +23,7 @@ from isocline.models.ode_net import (
     count_parameters,
     with_solving,
 )
-from isocline.train import Checkpoint, Settings, train
+from isocline.train import Checkpoint, Problem, Settings, train
 
 from .checking import check_classifier
 from .image_checking import read_images, read_labels
@@ -138,36 +138,14 @@ class ODENetClassifier:
         train_part, validation_part = self._split(images, labels)
         pixels = train_part.images / np.float32(255)
         self.scale_ = Scale(float(pixels.mean()), float(pixels.std()) or 1.0)
-        problem = image_problem(
-            train_part,
-            validation_part,
-            self.scale_,
-            self._solving(learning=True),
-            batch_size=self.batch_size,
-            distortion=self.distortion,
-            flip=self.flip,
-            smoothing=self.smoothing,
-        )
-        settings = Settings(
-            epochs=self.epochs,
-            steps=max(len(train_part.labels) // self.batch_size, 1),
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=None,
-            average=self.average,
-            catch_up=True,
-            together=1,
-        )
-        kept = (
-            None
-            if checkpoint is None
-            else Checkpoint(checkpoint, self._fingerprint(images, labels))
-        )
+        kept = checkpoint
+        if kept is not None:
+            kept = Checkpoint(kept, self._fingerprint(images, labels))
         network = self._build()
         trained = train(
             network,
-            problem,
-            settings,
+            self._problem(train_part, validation_part),
+            self._settings(len(train_part.labels)),
             seed=self.seed,
             checkpoint=kept,
             resume=resume,
@@ -248,6 +226,30 @@ class ODENetClassifier:
                 f"({type(error).__name__}: {error}). Restore both files from a copy."
             ) from error
         return model
+
+    def _problem(self, train_part: Examples, validation_part: Examples) -> Problem:
+        return image_problem(
+            train_part,
+            validation_part,
+            self.scale_,
+            self._solving(learning=True),
+            batch_size=self.batch_size,
+            distortion=self.distortion,
+            flip=self.flip,
+            smoothing=self.smoothing,
+        )
+
+    def _settings(self, images: int) -> Settings:
+        return Settings(
+            epochs=self.epochs,
+            steps=max(images // self.batch_size, 1),
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=None,
+            average=self.average,
+            catch_up=True,
+            together=1,
+        )
 
     def _solving(self, learning: bool = False) -> Solving:
         if learning and self.learning is not None:

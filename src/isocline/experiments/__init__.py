@@ -46,6 +46,9 @@ EXPERIMENTS = {
         "bench_solvers",
         "Forward and gradient of one solve: us and the peers, side by side",
     ),
+    "odenet": Entry(
+        "bench", "bench_odenet", "A training step of an ODE-Net on MNIST: ours and torchdiffeq's"
+    ),
     "detest": Entry(
         "bench", "bench_detest", "DETEST: evaluations for equal error, ours and SciPy's"
     ),

@@ -70,18 +70,7 @@ def run(
         | {row["block"]: row["megabytes"] for row in memory if row["depth"] == depth}
         for depth in protocol.depths
     ]
-    titles = ["depth", *COLOURS]
-    table = markdown_table(
-        [titles[0], *(f"{name}, MB" for name in titles[1:])],
-        [[_cell(row.get(title)) for title in titles] for row in summary],
-    )
-    table += "\n\n" + markdown_table(
-        ["adjoint", "tolerance", "NFE forward", "NFE backward"],
-        [
-            (row["adjoint"], f"{row['tolerance']:.0e}", row["forward"], row["backward"])
-            for row in counts
-        ],
-    )
+    table = _table(summary, counts)
     results = {
         "command": "isocline reproduce depth" + " --quick" * quick,
         "note": NOTE.format(channels=protocol.channels, batch=protocol.batch),
@@ -96,6 +85,22 @@ def run(
     _draw(out, memory, counts)
     kept = ("summary", "note", "table_file")
     return {name: results[name] for name in kept} | {"out": str(out)}
+
+
+def _table(summary: list[dict[str, Any]], counts: list[dict[str, Any]]) -> str:
+    titles = ["depth", *COLOURS]
+    memory = markdown_table(
+        [titles[0], *(f"{name}, MB" for name in titles[1:])],
+        [[_cell(row.get(title)) for title in titles] for row in summary],
+    )
+    evaluations = markdown_table(
+        ["adjoint", "tolerance", "NFE forward", "NFE backward"],
+        [
+            (row["adjoint"], f"{row['tolerance']:.0e}", row["forward"], row["backward"])
+            for row in counts
+        ],
+    )
+    return f"{memory}\n\n{evaluations}"
 
 
 def _silent(row: dict[str, Any]) -> None:
@@ -196,17 +201,26 @@ def _draw(out: Path, memory: list[dict[str, Any]], counts: list[dict[str, Any]])
     figure = Figure(figsize=(9.6, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, colour in COLOURS.items():
-        rows = [row for row in memory if row["block"] == name]
-        points = [row["depth"] for row in rows], [row["megabytes"] for row in rows]
-        left.loglog(*points, "o-", color=colour, label=name)
+        _line(left.loglog, memory, ("block", name), ("depth", "megabytes"), colour)
     left.set(xlabel="depth (blocks, or steps)", ylabel="memory of a gradient, MB")
     for adjoint in ADJOINTS:
-        rows = [row for row in counts if row["adjoint"] == adjoint]
-        points = [row["forward"] for row in rows], [row["backward"] for row in rows]
-        right.plot(*points, "o-", color=COLOURS[adjoint], label=adjoint)
+        _line(right.plot, counts, ("adjoint", adjoint), ("forward", "backward"), COLOURS[adjoint])
     most = max(row["forward"] for row in counts)
     right.plot([0, most], [0, most], "--", color="#999999", label="as many as forward")
     right.set(xlabel="NFE forward", ylabel="NFE backward", ylim=(0, None))
     for axis in (left, right):
         axis.legend(frameon=False, fontsize=8)
     save_figure(figure, out, "depth")
+
+
+def _line(
+    plot: Callable[..., Any],
+    rows: list[dict[str, Any]],
+    which: tuple[str, str],
+    columns: tuple[str, str],
+    colour: str,
+) -> None:
+    """Draw two columns of the rows that have a value in another."""
+    column, value = which
+    points = [[row[name] for row in rows if row[column] == value] for name in columns]
+    plot(*points, "o-", color=colour, label=value)

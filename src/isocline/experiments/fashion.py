@@ -9,7 +9,9 @@ from typing import Any
 from .odenets import MAIN, MODELS, Protocol
 from .odenets import run as run_protocol
 
-FULL = Protocol("fashion", "fashion_mnist", settings={"flip": True, "distortion": 0.3})
+FULL = Protocol(
+    "fashion", "fashion_mnist", settings={"epochs": 15, "flip": True, "distortion": 0.3}
+)
 QUICK = Protocol(
     "fashion",
     "fashion_mnist_small",

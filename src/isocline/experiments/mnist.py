@@ -9,7 +9,7 @@ from typing import Any
 from .odenets import MAIN, MODELS, Protocol
 from .odenets import run as run_protocol
 
-FULL = Protocol("mnist", "mnist", paper=True)
+FULL = Protocol("mnist", "mnist", paper=True, settings={"epochs": 15})
 QUICK = Protocol(
     "mnist",
     "mnist_small",

@@ -188,17 +188,17 @@ def _stem_layers(architecture: Architecture, key: PRNGKeyArray) -> tuple[Convolu
     if min(architecture.shape[:2]) < NARROW:
         return (
             Convolution(pixel, wide // 2, key=keys[0]),
-            Convolution(wide // 2, wide, size=3, stride=2, key=keys[1]),
+            Convolution(wide // 2, wide, size=3, stride=2, padding=0, key=keys[1]),
         )
     if architecture.stem == "chen":
         return (
-            Convolution(pixel, wide, key=keys[0]),
+            Convolution(pixel, wide, padding=0, key=keys[0]),
             Convolution(wide, wide, size=4, stride=2, key=keys[1]),
             Convolution(wide, wide, size=4, stride=2, key=keys[2]),
         )
     return (
-        Convolution(pixel, wide // 2, size=4, stride=2, key=keys[0]),
-        Convolution(wide // 2, wide, size=3, stride=2, key=keys[1]),
+        Convolution(pixel, wide // 2, size=4, stride=2, padding=0, key=keys[0]),
+        Convolution(wide // 2, wide, size=3, stride=2, padding=0, key=keys[1]),
     )
 
 

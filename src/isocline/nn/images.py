@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .convolution import Images, Kernel, convolve_same, convolve_strided
+from .convolution import Images, Kernel, convolve_same, convolve_strided, convolve_taps
 
+WIDE = 64  # channels
 GROUPS = 32  # at most, as Chen et al. (2018) have it
 _TINY = 1e-5
 
@@ -49,29 +50,42 @@ class GroupNorm(eqx.Module):
 
 
 class Convolution(eqx.Module):
-    """A square convolution: 3x3 with a border at stride 1, without one at larger strides.
+    """A square convolution.
 
     Args:
         channels, out: before and after.
-        size, stride: of the window (3 at stride 1), and from one to the next.
+        size, stride: of the window, and from one to the next.
+        padding: zeros around the image.
     """
 
     kernel: Kernel
     bias: Float[Array, " out"]
     stride: int = eqx.field(static=True)
+    padding: int = eqx.field(static=True)
 
     def __init__(
-        self, channels: int, out: int, size: int = 3, stride: int = 1, *, key: PRNGKeyArray
+        self,
+        channels: int,
+        out: int,
+        size: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+        *,
+        key: PRNGKeyArray,
     ):
         spread = jnp.sqrt(2 / (size * size * channels))
         self.kernel = spread * jax.random.normal(key, (size, size, channels, out))
         self.bias = jnp.zeros(out)
-        self.stride = stride
+        self.stride, self.padding = stride, padding
 
     def __call__(self, images: Images) -> Images:
-        if self.stride == 1:
+        if (len(self.kernel), self.stride, self.padding) == (3, 1, 1):
             return convolve_same(images, self.kernel) + self.bias
-        return convolve_strided(images, self.kernel, self.stride) + self.bias
+        border = (self.padding, self.padding)
+        padded = jnp.pad(images, ((0, 0), border, border, (0, 0)))
+        # All windows side by side are too large a copy where channels are many.
+        convolve = convolve_strided if images.shape[-1] < WIDE else convolve_taps
+        return convolve(padded, self.kernel, self.stride) + self.bias
 
 
 class TimedConvolution(eqx.Module):

@@ -132,10 +132,7 @@ def train(
         key = jax.random.fold_in(jax.random.key(seed), epoch)
         state, parts = run_epoch(state, problem.sample, key, jnp.asarray(epoch))
         row = {name: float(value) for name, value in parts.items()}
-        found = validate(state.average)
-        score, more = found if isinstance(found, tuple) else (found, {})
-        row |= {"epoch": epoch + 1, "validation": float(score)}
-        row |= {name: float(value) for name, value in more.items()}
+        row |= {"epoch": epoch + 1} | _validated(validate(state.average))
         row |= {"seconds": time.perf_counter() - began}
         state, notes = _noted(state, notes, row)
         if checkpoint is not None:
@@ -143,6 +140,12 @@ def train(
         if progress is not None:
             progress({**row, "epochs": settings.epochs, "best_epoch": notes["best_epoch"]})
     return Trained(state.best, notes["history"], notes["best_epoch"], state.average)
+
+
+def _validated(found: Any) -> dict[str, float]:
+    """The score, and what else validation tells."""
+    score, more = found if isinstance(found, tuple) else (found, {})
+    return {"validation": float(score)} | {name: float(value) for name, value in more.items()}
 
 
 def _noted(

@@ -1,0 +1,37 @@
+"""What depth costs, and a training step beside torchdiffeq's: small versions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from isocline.experiments import bench_odenet, depth
+
+
+@pytest.mark.slow
+def test_memory_and_evaluations(tmp_path):
+    protocol = depth.Protocol(
+        channels=2, batch=4, depths=(2, 40), deepest_resnet=2, tolerances=(1e-2, 1e-4)
+    )
+    depth.run(tmp_path, protocol=protocol)
+    results = json.loads((tmp_path / "results.json").read_text())
+    memory = {(row["block"], row["depth"]): row["megabytes"] for row in results["memory"]}
+    assert memory["replay, all states", 40] > 1.5 * memory["replay, all states", 2]
+    # Of 38 steps more it keeps their times.
+    assert memory["reversible", 40] - memory["reversible", 2] < 0.01
+    rows = [row for row in results["evaluations"] if row["adjoint"] == "replay"]
+    # An accepted step of tsit5 is six evaluations, and six pullbacks; the start one more.
+    assert all(row["backward"] % 6 == 1 and row["backward"] < row["forward"] for row in rows)
+    assert rows[0]["forward"] < rows[1]["forward"]
+    assert (tmp_path / "depth.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_a_training_step_is_timed(tmp_path):
+    bench_odenet.run(tmp_path, quick=True)
+    rows = json.loads((tmp_path / "results.json").read_text())["summary"]
+    names = [row["name"] for row in rows]
+    assert names[:2] == ["isocline, the example's network", "isocline, default"]
+    assert all(row["seconds"] > 0 and row["nfe"] > 0 for row in rows)
+    assert rows[0]["parameters"] == 208_266
