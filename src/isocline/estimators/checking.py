@@ -67,8 +67,10 @@ def _are_steps(value: Any) -> bool:
     """Whether it is a method and how many steps of it."""
     if value is None:
         return True
-    pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
-    return pair and isinstance(value[0], str) and _is_whole(value[1]) and value[1] >= 1
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        return False
+    method, steps = value
+    return isinstance(method, str) and _COUNT[0](steps)
 
 
 # Beyond that JAX takes it modulo 2**32 in silence.

@@ -91,9 +91,26 @@ class ODENetClassifier:
         validation: float = 1 / 12,
         seed: int = 0,
     ):
-        given = dict(locals())
-        for name in _NAMES:
-            setattr(self, name, given[name])
+        self.network = network
+        self.channels = channels
+        self.augment = augment
+        self.energy = energy
+        self.blocks = blocks
+        self.stem = stem
+        self.method = method
+        self.tolerance = tolerance
+        self.learning = learning
+        self.adjoint = adjoint
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.average = average
+        self.smoothing = smoothing
+        self.distortion = distortion
+        self.flip = flip
+        self.validation = validation
+        self.seed = seed
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """All settings by name."""

@@ -13,15 +13,13 @@ from jax.scipy.ndimage import map_coordinates
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from isocline.models.ode_net import ImageNetwork, Perceptron, Solving, with_solving
+from isocline.models.ode_net import Network, Solving, with_solving
 from isocline.train import Problem
 
 SHIFT = 0.08  # of the image's size, at most, to each side
 ROTATION, SHEAR = 0.17, 0.15  # radians at most (10 degrees), and of the height
 ZOOM = 0.1  # larger or smaller by at most this
 VALIDATION_BATCH = 250
-
-Network = ImageNetwork | Perceptron
 
 
 class Scale(NamedTuple):
@@ -166,7 +164,7 @@ def _distort(
             [[tall, 0], [shear, wide]]
         )
         at = pixels @ matrix.T + middle + shift
-        places = jnp.moveaxis(at, -1, 0)
+        places = list(jnp.moveaxis(at, -1, 0))
         read = partial(map_coordinates, coordinates=places, order=1, mode="constant", cval=blank)
         return jnp.stack([read(image[..., c]) for c in range(image.shape[-1])], axis=-1)
 

@@ -14,6 +14,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from isocline.nn.images import ConvolutionalField, ResidualBlock
 from isocline.ode import solve
@@ -21,6 +22,7 @@ from isocline.ode.tools.counting import Counter
 
 from .results import markdown_table, save_figure, versions, write_results
 
+SPAN = np.array([0.0, 1.0], np.float32)
 ADJOINTS = ("replay", "reversible", "backsolve")
 COLOURS = {
     "resnet": "#999999",
@@ -131,7 +133,8 @@ def _memory(protocol: Protocol, say: Callable[[dict[str, Any]], None]) -> list[d
             say({"stage": f"depth {depth}, {name}"})
             loss, model = _deep(name, depth, field)
             compiled = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(model, y0).compile()
-            scratch = compiled.memory_analysis().temp_size_in_bytes
+            analysis = compiled.memory_analysis()
+            scratch = analysis.temp_size_in_bytes if analysis else 0
             rows.append({"block": name, "depth": depth, "megabytes": scratch / 1e6})
     return rows
 
@@ -153,19 +156,19 @@ def _deep(name: str, depth: int, field: ConvolutionalField) -> tuple[Callable[..
         return through, blocks
     arrays, rest = eqx.partition(field, eqx.is_array)
     adjoint, _, everything = name.partition(", ")
-    options = {"record_bytes": 2**40} if everything else {}
+    record_bytes = 2**40 if everything else 2**22  # the default
 
     def solved(arrays: Any, y: Any) -> Any:
         solution = solve(
             eqx.combine(arrays, rest),
             y,
-            [0.0, 1.0],
+            SPAN,
             method="euler",
             steps=depth,
-            adjoint=adjoint,
+            adjoint=adjoint,  # pyright: ignore[reportArgumentType]
             max_steps=max(depth, 2),
             on_failure="return",
-            **options,
+            record_bytes=record_bytes,
         )
         return jnp.sum(solution.ys[-1] ** 2)
 
@@ -179,9 +182,9 @@ def _evaluations(protocol: Protocol, say: Callable[[dict[str, Any]], None]) -> l
         counter = Counter()
         counted = counter.counted(field)
 
-        def loss(y0: Any, tolerance: Any, f: Any = counted, adjoint: str = adjoint) -> Any:
+        def loss(y0: Any, tolerance: Any, f: Any = counted, adjoint: Any = adjoint) -> Any:
             tolerances = {"rtol": tolerance, "atol": tolerance}
-            found = solve(f, y0, [0.0, 1.0], adjoint=adjoint, on_failure="return", **tolerances)
+            found = solve(f, y0, SPAN, adjoint=adjoint, on_failure="return", **tolerances)
             return jnp.sum(found.ys[-1] ** 2), found.stats.nfe
 
         gradient = jax.jit(jax.grad(loss, has_aux=True))

@@ -6,8 +6,9 @@ block at all, and the multilayer perceptron of LeCun et al. (1998).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -42,9 +43,9 @@ class Solving:
     rtol: float = 1e-3
     atol: float = 1e-3
     steps: int | None = None
-    adjoint: Literal["replay", "reversible", "backsolve", "direct"] = "replay"
+    adjoint: str = "replay"
 
-    def options(self) -> dict:
+    def options(self) -> dict[str, Any]:
         """Keyword arguments of `solve`."""
         options = {"method": self.method, "adjoint": self.adjoint, "on_failure": "return"}
         if self.steps is not None:
@@ -76,7 +77,7 @@ class ODEBlock(eqx.Module):
         energy: weight of the kinetic energy, an image (Finlay et al. 2020).
     """
 
-    field: ConvolutionalField
+    field: Callable[..., Images]
     solving: Solving = eqx.field(static=True)
     augment: int = eqx.field(static=True, default=0)
     energy: float = eqx.field(static=True, default=0.0)
@@ -132,6 +133,9 @@ class Perceptron(eqx.Module):
         return Outcome(jax.vmap(self.head)(features), jnp.zeros(()), jnp.zeros(()))
 
 
+Network = ImageNetwork | Perceptron
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network by its numbers.
@@ -148,20 +152,18 @@ class Architecture:
         augment, energy: of an `ODEBlock`.
     """
 
-    kind: Literal["ode", "resnet", "mlp"]
-    shape: tuple[int, int, int]
+    kind: str
+    shape: tuple[int, ...]
     classes: int
     channels: int = 64
     blocks: int = 6
     hidden: int = 300
-    stem: Literal["small", "chen"] = "small"
+    stem: str = "small"
     augment: int = 0
     energy: float = 0.0
 
 
-def build_network(
-    architecture: Architecture, solving: Solving, *, key: PRNGKeyArray
-) -> ImageNetwork | Perceptron:
+def build_network(architecture: Architecture, solving: Solving, *, key: PRNGKeyArray) -> Network:
     """An untrained network."""
     stem_key, block_key, head_key = jax.random.split(key, 3)
     height, width, pixel = architecture.shape
@@ -202,11 +204,11 @@ def _stem_layers(architecture: Architecture, key: PRNGKeyArray) -> tuple[Convolu
     )
 
 
-def with_solving(network: ImageNetwork, solving: Solving) -> ImageNetwork:
+def with_solving(network: Network, solving: Solving) -> Network:
     """The same network with its block solved otherwise."""
-    block = network.block
-    if not isinstance(block, ODEBlock):
+    if not isinstance(network, ImageNetwork) or not isinstance(network.block, ODEBlock):
         return network
+    block = network.block
     return eqx.tree_at(lambda one: one.block, network, replace(block, solving=solving))
 
 
