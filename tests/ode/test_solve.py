@@ -249,3 +249,9 @@ def test_solving_leaves_the_settings_of_jax_alone():
     before = jax.config.values.copy()
     solve(lambda t, y: -y, jnp.ones(1), [0.0, 1.0])
     assert jax.config.values == before
+
+
+def test_a_weakly_typed_state_keeps_its_precision(x64):
+    solution = solve(lambda t, y: -y, jnp.full(2, 2.0), [0.0, 1.0], rtol=1e-11, atol=1e-11)
+    assert solution.ys.dtype == jnp.float64
+    np.testing.assert_allclose(solution.ys[-1], 2 * np.exp(-1), rtol=1e-9)

@@ -77,7 +77,8 @@ def read_state(y0: Any) -> tuple[Any, Any]:
     dtypes = [leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype for leaf in leaves]
     if not all(map(is_real, dtypes)):
         raise InputError(f"y0 must hold arrays of numbers only; got {y0!r}.")
-    arrays = [leaf for leaf in leaves if hasattr(leaf, "dtype")]
+    # By dtypes and not by values: those of a weakly typed array, as `jnp.full(2, 2.0)`, give way.
+    arrays = [leaf.dtype for leaf in leaves if hasattr(leaf, "dtype")]
     dtype = jnp.result_type(*arrays, jnp.float32)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), y0), dtype
 
