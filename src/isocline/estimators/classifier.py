@@ -231,7 +231,9 @@ class ODENetClassifier:
         """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
         config, arrays = read_model(Path(directory), KIND, f"{KIND}.save wrote")
         try:
-            model = cls(**config["settings"])
+            learning = config["settings"]["learning"]  # JSON has no tuples
+            learning = None if learning is None else tuple(learning)
+            model = cls(**(config["settings"] | {"learning": learning}))
             model.classes_ = np.asarray(config["classes"])
             model.shape_, model.scale_ = tuple(config["shape"]), Scale(*config["scale"])
             model.history_, model.best_epoch_ = config["history"], config["best_epoch"]
