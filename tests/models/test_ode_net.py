@@ -55,7 +55,7 @@ def test_sizes(name):
     assert net(images()).logits.shape == (3, 10)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (6, 9, 3), (32, 32, 3)])
+@pytest.mark.parametrize("shape", [(6, 9, 3), (32, 32, 3)])
 def test_other_shapes(shape):
     outcome = network(Architecture("ode", shape, 4, channels=8))(images(2, shape))
     assert outcome.logits.shape == (2, 4) and np.isfinite(outcome.logits).all()
@@ -76,7 +76,7 @@ def test_an_answer_depends_on_the_tolerance_less_and_less():
     assert answers[1e-1].nfe < answers[1e-6].nfe
 
 
-@pytest.mark.parametrize("adjoint", ["replay", "reversible", "backsolve", "direct"])
+@pytest.mark.parametrize("adjoint", ["reversible", "backsolve", "direct"])
 def test_adjoints_give_one_gradient(adjoint):
     """RK-Net (backpropagation through the solver) and ODE-Net differ in memory only."""
     small = Architecture("ode", (8, 8, 1), 3, channels=4)
@@ -86,7 +86,7 @@ def test_adjoints_give_one_gradient(adjoint):
     def gradient(net):
         return jnp.sum(net(pictures).logits ** 2)
 
-    steps = 1 if adjoint in ("replay", "direct") else 40
+    steps = 1 if adjoint == "direct" else 40
     found = gradient(with_solving(net, Solving("rk4", steps=steps, adjoint=adjoint)))
     wanted = gradient(with_solving(net, Solving("rk4", steps=steps)))
     size = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(wanted))

@@ -186,7 +186,8 @@ class ODENetClassifier:
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each image."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        likeliest = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[likeliest]
 
     def score(self, X: Any, y: Any) -> float:
         """The share of images whose class is found."""

@@ -51,14 +51,14 @@ def _check_size(values: np.ndarray, shape: tuple[int, ...] | None) -> None:
         raise InputError(
             f"The images are {_size(found)}, and the model learnt from {_size(shape)}."
         )
-    if min(found[:2]) < SMALLEST:
-        raise InputError(
-            f"The images are {_size(found)}: height and width must be at least {SMALLEST} pixels."
-        )
     if found[2] not in (1, 3, 4):
         raise InputError(
             f"The images are {_size(found)}: they need 1, 3 or 4 channels, and those last. "
             f"Channels that come first are moved by np.moveaxis(X, 1, -1)."
+        )
+    if min(found[:2]) < SMALLEST:
+        raise InputError(
+            f"The images are {_size(found)}: height and width must be at least {SMALLEST} pixels."
         )
 
 
@@ -123,7 +123,7 @@ def read_labels(
     unknown = [place for place, value in enumerate(values.tolist()) if value not in positions]
     if unknown:
         raise InputError(
-            f"Label {unknown[0]} is {values[unknown[0]]!r}, which is none of the classes "
+            f"Label {unknown[0]} is {values.tolist()[unknown[0]]!r}, which is none of the classes "
             f"{_listed(known)}; {len(unknown)} labels are like that."
         )
     indices = np.array([positions[value] for value in values.tolist()], np.int32)
@@ -133,12 +133,12 @@ def read_labels(
 
 def _check_classes(known: np.ndarray, found: np.ndarray, given: bool) -> None:
     if len(known) < 2:
-        raise InputError(f"All labels are {known[0]!r}: two classes at least are needed.")
+        raise InputError(f"All labels are {known.tolist()[0]!r}: two classes at least are needed.")
     if (found < 2).any():
-        name, number = known[found.argmin()], found.min()
+        name, number = known.tolist()[found.argmin()], found.min()
         say = "leave it out of `classes`" if given else "leave it out"
         raise InputError(
-            f"Class {name!r} has {number or 'no'} image{'s' * (number != 1)}: two at least are "
+            f"Class {name!r} has {number or 'no'} image{'' if number == 1 else 's'}: two at least are "
             f"needed, one to learn from and one to validate with. Add images, or {say}."
         )
 
