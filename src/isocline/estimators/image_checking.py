@@ -138,8 +138,8 @@ def _check_classes(known: np.ndarray, found: np.ndarray, given: bool) -> None:
         name, number = known.tolist()[found.argmin()], found.min()
         say = "leave it out of `classes`" if given else "leave it out"
         raise InputError(
-            f"Class {name!r} has {number or 'no'} image{'' if number == 1 else 's'}: two at least are "
-            f"needed, one to learn from and one to validate with. Add images, or {say}."
+            f"Class {name!r} has {number or 'no'} image{'' if number == 1 else 's'}: at least two "
+            f"are needed, one to learn from and one to validate with. Add images, or {say}."
         )
 
 
