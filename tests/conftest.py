@@ -37,7 +37,7 @@ settings.register_profile(
 settings.load_profile("isocline")
 
 MOST_MEMORY = 3 << 30
-HEART = {"adjoints", "batches", "events", "gradients", "reversible", "solve", "stiff", "vmap"}
+HEART = {"adjoints", "events", "gradients", "solve", "vmap"}
 
 
 @pytest.fixture

@@ -10,7 +10,10 @@ from isocline.experiments import bench_odenet, depth
 
 
 @pytest.mark.slow
-def test_memory_and_evaluations(tmp_path):
+def test_memory_and_evaluations(tmp_path, monkeypatch):
+    kept = ("replay, all states", "reversible")
+    monkeypatch.setattr(depth, "COLOURS", {name: depth.COLOURS[name] for name in kept})
+    monkeypatch.setattr(depth, "ADJOINTS", ("reversible",))
     protocol = depth.Protocol(
         channels=2, batch=4, depths=(2, 40), deepest_resnet=2, tolerances=(1e-2, 1e-4)
     )
@@ -20,10 +23,8 @@ def test_memory_and_evaluations(tmp_path):
     assert memory["replay, all states", 40] > 1.5 * memory["replay, all states", 2]
     # Of 38 steps more it keeps their times.
     assert memory["reversible", 40] - memory["reversible", 2] < 0.01
-    rows = [row for row in results["evaluations"] if row["adjoint"] == "replay"]
-    # An accepted step of tsit5 is six evaluations, and six pullbacks; the start one more.
-    assert all(row["backward"] % 6 == 1 and row["backward"] < row["forward"] for row in rows)
-    assert rows[0]["forward"] < rows[1]["forward"]
+    looser, tighter = results["evaluations"]
+    assert 0 < looser["backward"] < looser["forward"] < tighter["forward"]
     assert (tmp_path / "depth.png").stat().st_size > 1000
 
 
