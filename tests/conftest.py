@@ -37,7 +37,7 @@ settings.register_profile(
 settings.load_profile("isocline")
 
 MOST_MEMORY = 3 << 30
-HEART = {"adjoints", "events", "gradients", "solve", "vmap"}
+HEART = {"adjoints", "solve", "vmap"}
 
 
 @pytest.fixture
