@@ -30,6 +30,7 @@ def work_precision(
         columns: panels in a row.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.4 * rows + 0.6), layout="constrained")
@@ -40,10 +41,13 @@ def work_precision(
             _line(axis, solver, index, [p for p in points if p["solver"] == solver], work)
         axis.set(xscale="log", yscale="log", title=title, xlabel=labels[work], ylabel="error")
         axis.grid(alpha=0.3)
+        # Labels between the powers of ten would lie upon each other.
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.xaxis.set_major_locator(LogLocator(numticks=6))
     for axis in grid[len(panels) :]:
         axis.set_axis_off()
     handles, words = grid[0].get_legend_handles_labels()
-    figure.legend(handles, words, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(handles, words, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
     save_figure(figure, out, name)
 
 
