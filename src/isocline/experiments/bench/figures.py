@@ -47,7 +47,9 @@ def work_precision(
     for axis in grid[len(panels) :]:
         axis.set_axis_off()
     handles, words = grid[0].get_legend_handles_labels()
-    figure.legend(handles, words, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+    figure.legend(
+        handles, words, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+    )
     save_figure(figure, out, name)
 
 
