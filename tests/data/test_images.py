@@ -56,9 +56,15 @@ def test_idx_files(tmp_path, pack):
     np.testing.assert_array_equal(read_idx(path), values[0, 0])
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\x00\x00\x08\x03", b"PNG image", gzip.compress(b"abcd")[:9]]
-)
+DAMAGED = {
+    "empty": b"",
+    "only its beginning": b"\x00\x00\x08\x03",
+    "something else": b"PNG image",
+    "cut off while packed": gzip.compress(b"abcd")[:9],
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_idx_files(tmp_path, content):
     path = tmp_path / "images.gz"
     path.write_bytes(content)
