@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -26,15 +24,17 @@ from isocline.models.ode_net import (
 from isocline.train import Checkpoint, Problem, Settings, train
 
 from .checking import check_classifier
+from .fingerprint import digest_of
 from .image_checking import read_images, read_labels
 from .image_training import Examples, Scale, image_problem
+from .settings import Configured
 from .storing import filled, leaves_of, read_model, write_model
 
 PREDICTED = 250  # images at a time
 KIND = "ODENetClassifier"
 
 
-class ODENetClassifier:
+class ODENetClassifier(Configured):
     """An ODE-Net (Chen et al. 2018, sec. 3) for images, in scikit-learn's manner.
 
     A few convolutions, one solve of a convolutional vector field, and a linear classifier. While it
@@ -112,18 +112,6 @@ class ODENetClassifier:
         self.validation = validation
         self.seed = seed
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """All settings by name."""
-        return {name: getattr(self, name) for name in _NAMES}
-
-    def set_params(self, **settings: Any) -> Self:
-        """Change settings; InputError names one that there is not."""
-        for name, value in settings.items():
-            if name not in _NAMES:
-                raise InputError(f"{KIND} has no setting {name!r}; it has {', '.join(_NAMES)}.")
-            setattr(self, name, value)
-        return self
-
     def fit(
         self,
         X: Any,
@@ -157,7 +145,8 @@ class ODENetClassifier:
         self.scale_ = Scale(float(pixels.mean()), float(pixels.std()) or 1.0)
         kept = checkpoint
         if kept is not None:
-            kept = Checkpoint(kept, self._fingerprint(images, labels))
+            parts = images.tobytes(), labels.tobytes()
+            kept = Checkpoint(kept, digest_of([self.get_params(), KIND], parts))
         network = self._build()
         trained = train(
             network,
@@ -308,12 +297,6 @@ class ODENetClassifier:
             self.nfe_.append(float(nfe))
         return np.concatenate(answers)
 
-    def _fingerprint(self, images: np.ndarray, labels: np.ndarray) -> str:
-        digest = hashlib.sha256(json.dumps([self.get_params(), KIND], sort_keys=True).encode())
-        digest.update(images.tobytes())
-        digest.update(labels.tobytes())
-        return digest.hexdigest()
-
     def _require_fitted(self) -> None:
         if not hasattr(self, "network_"):
             raise InputError(
@@ -325,10 +308,3 @@ class ODENetClassifier:
 def _answer(scale: Scale, network: Any, images: Any) -> tuple[Any, Any]:
     outcome = network(scale(images))
     return jax.nn.softmax(outcome.logits), outcome.nfe
-
-
-_NAMES = (
-    "network", "channels", "augment", "energy", "blocks", "stem", "method", "tolerance", "learning",
-    "adjoint", "epochs", "batch_size", "learning_rate", "weight_decay", "average", "smoothing",
-    "distortion", "flip", "validation", "seed",
-)  # fmt: skip

@@ -23,6 +23,7 @@ from .fingerprint import fingerprint
 from .predicting import Predictor, outcomes_from, validation_outcomes
 from .preparing import Scaling
 from .saving import load_parts, save_parts
+from .settings import Configured
 from .training import training_problem
 from .windows import window_shape
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 HARMONICS = 2
 
 
-class LatentODEForecaster:
+class LatentODEForecaster(Configured):
     """A latent ODE for irregular, incomplete time series, in scikit-learn's manner.
 
     The model is that of Chen et al. (2018), sec. 5. Each series is taken apart into level and
@@ -98,24 +99,9 @@ class LatentODEForecaster:
 
     def settings(self) -> dict[str, Any]:
         """All settings by name (scikit-learn's `get_params`)."""
-        values = {name: getattr(self, name) for name in _NAMES}
-        return values | {
+        return self.get_params() | {
             "periods": None if self.periods is None else [float(p) for p in self.periods]
         }
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """All settings by name."""
-        return {name: getattr(self, name) for name in _NAMES}
-
-    def set_params(self, **settings: Any) -> Self:
-        """Change settings; InputError names one that there is not."""
-        for name, value in settings.items():
-            if name not in _NAMES:
-                raise InputError(
-                    f"LatentODEForecaster has no setting {name!r}; it has {', '.join(_NAMES)}."
-                )
-            setattr(self, name, value)
-        return self
 
     def fit(
         self,
@@ -360,12 +346,6 @@ class LatentODEForecaster:
                 "This LatentODEForecaster is not fitted yet: call fit(frame) first, or load a "
                 "model."
             )
-
-
-_NAMES = (
-    "horizon", "encoder", "latent_size", "hidden_size", "members", "periods", "epochs", "patience",
-    "learning_rate", "kl_weight", "deletion", "growth", "average", "batch_size", "seed",
-)  # fmt: skip
 
 
 def as_table(data: Any, **columns: Any) -> SeriesTable:

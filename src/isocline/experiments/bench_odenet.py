@@ -29,7 +29,7 @@ from isocline.nn.images import GroupNorm, Images, TimedConvolution
 
 from .bench.timing import interleaved
 from .bench.torch_odenet import make_step
-from .results import markdown_table, versions, write_results
+from .results import answer_of, markdown_table, versions, write_results
 
 BATCH, IMAGES, TOLERANCE = 128, 60_000, 1e-3
 WARM, REPEATS = 30, 15
@@ -101,7 +101,7 @@ def run(
         "table_file": "table.md",
     }
     write_results(out, results, table)
-    return {name: results[name] for name in ("summary", "note", "table_file")} | {"out": str(out)}
+    return answer_of(results, out)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -20,7 +20,7 @@ from isocline.nn.images import ConvolutionalField, ResidualBlock
 from isocline.ode import solve
 from isocline.ode.tools.counting import Counter
 
-from .results import markdown_table, save_figure, versions, write_results
+from .results import answer_of, markdown_table, save_figure, versions, write_results
 
 SPAN = np.array([0.0, 1.0], np.float32)
 ADJOINTS = ("replay", "reversible", "backsolve")
@@ -85,8 +85,7 @@ def run(
     }
     write_results(out, results, table)
     _draw(out, memory, counts)
-    kept = ("summary", "note", "table_file")
-    return {name: results[name] for name in kept} | {"out": str(out)}
+    return answer_of(results, out)
 
 
 def _table(summary: list[dict[str, Any]], counts: list[dict[str, Any]]) -> str:

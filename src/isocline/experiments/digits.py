@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from .odenets import MAIN, MODELS, Protocol
-from .odenets import run as run_protocol
+from .odenets import Protocol, run_full_or_quick
 
 FULL = Protocol("digits", "digits", seeds=3, settings={"epochs": 60})
-QUICK = Protocol(
-    "digits",
-    "digits",
-    models={name: MODELS[name] for name in ("mlp", "no block", "resnet-1", MAIN)},
-    settings={"epochs": 6},
-)
-
-
-def run(
-    out: Path,
-    *,
-    quick: bool = False,
-    seeds: Sequence[int] | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
-    """Train and test every model with every seed."""
-    protocol = QUICK if quick else FULL
-    return run_protocol(protocol, out, quick=quick, seeds=seeds, progress=progress)
+run = partial(run_full_or_quick, FULL)

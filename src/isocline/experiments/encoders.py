@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .fitting import NOTE, TITLES, baseline_rows, fit_and_score, model_row
-from .results import command_of, markdown_table, versions, write_results
+from .results import answer_of, command_of, markdown_table, versions, write_results
 
 ENCODERS = {name: {"encoder": name} for name in ("rnn", "ode_rnn", "attention")}
 HELPS = {
@@ -65,8 +65,7 @@ def run(
                 runs.setdefault(model, []).append(done)
                 results = _results(protocol, runs, quick)
                 write_results(out, results, results["table"])
-    kept = ("summary", "note", "table_file")
-    return {name: results[name] for name in kept} | {"out": str(out)}
+    return answer_of(results, out)
 
 
 def _results(

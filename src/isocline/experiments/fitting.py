@@ -15,6 +15,8 @@ from isocline.data import builtin
 from isocline.estimators import LatentODEForecaster
 from isocline.train.checkpoint import write_bytes
 
+from .results import kept_run
+
 SCORES = ("crps", "coverage_50", "coverage_90")
 TITLES = {
     "model": "model",
@@ -61,7 +63,7 @@ def fit_and_score(
     """
     identity = json.dumps([data, settings, baselines, DELETED, REPEATS], sort_keys=True)
     path = out / "runs" / f"{name}.json"
-    if path.is_file() and (done := json.loads(path.read_text()))["identity"] == identity:
+    if (done := kept_run(path, identity)) is not None:
         return done
     # A process that goes on compiling runs out of memory maps.
     jax.clear_caches()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .fitting import NOTE, TITLES, baseline_rows, fit_and_score, model_row
-from .results import command_of, markdown_table, save_figure, versions, write_results
+from .results import answer_of, command_of, markdown_table, save_figure, versions, write_results
 
 SHOWN = {
     "nino12": "Niño 1+2, off Peru (1950 to 2010)",
@@ -58,8 +58,7 @@ def run(
             runs.setdefault(data, []).append(done)
             results = _results(protocol, runs, quick)
             write_results(out, results, results["table"])
-    kept = ("summary", "note", "table_file")
-    return {name: results[name] for name in kept} | {"out": str(out)}
+    return answer_of(results, out)
 
 
 def _draw(out: Path, forecaster: Any, backtest: Any) -> None:

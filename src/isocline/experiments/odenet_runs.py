@@ -14,6 +14,8 @@ from isocline.data import load_images
 from isocline.estimators import ODENetClassifier
 from isocline.train.checkpoint import write_bytes
 
+from .results import kept_run
+
 
 def learn_and_test(
     out: Path,
@@ -37,7 +39,7 @@ def learn_and_test(
     """
     identity = json.dumps([data, settings], sort_keys=True)
     path, state = out / "runs" / f"{name}.json", out / "checkpoints" / f"{name}.safetensors"
-    if path.is_file() and (done := json.loads(path.read_text()))["identity"] == identity:
+    if (done := kept_run(path, identity)) is not None:
         return done
     # A process that goes on compiling runs out of memory maps.
     jax.clear_caches()

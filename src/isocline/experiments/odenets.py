@@ -8,7 +8,7 @@ images that are held out of the training set, never on the test set.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from .odenet_curves import draw_training, tolerance_curve
 from .odenet_runs import learn_and_test
-from .results import command_of, markdown_table, versions, write_results
+from .results import answer_of, command_of, markdown_table, versions, write_results
 
 # Chen et al. (2018), table 1: test error and parameters. The MLP's is LeCun's, of deskewed digits.
 PAPER = {
@@ -37,6 +37,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "ode-net, low energy": {"energy": 0.1},
 }
 MAIN = "ode-net"
+QUICK = ("mlp", "no block", "resnet-1", MAIN)
 TITLES = {
     "model": "model",
     "error": "test error, %",
@@ -69,6 +70,7 @@ class Protocol:
         seeds: for each model.
         models: settings by name.
         settings: of all of them.
+        small: the set of images of the quick version.
     """
 
     name: str
@@ -77,6 +79,28 @@ class Protocol:
     seeds: int = 1
     models: dict[str, dict[str, Any]] = field(default_factory=lambda: MODELS)
     settings: dict[str, Any] = field(default_factory=dict)
+    small: str = "digits"
+
+    def quick(self) -> Protocol:
+        """Few models, images and epochs."""
+        models = {name: MODELS[name] for name in QUICK}
+        settings = self.settings | {"epochs": 6}
+        return replace(
+            self, data=self.small, paper=False, seeds=1, models=models, settings=settings
+        )
+
+
+def run_full_or_quick(
+    full: Protocol,
+    out: Path,
+    *,
+    quick: bool = False,
+    seeds: Sequence[int] | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Run a protocol, or its quick version."""
+    protocol = full.quick() if quick else full
+    return run(protocol, out, quick=quick, seeds=seeds, progress=progress)
 
 
 def run(
@@ -112,8 +136,7 @@ def run(
         draw_training(out, runs)
         results["table"] += "\n\n" + tolerance_table(results["tolerances"])
         write_results(out, results, results["table"])
-    kept = ("summary", "note", "table_file")
-    return {name: results[name] for name in kept} | {"out": str(out)}
+    return answer_of(results, out)
 
 
 def _results(

@@ -36,6 +36,20 @@ def write_results(folder: Path, results: dict[str, Any], table: str) -> None:
     write_bytes(folder / "table.md", (table.rstrip() + "\n").encode())
 
 
+def kept_run(path: Path, identity: str) -> dict[str, Any] | None:
+    """A run that is on disk already, if it is the very one that is asked for."""
+    if not path.is_file():
+        return None
+    done = json.loads(path.read_text())
+    return done if done["identity"] == identity else None
+
+
+def answer_of(results: dict[str, Any], out: Path) -> dict[str, Any]:
+    """What the command line shows of the results of an experiment, and where the others are."""
+    shown = ("summary", "note", "table_file")
+    return {name: results[name] for name in shown} | {"out": str(out)}
+
+
 def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table in Markdown; numbers have four decimals."""
 

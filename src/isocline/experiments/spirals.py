@@ -25,7 +25,7 @@ from isocline.models import GRUForecaster, LatentODE
 from isocline.train import Checkpoint, Settings, train
 from isocline.train.checkpoint import write_bytes
 
-from .results import command_of, markdown_table, versions, write_results
+from .results import answer_of, command_of, kept_run, markdown_table, versions, write_results
 from .spirals_figure import draw
 from .spirals_tracks import forecast, scores, training_problem
 
@@ -144,7 +144,7 @@ def run(
     fewest = min(protocol.observations)
     data = spirals(protocol.curves, protocol.noise, fewest, seeds[0])
     draw(out, data, {kind: _examples(runs, kind, fewest, protocol.noise) for kind in MAIN}, fewest)
-    return {name: results[name] for name in ("summary", "note", "table_file")} | {"out": str(out)}
+    return answer_of(results, out)
 
 
 def _examples(runs: list[dict[str, Any]], kind: str, observations: int, noise: float) -> np.ndarray:
@@ -163,7 +163,7 @@ def _one(
     shared = {key: value for key, value in asdict(protocol).items() if key not in others}
     identity = json.dumps(shared | case._asdict() | {"seed": seed})
     path = out / "runs" / f"{name}.json"
-    if path.is_file() and (done := json.loads(path.read_text()))["identity"] == identity:
+    if (done := kept_run(path, identity)) is not None:
         return done
     # A process that goes on compiling runs out of memory maps.
     jax.clear_caches()

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from isocline.nn import KineticEnergy, regularized_solve
+from isocline.nn.convolution import Images
 from isocline.nn.images import (
     Convolution,
     ConvolutionalField,
@@ -25,7 +26,6 @@ from isocline.nn.images import (
 )
 from isocline.ode import solve
 
-Images = Float[Array, "batch height width channels"]
 SPAN = (0.0, 1.0)  # the block's time
 NARROW = 12  # pixels: images below that are halved once, and others twice
 
@@ -82,8 +82,12 @@ class ODEBlock(eqx.Module):
     augment: int = eqx.field(static=True, default=0)
     energy: float = eqx.field(static=True, default=0.0)
 
+    def start(self, y: Images) -> Images:
+        """The state at time 0, with its channels of zeros."""
+        return jnp.pad(y, ((0, 0), (0, 0), (0, 0), (0, self.augment)))
+
     def __call__(self, y: Images) -> tuple[Images, Float[Array, ""], Float[Array, ""]]:
-        y = jnp.pad(y, ((0, 0), (0, 0), (0, 0), (0, self.augment)))
+        y = self.start(y)
         ts, options = jnp.asarray(SPAN, y.dtype), self.solving.options()
         penalty = jnp.zeros(())
         if self.energy:

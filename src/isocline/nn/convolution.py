@@ -113,28 +113,29 @@ def _after_transposed(pixels: tuple[Array, ...]) -> tuple[Array, ...]:
 
 def convolve_strided(images: Images, kernel: Kernel, stride: int) -> Images:
     """A convolution without a border, windows `stride` apart: one product of all of them."""
-    size, _, channels, out = kernel.shape
-    batch, height, width, _ = images.shape
-    rows, columns = (height - size) // stride + 1, (width - size) // stride + 1
-    down, across = stride * (rows - 1) + 1, stride * (columns - 1) + 1
-    pixels = [
-        images[:, i : i + down : stride, j : j + across : stride]
-        for i in range(size)
-        for j in range(size)
-    ]
-    windows = jnp.concatenate(pixels, axis=-1).reshape(-1, size * size * channels)
-    return (windows @ kernel.reshape(-1, out)).reshape(batch, rows, columns, out)
+    windows = jnp.concatenate(_pixels_of_windows(images, len(kernel), stride), axis=-1)
+    out = kernel.shape[-1]
+    products = windows.reshape(-1, windows.shape[-1]) @ kernel.reshape(-1, out)
+    return products.reshape(*windows.shape[:3], out)
 
 
 def convolve_taps(images: Images, kernel: Kernel, stride: int) -> Images:
     """The same, as a sum of one product for each pixel of the window: no copy of all windows."""
-    size, _, channels, out = kernel.shape
-    batch, height, width, _ = images.shape
-    rows, columns = (height - size) // stride + 1, (width - size) // stride + 1
-    down, across = stride * (rows - 1) + 1, stride * (columns - 1) + 1
-    total = jnp.zeros((batch * rows * columns, out), images.dtype)
-    for i in range(size):
-        for j in range(size):
-            pixels = images[:, i : i + down : stride, j : j + across : stride]
-            total += pixels.reshape(-1, channels) @ kernel[i, j]
-    return total.reshape(batch, rows, columns, out)
+    pixels = _pixels_of_windows(images, len(kernel), stride)
+    channels, out = kernel.shape[2:]
+    taps = kernel.reshape(-1, channels, out)
+    total = jnp.zeros((pixels[0].size // channels, out), images.dtype)
+    for pixel, tap in zip(pixels, taps, strict=True):
+        total += pixel.reshape(-1, channels) @ tap
+    return total.reshape(*pixels[0].shape[:3], out)
+
+
+def _pixels_of_windows(images: Images, size: int, stride: int) -> list[Images]:
+    """For each pixel of a square window, that pixel of all windows that are inside."""
+    height, width = images.shape[1:3]
+    down, across = height - size + 1, width - size + 1
+    return [
+        images[:, i : i + down : stride, j : j + across : stride]
+        for i in range(size)
+        for j in range(size)
+    ]

@@ -199,7 +199,8 @@ def _epoch_function(
             number, *entry = turn
             state = eqx.combine(arrays, static)
             batch_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
-            progress = (epoch * settings.steps + number) / total
+            done = epoch * settings.steps + number
+            progress = done / total
             batch = sample(batch_key, *entry)
             if problem.curriculum is not None:
                 batch = problem.curriculum(batch, progress)
@@ -210,7 +211,7 @@ def _epoch_function(
                 gradient, state.optimizer, eqx.filter(state.model, eqx.is_inexact_array)
             )
             model = eqx.apply_updates(state.model, updates)
-            average = _blend(state.average, model, _decay(settings, progress * total))
+            average = _blend(state.average, model, _decay(settings, done))
             moved = state._replace(model=model, average=average, optimizer=following)
             moved = eqx.filter(moved, eqx.is_array)
             kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, arrays)
@@ -241,13 +242,14 @@ def _epoch_function(
     return run_epoch
 
 
-def _decay(settings: Settings, step: Array) -> Array:
+def _decay(settings: Settings, step: Array) -> Array | float:
     """How much of the average stays in a step."""
-    most = (1 + step) / (10 + step) if settings.catch_up else 1.0
-    return jnp.minimum(settings.average, most)
+    if not settings.catch_up:
+        return settings.average
+    return jnp.minimum(settings.average, (1 + step) / (10 + step))
 
 
-def _blend(average: Any, model: Any, decay: Array) -> Any:
+def _blend(average: Any, model: Any, decay: Array | float) -> Any:
     """The running average of the weights."""
     arrays, static = eqx.partition(model, eqx.is_inexact_array)
     old = eqx.filter(average, eqx.is_inexact_array)
