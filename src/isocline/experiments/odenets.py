@@ -116,9 +116,11 @@ def run(
     command = command_of(protocol.name, seeds, quick)
     runs: dict[str, list[dict[str, Any]]] = {}
     results: dict[str, Any] = {}
+    # The models of the quick version come first: they answer the question, the others refine it.
+    order = sorted(protocol.models, key=lambda model: model not in QUICK)
     for seed in seeds:
-        for model, changed in protocol.models.items():
-            settings = protocol.settings | changed | {"seed": seed}
+        for model in order:
+            settings = protocol.settings | protocol.models[model] | {"seed": seed}
             name = f"{model.replace(', ', '-').replace(' ', '-')}-{seed}"
             done = learn_and_test(
                 out,
@@ -142,7 +144,9 @@ def run(
 def _results(
     protocol: Protocol, runs: dict[str, list[dict[str, Any]]], command: str
 ) -> dict[str, Any]:
-    summary = [summary_row(model, done, protocol.paper) for model, done in runs.items()]
+    summary = [
+        summary_row(model, runs[model], protocol.paper) for model in protocol.models if model in runs
+    ]
     return {
         "command": command,
         "protocol": asdict(protocol),
