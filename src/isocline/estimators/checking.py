@@ -109,7 +109,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {
     "network": (lambda value: value in ("ode", "resnet", "mlp"), "one of: ode, resnet, mlp"),
-    "stem": (lambda value: value in ("small", "chen"), "one of: small, chen"),
+    "stem": (lambda value: value in ("small", "medium", "chen"), "one of: small, medium, chen"),
     "adjoint": (
         lambda value: value in ("replay", "reversible", "backsolve", "direct"),
         "one of: replay, reversible, backsolve, direct",

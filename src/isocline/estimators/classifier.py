@@ -48,7 +48,7 @@ class ODENetClassifier(Configured):
         augment: channels of zeros beside these (ANODE, Dupont et al. 2019).
         energy: weight of the kinetic energy of the solve (RNODE, Finlay et al. 2020).
         blocks: of "resnet".
-        stem: "small", or "chen" for the paper's, which costs many times as much.
+        stem: "small", "medium", or "chen" for the paper's: each costs several times the one before.
         method, tolerance: of the solver that predicts (rtol and atol of `isocline.solve`).
         learning: method and number of equal steps of the solver while learning; None for the steps
             that the tolerance asks for.

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from isocline.data import load_images
 from isocline.models.ode_net import (
     Architecture,
+    Network,
     ODEBlock,
     Solving,
     build_network,
@@ -37,7 +38,8 @@ NOTE = (
     "Seconds of one training step (forward, gradient, update): medians and quartiles, "
     "interleaved, after {warm} steps of training; an epoch is 469 of them. The network of "
     "torchdiffeq's example at tolerance 1e-3 in both, tsit5 here and dopri5 there. 'Default' is "
-    "what ODENetClassifier does: its own stem, and one step of rk4 while it learns."
+    "what ODENetClassifier does: its own stem, and one step of rk4 while it learns; below it the "
+    "baselines on that stem."
 )
 
 
@@ -122,8 +124,13 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 def _contestants() -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {
-        "isocline, the example's network": lambda *batch: _ours(batch, public=True),
-        "isocline, default": lambda *batch: _ours(batch, public=False),
+        "isocline, the example's network": lambda *batch: _ours(batch, _public_network()),
+        "isocline, default": lambda *batch: _ours(batch, _own_network("ode")),
+        "the same stem, six residual blocks": lambda *batch: _ours(
+            batch, _own_network("resnet", 6)
+        ),
+        "the same stem, one residual block": lambda *batch: _ours(batch, _own_network("resnet", 1)),
+        "the same stem, no block": lambda *batch: _ours(batch, _own_network("resnet", 0)),
     }
     if find_spec("torchdiffeq") is not None:
         found |= {
@@ -133,17 +140,19 @@ def _contestants() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def _ours(batch: tuple[np.ndarray, np.ndarray], public: bool) -> tuple[Any, Any, int]:
-    key = jax.random.key(0)
-    if public:
-        solving = Solving("tsit5", TOLERANCE, TOLERANCE)
-        network = build_network(Architecture("ode", (28, 28, 1), 10, stem="chen"), solving, key=key)
-        block = ODEBlock(PublicField(64, key=key), solving)
-        network = eqx.tree_at(lambda one: one.block, network, block)
-    else:
-        network = build_network(
-            Architecture("ode", (28, 28, 1), 10), Solving("rk4", steps=1), key=key
-        )
+def _public_network() -> Network:
+    key, solving = jax.random.key(0), Solving("tsit5", TOLERANCE, TOLERANCE)
+    network = build_network(Architecture("ode", (28, 28, 1), 10, stem="chen"), solving, key=key)
+    block = ODEBlock(PublicField(64, key=key), solving)
+    return eqx.tree_at(lambda one: one.block, network, block)
+
+
+def _own_network(kind: str, blocks: int = 0) -> Network:
+    architecture = Architecture(kind, (28, 28, 1), 10, blocks=blocks)
+    return build_network(architecture, Solving("rk4", steps=1), key=jax.random.key(0))
+
+
+def _ours(batch: tuple[np.ndarray, np.ndarray], network: Network) -> tuple[Any, Any, int]:
     optimizer = optax.sgd(0.1, momentum=0.9)
     arrays, static = eqx.partition(network, eqx.is_inexact_array)
     state = {"now": (arrays, optimizer.init(arrays)), "nfe": 0.0}

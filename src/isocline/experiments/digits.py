@@ -6,5 +6,5 @@ from functools import partial
 
 from .odenets import Protocol, run_full_or_quick
 
-FULL = Protocol("digits", "digits", seeds=3, settings={"epochs": 60})
+FULL = Protocol("digits", "digits", seeds=3, settings={"epochs": 60}, quick_epochs=20)
 run = partial(run_full_or_quick, FULL)

@@ -71,6 +71,7 @@ class Protocol:
         models: settings by name.
         settings: of all of them.
         small: the set of images of the quick version.
+        quick_epochs: of the quick version.
     """
 
     name: str
@@ -80,11 +81,12 @@ class Protocol:
     models: dict[str, dict[str, Any]] = field(default_factory=lambda: MODELS)
     settings: dict[str, Any] = field(default_factory=dict)
     small: str = "digits"
+    quick_epochs: int = 6
 
     def quick(self) -> Protocol:
         """Few models, images and epochs."""
         models = {name: MODELS[name] for name in QUICK}
-        settings = self.settings | {"epochs": 6}
+        settings = self.settings | {"epochs": self.quick_epochs}
         return replace(
             self, data=self.small, paper=False, seeds=1, models=models, settings=settings
         )
@@ -145,7 +147,9 @@ def _results(
     protocol: Protocol, runs: dict[str, list[dict[str, Any]]], command: str
 ) -> dict[str, Any]:
     summary = [
-        summary_row(model, runs[model], protocol.paper) for model in protocol.models if model in runs
+        summary_row(model, runs[model], protocol.paper)
+        for model in protocol.models
+        if model in runs
     ]
     return {
         "command": command,

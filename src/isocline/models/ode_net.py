@@ -28,6 +28,13 @@ from isocline.ode import solve
 
 SPAN = (0.0, 1.0)  # the block's time
 NARROW = 12  # pixels: images below that are halved once, and others twice
+# Each convolution of a stem: the block's channels divided by its own, size, stride, padding.
+STEMS = {
+    "narrow": ((2, 3, 1, 1), (1, 3, 2, 0)),
+    "small": ((2, 4, 2, 0), (1, 3, 2, 0)),
+    "medium": ((4, 3, 1, 0), (2, 4, 2, 1), (1, 4, 2, 1)),
+    "chen": ((1, 3, 1, 0), (1, 4, 2, 1), (1, 4, 2, 1)),
+}
 
 
 @dataclass(frozen=True)
@@ -151,8 +158,8 @@ class Architecture:
         channels: of the stem and the block.
         blocks: of a ResNet; 0 leaves the stem and the head.
         hidden: units of the MLP (300 in LeCun et al. 1998).
-        stem: "small" (two convolutions), or "chen" (the three of Chen et al. 2018, wide from the
-            start: it costs five evaluations of the field).
+        stem: one of `STEMS`: "small" (two convolutions), "medium" (three), or "chen" (the three of
+            Chen et al. 2018, wide from the start: it costs five evaluations of the field).
         augment, energy: of an `ODEBlock`.
     """
 
@@ -189,23 +196,14 @@ def build_network(architecture: Architecture, solving: Solving, *, key: PRNGKeyA
 
 
 def _stem_layers(architecture: Architecture, key: PRNGKeyArray) -> tuple[Convolution, ...]:
-    keys = jax.random.split(key, 3)
-    pixel, wide = architecture.shape[-1], architecture.channels
-    if min(architecture.shape[:2]) < NARROW:
-        return (
-            Convolution(pixel, wide // 2, key=keys[0]),
-            Convolution(wide // 2, wide, size=3, stride=2, padding=0, key=keys[1]),
-        )
-    if architecture.stem == "chen":
-        return (
-            Convolution(pixel, wide, padding=0, key=keys[0]),
-            Convolution(wide, wide, size=4, stride=2, key=keys[1]),
-            Convolution(wide, wide, size=4, stride=2, key=keys[2]),
-        )
-    return (
-        Convolution(pixel, wide // 2, size=4, stride=2, padding=0, key=keys[0]),
-        Convolution(wide // 2, wide, size=3, stride=2, padding=0, key=keys[1]),
-    )
+    narrow = min(architecture.shape[:2]) < NARROW
+    rows = STEMS["narrow" if narrow else architecture.stem]
+    layers, channels = [], architecture.shape[-1]
+    for (share, size, stride, padding), one in zip(rows, jax.random.split(key, 3), strict=False):
+        out = max(architecture.channels // share, 1)
+        layers.append(Convolution(channels, out, size, stride, padding, key=one))
+        channels = out
+    return tuple(layers)
 
 
 def with_solving(network: Network, solving: Solving) -> Network:

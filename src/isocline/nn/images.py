@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .convolution import Images, Kernel, convolve_same, convolve_strided, convolve_taps
+from .convolution import Images, Kernel, convolve_inside, convolve_same
 
-SOME, WIDE = 32, 64  # channels, from which on another way to convolve is faster
+SOME = 32  # channels, from which on a convolution by tiles is faster
 GROUPS = 32  # at most, as Chen et al. (2018) have it
 _TINY = 1e-5
 
@@ -84,9 +84,7 @@ class Convolution(eqx.Module):
             return convolve_same(images, self.kernel) + self.bias
         border = (self.padding, self.padding)
         padded = jnp.pad(images, ((0, 0), border, border, (0, 0)))
-        # All windows side by side are too large a copy where channels are many.
-        convolve = convolve_strided if images.shape[-1] < WIDE else convolve_taps
-        return convolve(padded, self.kernel, self.stride) + self.bias
+        return convolve_inside(padded, self.kernel, self.stride) + self.bias
 
 
 class TimedConvolution(eqx.Module):

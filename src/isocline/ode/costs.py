@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jaxtyping import Array, Int
 
 from .counts import Counts
-from .loop import Rules, Task, record_size
+from .loop import record_size
 from .record import computed_again
 from .solution import Stats
 from .stepping import Cost, cost_of
 from .tableaus import ByDiffrax, Switching
+from .task import Rules, Task, closes, most_steps
 
 
 def cost(rules: Rules, task: Task, counts: Counts) -> Cost:
     """The evaluations (NFE) a lane has cost: exact, from its steps."""
-    first = 1 + (task.grid is None and task.dt0 is None)
-    spent = cost_of(rules.tableau, counts.accepted + counts.rejected, counts.stiff)
+    attempts = counts.accepted + counts.rejected
+    first = 1 + (task.grid is None and task.dt0 is None) - _unclosed(rules, task, attempts)
+    spent = cost_of(rules.tableau, attempts, counts.stiff)
     every = first + spent.evaluations + counts.filled * len(rules.tableau.extra)
     return spent._replace(evaluations=every)
+
+
+def _unclosed(rules: Rules, task: Task, steps: Int[Array, "*lanes"]) -> Int[Array, "*lanes"]:
+    """1 where so many steps arrive without an evaluation at the end, else 0."""
+    if closes(rules, task):
+        return jnp.zeros_like(steps)
+    return (steps == most_steps(rules, task)).astype(steps.dtype)
 
 
 def costs(rules: Rules, task: Task, counts: Counts) -> Stats:
@@ -31,5 +41,6 @@ def costs(rules: Rules, task: Task, counts: Counts) -> Stats:
     stiff = counts.stiff_accepted + (again if isinstance(method, Switching) else 0)
     backward = cost_of(method, counts.accepted + again, stiff).evaluations
     backward += counts.replayed * len(method.extra) + 1
+    backward -= _unclosed(rules, task, counts.accepted)
     spent = cost(rules, task, counts)
     return Stats(spent.evaluations, counts.accepted, counts.rejected, backward, spent.jacobians)

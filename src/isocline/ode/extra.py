@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .field import Field, Params
-from .loop import Rules, Task, first_steps, integrate, record_size
+from .loop import first_steps, integrate, record_size
 from .record import Record, empty_record
 from .stepping import note_rows
+from .task import Rules, Task
 
 
 class Extra(NamedTuple):

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from .field import Field, Params
-from .loop import Outcome, Rules, Task, first_steps, integrate
+from .loop import Outcome, first_steps, integrate
+from .task import Rules, Task
 
 # Numbers in the state of a bunch, and the limits of its width. Measured on Lorenz systems: below
 # 100 lanes the overhead of a step shows, above 200 the buffers leave the nearest cache.

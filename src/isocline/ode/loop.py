@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from . import domain, events, observe
-from .control import Controller, Tolerance, first_step
+from .control import Tolerance, first_step
 from .counts import Counts
 from .dense import Dense, dense_room
 from .field import Bound, Field, Params
 from .implicit import Mode
-from .progress import Meter, report
+from .progress import report
 from .record import Record, Size, size_for
 from .sharding import vary, varying_axes
 from .status import Status
@@ -32,66 +32,15 @@ from .stepping import (
     step_room,
     take_step,
 )
-from .tableaus import Method, Switching
-
-
-class Rules(NamedTuple):
-    """How to step: static for a whole solve, and hashable by identity.
-
-    Attributes:
-        measured: components from this one on are not in the error norm (None: all are).
-        record_bytes: what a record may take, times apart.
-        meter: is told how far the solve is, or None.
-        unrolled: without any inner loop that JAX can not differentiate in reverse.
-        events: the directions of the events that end a solve.
-        domain: whether there is one that no step may leave.
-        dense: whether to keep all steps for dense output.
-        open_end: whether it may end elsewhere than at its last save time, and goes on from there.
-    """
-
-    tableau: Method
-    controller: Controller
-    measured: int | None
-    max_steps: int
-    record_bytes: int = 0
-    meter: Meter | None = None
-    unrolled: bool = False
-    events: tuple[int, ...] = ()
-    open_end: bool = False
-    domain: bool = False
-    dense: bool = False
-
-
-class Task(NamedTuple):
-    """What to solve, in the loop's own terms.
-
-    The clock shows the time since the start, whatever the direction, so that far from t=0 no digit
-    is lost; the field knows how to read it. A state is one row of numbers. Lanes come last.
-
-    Attributes:
-        side: the signs of the conditions of events at the start, if there are events.
-    """
-
-    y0: Float[Array, "size *lanes"]
-    t1: Float[Array, "*lanes"]
-    ts: Float[Array, "times *lanes"]
-    rtol: Float[Array, "*lanes"]
-    atol: Float[Array, "*lanes"]
-    dt0: Float[Array, "*lanes"] | None
-    grid: Float[Array, "points *lanes"] | None
-    side: Float[Array, "events *lanes"] | None = None
-
-    @property
-    def between(self) -> bool:
-        """Whether there can be save times between the ends of steps."""
-        return self.ts.shape[0] > 1
+from .tableaus import Switching
+from .task import Rules, Task, closes, most_steps
 
 
 class Outcome(NamedTuple):
     """What a solve comes to: where it stopped and how, what it cost, and the saved values.
 
     Attributes:
-        f: the field at the last state.
+        f: the field at the last state, if that is evaluated (see `closes`).
         watch: of events, if there are any.
         dense: the steps, if the whole solution is to be a function of time.
     """
@@ -124,12 +73,6 @@ class State(NamedTuple):
     room: Step
     record: Record | None
     mode: Mode | None
-
-
-def most_steps(rules: Rules, task: Task) -> int:
-    """How many attempts at a step there can be."""
-    fixed = None if task.grid is None else task.grid.shape[0] - 1 + bool(rules.events)
-    return rules.max_steps if fixed is None else fixed
 
 
 def record_size(rules: Rules, task: Task) -> Size:
@@ -177,11 +120,13 @@ def integrate(
     if not rules.unrolled:
         return jax.lax.while_loop(running, body, state)
 
-    @jax.checkpoint
     def attempt(state: State, _: None) -> tuple[State, None]:
         return jax.lax.cond(running(state), body, lambda state: state, state), None
 
-    return jax.lax.scan(attempt, state, length=most_steps(rules, task))[0]
+    most = most_steps(rules, task)
+    # What one step keeps is needed at once in any case; of several, only one's at a time.
+    step = attempt if most == 1 else jax.checkpoint(attempt)
+    return jax.lax.scan(step, state, length=most)[0]
 
 
 def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State:
@@ -259,7 +204,9 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     stiff = None if state.mode is None else state.mode.stiff
     start = Start(at.t, at.y, at.f, stiff)
     now = True if rules.unrolled else jnp.any(fill)
-    step = take_step(method, bound, start, h, now, state.room)
+    step = take_step(
+        method, bound, start, h, (now, _closing(rules, task, running, end)), state.room
+    )
     slope = last_slope(method, step)
     accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
     verdict = _verdict(rules, bound, at, (start, h, step), (running, accepted & running, bad))
@@ -299,6 +246,11 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
         record=record,
         mode=mode,
     )
+
+
+def _closing(rules: Rules, task: Task, running: Array, end: Array) -> Bool[Array, ""] | bool:
+    """Whether the field at the end of a step is of use."""
+    return closes(rules, task) or jnp.any(running & (end < task.t1))
 
 
 def _tell(rules: Rules, task: Task, times: Any, h: Float[Array, "*lanes"], counts: Counts) -> None:

@@ -18,6 +18,10 @@ class Saved(NamedTuple):
     ys: Float[Array, "times size *lanes"]
     passed: Int[Array, "*lanes"]
 
+    def after(self, y0: Float[Array, "size *lanes"]) -> Saved:
+        """With the initial state as one value more, the first."""
+        return Saved(jnp.concatenate([y0[None], self.ys]), self.passed + 1)
+
 
 def begin(ts: Float[Array, "times *lanes"], y0: Float[Array, "size *lanes"]) -> Saved:
     """Save times at (or before) the start hold the initial state, the others NaN until reached."""
@@ -64,10 +68,9 @@ def save(
     Args:
         step: its size, the time after it, what it computed, and whether it was accepted.
     """
-    h, end, taken, accepted = step
     if ts.shape[0] == 1:
-        now = accepted & (ts[0] <= end)
-        return Saved(jnp.where(now, taken.y, saved.ys[0])[None], saved.passed + now)
+        return _save_end(ts, saved, step)
+    h, end, taken, accepted = step
     size = jnp.where(accepted, h, 1)
 
     def pending(saved: Saved) -> Bool[Array, "*lanes"]:
@@ -92,6 +95,8 @@ def save_at_once(
     step: tuple[Float[Array, "*lanes"], Float[Array, "*lanes"], Step, Bool[Array, "*lanes"]],
 ) -> Saved:
     """The same as `save`, all times at once and without a loop: dearer where there are many."""
+    if ts.shape[0] == 1:
+        return _save_end(ts, saved, step)
     h, end, taken, accepted = step
     now = accepted & (ts > start.t) & (ts <= end)
     theta = jnp.where(now, (ts - start.t) / jnp.where(accepted, h, 1), 0)
@@ -102,6 +107,12 @@ def save_at_once(
 
     ys = jnp.where(now[:, None], jax.vmap(value)(theta), saved.ys)
     return Saved(ys, saved.passed + jnp.sum(now, axis=0, dtype=jnp.int32))
+
+
+def _save_end(ts: Float[Array, "1 *lanes"], saved: Saved, step: Any) -> Saved:
+    _, end, taken, accepted = step
+    now = accepted & (ts[0] <= end)
+    return Saved(jnp.where(now, taken.y, saved.ys[0])[None], saved.passed + now)
 
 
 def _write(

@@ -20,7 +20,7 @@ from .events import Events
 from .extra import Extra, step_times
 from .field import Field, Params, build_field
 from .implicit.by_diffrax import by_diffrax
-from .loop import Outcome, Rules, Task
+from .loop import Outcome
 from .progress import Meter
 from .refusing import forward_only
 from .rows import Rows, as_rows
@@ -28,6 +28,7 @@ from .segments import Breaks, Found, Plan, breaks_of, in_order, plan_for, solve_
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, Stats
 from .tableaus import ByDiffrax, Known, reversible
+from .task import Rules, Task
 from .times import Times
 
 
@@ -71,7 +72,8 @@ def run(call: Call, posed: Posed) -> Solution:
     axes = varying_axes(eqx.filter(posed, eqx.is_array))
     y0, args = vary(posed.y0, axes), (_vary_arrays(posed.args[0], axes), posed.args[1])
     rows, times = as_rows(y0, call.batched), posed.times
-    ts = _lanes_last(rows, times.elapsed, 1)
+    # What the state is at the start needs no solve: often all that is left is its end.
+    ts = _lanes_last(rows, times.elapsed[..., times.begins :], 1)
     task = Task(
         y0=rows.rows,
         t1=ts[-1],
@@ -102,6 +104,8 @@ def run(call: Call, posed: Posed) -> Solution:
         else:
             outcome = adjoint(rules, *build(clock), task)
         stats = costs(rules, task, outcome.counts)
+    if times.begins:
+        outcome = outcome._replace(saved=outcome.saved.after(rows.rows))
     solution = _solution(call, rows, (task, times.ts, clock), outcome, stats)
     steps = None
     if call.extra.steps:

@@ -22,11 +22,12 @@ from .costs import costs
 from .counts import Counts
 from .events import JUMPS, Event, Watch, refined, sides
 from .field import Bound
-from .loop import Outcome, Rules, Task, first_steps
+from .loop import Outcome, first_steps
 from .sharding import vary
 from .solution import Stats
 from .status import Status
 from .step import Start
+from .task import Rules, Task
 from .vmapped import any_of_all
 
 MOST = 32  # events of a trajectory, where nothing else is said

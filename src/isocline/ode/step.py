@@ -33,6 +33,10 @@ class Start(NamedTuple):
     stiff: Bool[Array, "*lanes"] | None = None
 
 
+# Whether the stages of dense output are wanted, and whether the field at the end of the step is.
+Wanted = tuple[Bool[Array, ""] | bool, Bool[Array, ""] | bool]
+
+
 class Step(NamedTuple):
     """What a step computed; also the room for the next one, so that no buffer is made twice.
 
@@ -113,7 +117,7 @@ def runge_kutta_step(
     bound: Bound,
     start: Start,
     h: Float[Array, "*lanes"],
-    fill: Bool[Array, ""] | bool,
+    wanted: Wanted,
     room: Step,
 ) -> Step:
     """Take one step from `start`.
@@ -123,11 +127,12 @@ def runge_kutta_step(
         bound: the vector field.
         start: time, state, and the field there.
         h: step size (of each lane); zero leaves a lane where it is.
-        fill: whether the stages that only dense output needs are wanted; where that is known to be
-            so, or there are none, JAX can differentiate through the step in reverse.
+        wanted: whether the stages that only dense output needs are; where that is known to be so,
+            or there are none, JAX can differentiate through the step in reverse. And whether the
+            field at the new state is; where not, zeros stand for it.
         room: an earlier step, whose buffers are used again.
     """
-    t, y, f, _ = start
+    (t, y, f, _), (fill, closing) = start, wanted
     nodes = jnp.asarray(tableau.nodes, t.dtype)
     rows = [_weigher(row) for row in tableau.matrix[1:]]
     end: Any = tableau.stages
@@ -136,7 +141,12 @@ def runge_kutta_step(
 
     def stage(index: Int[Array, ""], made: Step) -> Step:
         point = y + h * lax.switch(index - 1, rows, made.slopes)
-        slope = bound(t + nodes[index] * h, point)
+        at = t + nodes[index] * h
+        if closing is True:
+            slope = bound(at, point)
+        else:
+            inner = closing | (index < tableau.stages - 1)
+            slope = lax.cond(inner, lambda: bound(at, point), lambda: jnp.zeros_like(point))
         notes = made.notes if made.notes is None else put(made.notes, index - 1, point)
         new = jnp.where(index < tableau.stages, point, made.y) if tableau.extra else point
         return Step(new, put(made.slopes, index, slope), notes)
@@ -156,7 +166,7 @@ def runge_kutta_pull(
     bound: Bound,
     step: Taken,
     bars: Bars,
-    fill: Bool[Array, ""],
+    wanted: Wanted,
     room: Pulled,
 ) -> Pulled:
     """Pull cotangents back through one step: one evaluation and one VJP a stage, and no other.
@@ -168,10 +178,11 @@ def runge_kutta_pull(
         tableau, bound: as in `runge_kutta_step`.
         step: the step, with its notes.
         bars: cotangents of its end.
-        fill: whether the stages that only dense output needs were evaluated.
+        wanted: whether the stages that only dense output needs were evaluated, and the field at
+            the new state; where not, that has no cotangent.
         room: an earlier pullback, to whose parameters this one adds.
     """
-    t, h, points = step.t, step.h, step.notes
+    (t, h, points), (fill, closing) = (step.t, step.h, step.notes), wanted
     everything, last = len(tableau.nodes), tableau.stages - 1
     nodes = jnp.asarray(tableau.nodes, t.dtype)
     columns = [_weigher(column) for column in tableau.matrix.T]
@@ -198,7 +209,11 @@ def runge_kutta_pull(
     if tableau.extra:
         top = jnp.where(fill, everything - 1, top)
         point_bars = point_bars.at[last + 1 :].set(0)
-    begun = room._replace(y=jnp.zeros_like(room.y), points=point_bars)
+    y_bar = jnp.zeros_like(room.y)
+    if closing is not True:
+        top, y_bar = jnp.where(closing, top, last - 1), jnp.where(closing, y_bar, bars.y)
+        point_bars = put(point_bars, jnp.asarray(last), bars.y)
+    begun = room._replace(y=y_bar, points=point_bars)
     _, back = lax.while_loop(lambda carry: carry[0] > 0, stage, (top, begun))
     f_bar = h * columns[0](back.points)
     if bars.slopes is None or back.slopes is None:

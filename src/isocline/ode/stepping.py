@@ -9,12 +9,22 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from .field import Bound, Params
 from .implicit import Mode, rosenbrock_step, switching_pull, switching_step
 from .reversible import reversible_pull, reversible_step
-from .step import Bars, Pulled, Start, Step, Taken, runge_kutta_pull, runge_kutta_step, weigh
+from .step import (
+    Bars,
+    Pulled,
+    Start,
+    Step,
+    Taken,
+    Wanted,
+    runge_kutta_pull,
+    runge_kutta_step,
+    weigh,
+)
 from .symplectic import symplectic_step
 from .tableaus import Method, Partitioned, Reversible, Rosenbrock, Switching, Tableau
 
@@ -72,12 +82,12 @@ def take_step(
     bound: Bound,
     start: Start,
     h: Float[Array, "*lanes"],
-    fill: Bool[Array, ""] | bool,
+    wanted: Wanted,
     room: Step,
 ) -> Step:
     """One step of any method; arguments as in `runge_kutta_step`."""
     if is_explicit(method):
-        return runge_kutta_step(cast(Tableau, method), bound, start, h, fill, room)
+        return runge_kutta_step(cast(Tableau, method), bound, start, h, wanted, room)
     if isinstance(method, Switching):
         return switching_step(method, bound, start, h, room)
     notes = room.notes
@@ -100,11 +110,11 @@ def _other_step(
 
 
 def pull_step(
-    method: Method, bound: Bound, step: Taken, bars: Bars, fill: Bool[Array, ""], room: Pulled
+    method: Method, bound: Bound, step: Taken, bars: Bars, wanted: Wanted, room: Pulled
 ) -> Pulled:
     """Cotangents back through one step of any method; arguments as in `runge_kutta_pull`."""
     if is_explicit(method):
-        return runge_kutta_pull(cast(Tableau, method), bound, step, bars, fill, room)
+        return runge_kutta_pull(cast(Tableau, method), bound, step, bars, wanted, room)
     if isinstance(method, Reversible):
         return reversible_pull(method, bound, step, bars, room)
     if isinstance(method, Switching):

@@ -22,6 +22,7 @@ class Times(eqx.Module):
         elapsed: how long after the start the save times are, in the direction of time. Where the
             user's numbers are known this is formed in double precision: far from t=0, float32 knows
             the differences still when it can not tell the times apart.
+        begins: whether the first save time is the start by its definition, and others follow.
     """
 
     ts: Array
@@ -29,6 +30,7 @@ class Times(eqx.Module):
     elapsed: Array
     sign: float | None = eqx.field(static=True)
     direction: Array | None
+    begins: bool = eqx.field(static=True)
 
 
 def read_times(ts: Any, t0: Any, dtype: Any) -> Times:
@@ -42,12 +44,12 @@ def read_times(ts: Any, t0: Any, dtype: Any) -> Times:
     sign = None
     if known_ts is not None and known_start is not None:
         sign = _common_sign(_path(known_start, known_ts))
-    elapsed = since(start, ts, dtype)
+    elapsed, begins = since(start, ts, dtype), t0 is None and ts.shape[-1] > 1
     ts, start = jnp.asarray(ts, dtype), jnp.asarray(start, dtype)
     if sign is not None:
-        return Times(ts, start, sign * elapsed, sign, None)
+        return Times(ts, start, sign * elapsed, sign, None, begins)
     direction = jnp.where(elapsed[..., -1] >= 0, 1, -1).astype(jnp.int32)
-    return Times(ts, start, direction[..., None] * elapsed, None, direction)
+    return Times(ts, start, direction[..., None] * elapsed, None, direction, begins)
 
 
 def since(start: Any, ts: Any, dtype: Any) -> Array:

@@ -16,7 +16,7 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, PyTree
 
 from .field import Field, Params, lanes_last
-from .loop import Task
+from .task import Task
 
 # Of a field, its parameters, a task, what else differs between trajectories, and what only one
 # alone has; gives what differs between trajectories, and again what only one alone has.

@@ -18,10 +18,11 @@ from jaxtyping import Array, Float
 
 from ..field import Field, Params
 from ..lanes import integrate_all
-from ..loop import Outcome, Rules, Task
+from ..loop import Outcome
 from ..refusing import NO_SECOND, forward_only
 from ..sharding import vary, varying_axes
 from ..status import Status
+from ..task import Rules, Task
 
 
 def backsolve(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ...errors import InputError
 from ..field import Field, Params
 from ..lanes import integrate_all
-from ..loop import Outcome, Rules, Task, first_steps, integrate
+from ..loop import Outcome, first_steps, integrate
 from ..refusing import NO_REVERSE, forward_only
+from ..task import Rules, Task
 
 # So many attempts at a step, needed or not, are as much as anyone would want to wait for.
 MOST_UNROLLED = 512

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .. import observe
 from ..field import Bound, Field, Params
 from ..lanes import in_bunches, in_many_bunches, integrate_all, width_for
-from ..loop import Outcome, Rules, State, Task, first_steps, integrate, record_size
+from ..loop import Outcome, State, first_steps, integrate, record_size
 from ..record import Record, empty_record
 from ..refusing import NO_SECOND, forward_only
 from ..sharding import vary, varying_axes
@@ -26,6 +26,7 @@ from ..status import Status
 from ..step import Bars, Pulled, Taken
 from ..stepping import between, note_rows, output_weights, pull_room, pull_step, rows_of
 from ..tableaus import Switching
+from ..task import Rules, Task, closes
 from ..vmapped import mappable
 from .walk import Walk
 
@@ -168,7 +169,9 @@ def _walk_back(
     # No save time is read after an event, or after the end of a part of a solve.
     ys_bar = jnp.where((index < passed)[:, None], ys_bar, 0)
     walk = Walk(rules, Bound(field, params), task, jnp.where(jnp.any(healthy), solved.row, 0))
-    f_end = jnp.where(healthy, solved.at.f, 0)
+    # Where the cotangents of the times are not asked for, the compiler drops this.
+    f_end = solved.at.f if closes(rules, task) else walk.bound(solved.at.t, solved.at.y)
+    f_end = jnp.where(healthy, f_end, 0)
     bars = ys_bar, end_bar
     start = vary(
         _begin(walk, (solved.at.y, f_end, passed), bars),
@@ -221,7 +224,8 @@ def _undo_step(
         slopes_bar, direct = _undo_saves(walk, step, span, ys_bar)
         bars = bars._replace(slopes=slopes_bar)
     fill = jnp.any(_inside(walk, step.t, step.end))
-    pulled = pull_step(walk.rules.tableau, walk.bound, step, bars, fill, room)
+    closing = closes(walk.rules, task) or jnp.any(active & (step.end < task.t1))
+    pulled = pull_step(walk.rules.tableau, walk.bound, step, bars, (fill, closing), room)
     if pulled.slopes is not None:
         ts_bar = _undo_times(walk, step, span, ys_bar, (pulled.slopes, ts_bar))
     y_bar, f_bar = (

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 
 from ...errors import InputError
 from ..field import Field, Params
-from ..loop import Outcome, Rules, Task
+from ..loop import Outcome
 from ..reversible import doubled
 from ..tableaus import Known, Tableau
+from ..task import Rules, Task
 from .replay import replay
 
 

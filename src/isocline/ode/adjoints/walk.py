@@ -10,11 +10,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..field import Bound
-from ..loop import Rules, Task
 from ..record import BLOCK, Kept, Record
 from ..sharding import vary, varying_axes
 from ..step import Start, Step, Taken, put
 from ..stepping import last_slope, step_room, take_step
+from ..task import Rules, Task
 
 Notes = Float[Array, "rows size *lanes"]
 
@@ -100,7 +100,7 @@ class Walk(NamedTuple):
             t, end = record.times_of(record.noted + index)
             moves, wanted = end > t, fill(t, end) & (index >= first)
             start = Start(t, y, f, record.stiff_at(record.noted + index))
-            room = take_step(method, self.bound, start, end - t, wanted, room)
+            room = take_step(method, self.bound, start, end - t, (wanted, True), room)
             # Before the block, notes go to the row behind it.
             row = jnp.where(index < first, BLOCK, index - first)
             f = jnp.where(moves, last_slope(method, room), f)

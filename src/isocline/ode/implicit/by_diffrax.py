@@ -16,10 +16,11 @@ from jaxtyping import Array, Bool, Float, Int
 from ...errors import InputError
 from ..counts import Counts
 from ..field import Field, Params
-from ..loop import Outcome, Rules, Task
+from ..loop import Outcome
 from ..observe import Saved
 from ..status import Status
 from ..tableaus import ByDiffrax
+from ..task import Rules, Task
 
 Parts = Sequence[tuple[Field, Params]]
 

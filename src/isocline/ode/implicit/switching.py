@@ -126,7 +126,7 @@ def switching_step(
     def explicit(h: Array) -> Step:
         empty = jnp.zeros((method.explicit.stages, *y.shape), y.dtype)
         begun = vary(Step(y, empty, notes), axes)
-        step = runge_kutta_step(method.explicit, bound, start, h, False, begun)
+        step = runge_kutta_step(method.explicit, bound, start, h, (False, True), begun)
         rows = _in_common(method.rows_of_explicit, step.slopes)
         return vary(Step(step.y, rows, step.notes), axes)
 
@@ -209,7 +209,7 @@ def _pull_explicit(
     taken = step._replace(end=jnp.where(own, step.end, step.t), notes=notes)
     bars = Bars(jnp.where(own, y_bar, 0), jnp.zeros_like(y_bar), slopes_bar)
     begun = vary(begun, varying_axes((step, bars, room, bound.params)))
-    back = runge_kutta_pull(tableau, bound, taken, bars, jnp.zeros((), bool), begun)
+    back = runge_kutta_pull(tableau, bound, taken, bars, (jnp.zeros((), bool), True), begun)
     if back.slopes is None:
         return back._replace(f=back.f + slopes_bar[0], points=room.points)
     return back._replace(
