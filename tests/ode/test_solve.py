@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from isocline.ode import METHODS, solve
 
+from ..conftest import QUICK
+
 ADAPTIVE = [name for name, tableau in METHODS.items() if tableau.adaptive]
 # Compiling is nearly all the time these tests take, and the numbers need no optimiser.
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+quick = partial(jax.jit, compiler_options=QUICK)
 seeds = st.integers(0, 10**6)
 
 
