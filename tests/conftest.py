@@ -12,9 +12,9 @@ from pathlib import Path
 # that would make the workers of pytest-xdist wait for one another.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
-# Compiling is nearly all the time that tests take, and most of that goes without LLVM's optimiser and
-# XLA's newer loops, which only pay with it. Flags given from outside win: `.ci/run` has the core tests
-# compiled as users have it. An XLA that does not know a flag ends the process.
+# Compiling is nearly all the time that tests take, and most of that goes without LLVM's optimiser
+# and XLA's newer loops, which only pay with it. Flags given from outside win: `.ci/run` has the
+# core tests compiled as users have it. An XLA that does not know a flag ends the process.
 QUICK = {"xla_backend_optimization_level": 0}
 if version("jaxlib").startswith("0.10."):
     QUICK["xla_cpu_use_fusion_emitters"] = False
