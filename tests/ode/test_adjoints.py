@@ -149,7 +149,8 @@ def differences(method):
 
 RUNGE_KUTTA = [name for name, method in METHODS.items() if type(method) is Tableau]
 # Other numbers in the same shape of tableau run the same program: once is enough for these.
-ALIKE = {"ssprk3", "rdpk3sp35", "three_eighths", "ck54", "fehlberg", "cash_karp"}
+ALIKE = {"midpoint", "ralston", "ssprk3", "rdpk3sp35", "three_eighths", "ck54"}
+ALIKE |= {"fehlberg", "cash_karp", "dopri5"}
 WHOLE = itertools.product(RUNGE_KUTTA, ["replay", "backsolve", "forward"], ["jit", "vmap"])
 
 
