@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 # Before anything imports JAX or NumPy. Two devices are enough to test sharding; more threads than
 # that would make the workers of pytest-xdist wait for one another.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+# Compiling is nearly all the time that tests take, and most of that goes without LLVM's optimiser
+# and XLA's newer loops, which only pay with it. Flags given from outside win: `.ci/run` has the
+# core tests compiled as users have it. An XLA that does not know a flag ends the process.
+QUICK = {"xla_backend_optimization_level": 0}
+if version("jaxlib").startswith("0.10."):
+    QUICK["xla_cpu_use_fusion_emitters"] = False
+FLAGS = {"xla_cpu_multi_thread_eigen": "false"} | QUICK
+os.environ.setdefault("XLA_FLAGS", " ".join(f"--{name}={value}" for name, value in FLAGS.items()))
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -47,6 +55,24 @@ def x64():
 
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory) -> Path:
+    """A cache of compiled programs that all workers and their child processes share."""
+    import jax
+
+    root = tmp_path_factory.getbasetemp()
+    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "compiled"
+    shared.mkdir(exist_ok=True)
+    settings = {
+        "jax_compilation_cache_dir": str(shared),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)  # for children
+    return shared
 
 
 @pytest.fixture(autouse=True, scope="module")

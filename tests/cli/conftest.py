@@ -43,20 +43,6 @@ def isocline(capfd) -> Callable[..., Ended]:
     return run
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled(tmp_path_factory) -> Path:
-    """A cache of compiled programs that all runs share: most of a tiny run is compiling."""
-    import jax
-
-    root = tmp_path_factory.getbasetemp()
-    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "compiled"
-    shared.mkdir(exist_ok=True)
-    before = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", str(shared))
-    yield shared
-    jax.config.update("jax_compilation_cache_dir", before)
-
-
 # A child that may limit the size of the files it writes, and then is the command line.
 _CHILD = """
 import resource, signal, sys
@@ -127,7 +113,7 @@ def small(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fitted(tmp_path_factory, small, compiled) -> Path:
+def fitted(tmp_path_factory, small) -> Path:
     """A folder of results."""
     out = tmp_path_factory.mktemp("results") / "fitted"
     arguments = ["forecast", small, "--horizon", "60d", "--out", out, "--no-report", *TINY]

@@ -63,6 +63,6 @@ def scored(frame):
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_programs_go():
-    """Every fit compiles programs of its own, and a process may hold only so many."""
+    """Fits compile many programs, and a process may hold only so many."""
     yield
     sys.modules["jax"].clear_caches()

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from isocline.ode import METHODS, Tableau, solve
 
+from ..conftest import QUICK
+
 pytestmark = pytest.mark.usefixtures("x64")
 draws = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 # Compiling is nearly all the time these tests take, and the numbers need no optimiser.
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+quick = partial(jax.jit, compiler_options=QUICK)
 SHAPES = [("tsit5", 1, 3), ("tsit5", 4, 8), ("dopri8", 2, 5)]
 
 
@@ -147,7 +149,8 @@ def differences(method):
 
 RUNGE_KUTTA = [name for name, method in METHODS.items() if type(method) is Tableau]
 # Other numbers in the same shape of tableau run the same program: once is enough for these.
-ALIKE = {"ssprk3", "rdpk3sp35", "three_eighths", "ck54", "fehlberg", "cash_karp"}
+ALIKE = {"midpoint", "ralston", "ssprk3", "rdpk3sp35", "three_eighths", "ck54"}
+ALIKE |= {"fehlberg", "cash_karp", "dopri5"}
 WHOLE = itertools.product(RUNGE_KUTTA, ["replay", "backsolve", "forward"], ["jit", "vmap"])
 
 

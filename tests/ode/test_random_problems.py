@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 
 from isocline.ode import Status, solve
 
+from ..conftest import QUICK
+
 LANES, SIZE, MOST = 3, 2, 400
 KINDS = ("smooth", "stiff", "jump", "constant", "still", "blow-up", "NaN later", "NaN beyond")
 SOUND = KINDS[:5]
 # Compiling is nearly all the time these tests take, and the numbers need no optimiser.
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+quick = partial(jax.jit, compiler_options=QUICK)
 draws = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 

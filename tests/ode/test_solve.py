@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from isocline.ode import METHODS, solve
 
+from ..conftest import QUICK
+
 ADAPTIVE = [name for name, tableau in METHODS.items() if tableau.adaptive]
 # Compiling is nearly all the time these tests take, and the numbers need no optimiser.
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+quick = partial(jax.jit, compiler_options=QUICK)
 seeds = st.integers(0, 10**6)
 
 
@@ -139,9 +141,10 @@ def test_jit_equals_eager_and_vmap_equals_a_loop(seed, end):
         np.testing.assert_allclose(one.ys, eager.ys, rtol=2e-6, atol=1e-6)
         np.testing.assert_allclose(many.ys[index], eager.ys, rtol=2e-4, atol=2e-5)
         assert int(one.stats.nfe) == int(eager.stats.nfe)
-        # A product of matrices sums in another order under vmap: a step may just be accepted or
-        # not.
-        assert int(many.stats.nfe[index]) == pytest.approx(int(eager.stats.nfe), rel=0.15)
+        # A product of matrices sums in another order under vmap: a step of six evaluations may just
+        # be accepted or not.
+        nfe = int(eager.stats.nfe)
+        assert int(many.stats.nfe[index]) == pytest.approx(nfe, rel=0.15, abs=6)
 
 
 @pytest.mark.parametrize("method", ["bosh3", "tsit5", "dopri8"])

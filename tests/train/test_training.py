@@ -273,3 +273,17 @@ def test_an_average_that_catches_up_forgets_the_untrained_weights():
     behind = train(line(), PROBLEM, slow, seed=0).last
     caught_up = train(line(), PROBLEM, replace(slow, catch_up=True), seed=0).last
     assert distance(caught_up) < 0.01 < distance(behind)
+
+
+def test_another_training_of_the_same_kind_compiles_nothing():
+    traced = []
+
+    def loss(*given):
+        traced.append(1)
+        return squared(*given)
+
+    problem = PROBLEM._replace(loss=loss)
+    train(line(), problem, SETTINGS, seed=0)
+    once = len(traced)
+    train(line(), problem, SETTINGS, seed=1)
+    assert len(traced) == once > 0

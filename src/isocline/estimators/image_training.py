@@ -62,12 +62,12 @@ def image_problem(
         smoothing: of the labels.
     """
     blank = float(scale(jnp.zeros(())))
-    distort = partial(_distort, distortion, flip, blank)
+    distort = Partial(_distort, distortion, flip, blank)
     count = len(train.labels)
     return Problem(
-        Partial(partial(_sample, distort, scale), *map(jnp.asarray, train)),
-        partial(_loss, learning, smoothing),
-        Partial(partial(_validate, scale), *map(jnp.asarray, _padded(validation))),
+        Partial(_sample, distort, scale, *map(jnp.asarray, train)),
+        Partial(_loss, learning, smoothing),
+        Partial(_validate, scale, *map(jnp.asarray, _padded(validation))),
         order=partial(_order, count, batch_size),
     )
 

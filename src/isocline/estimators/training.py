@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -44,9 +43,10 @@ def training_problem(
     context, target = validation_windows(table, split, scaling, shape)
 
     # As partials the windows are arguments of the compiled functions; closed over they would be
-    # constants that XLA tries to fold.
+    # constants that XLA tries to fold. And JAX's partials are equal if their parts are, so that
+    # another fit of the same kind compiles nothing.
     return Problem(
-        Partial(partial(_sample, shape, deletion), rows, frequencies),
+        Partial(_sample, shape, deletion, rows, frequencies),
         _loss,
         Partial(_validate, context, target),
         growing_horizon(growth),

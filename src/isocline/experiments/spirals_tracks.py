@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -34,7 +33,7 @@ def training_problem(data: Spirals, noise: float, batch: int, growth: float, see
     training = _tracks(data, data.train, noise, seed)
     validation = _tracks(data, data.validation, noise, seed)
     return Problem(
-        Partial(partial(_sample, batch), training),
+        Partial(_sample, batch, training),
         _loss,
         Partial(_validate, validation),
         growing_horizon(growth, longest=1.5),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from isocline.models import Context, Target
@@ -27,7 +27,7 @@ def growing_horizon(
         fraction: of all steps, after which everything is asked (0: from the start, no curriculum).
         longest: the latest time that is asked, in model time.
     """
-    return partial(_until, fraction, longest) if fraction else None
+    return Partial(_until, fraction, longest) if fraction else None
 
 
 def _until(fraction: float, longest: float, batch: Batch, progress: Float[Array, ""]) -> Batch:

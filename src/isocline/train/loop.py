@@ -58,7 +58,8 @@ class Problem(NamedTuple):
     """What to train on.
 
     Large arrays belong into a `jax.tree_util.Partial`, so that they are arguments of what is
-    compiled.
+    compiled. Where functions, and what partials hold beside arrays, are the same again, another
+    training compiles nothing.
 
     Attributes:
         sample: `sample(key) -> batch`, or with an order `sample(key, entry) -> batch`.
@@ -124,13 +125,13 @@ def train(
         state, notes = checkpoint.read(state)
     elif checkpoint is not None:
         checkpoint.write(state, notes)
-    run_epoch = _epoch_function(problem, settings, optimizer)
+    run_epoch = _epoch_function(problem, settings)
     validate = eqx.filter_jit(problem.validate)
     while notes["epoch"] < settings.epochs and not _stalled(notes, settings):
         began = time.perf_counter()
         epoch = notes["epoch"]
         key = jax.random.fold_in(jax.random.key(seed), epoch)
-        state, parts = run_epoch(state, problem.sample, key, jnp.asarray(epoch))
+        state, parts = run_epoch(state, key, jnp.asarray(epoch))
         row = {name: float(value) for name, value in parts.items()}
         row |= {"epoch": epoch + 1} | _validated(validate(state.average))
         row |= {"seconds": time.perf_counter() - began}
@@ -182,64 +183,76 @@ def _optimizer(settings: Settings) -> optax.GradientTransformation:
 
 
 def _epoch_function(
-    problem: Problem, settings: Settings, optimizer: optax.GradientTransformation
-) -> Callable[..., tuple[_State, dict[str, Array]]]:
-    """One epoch of compiled scans; a step with a non-finite gradient changes nothing."""
-    total = settings.epochs * settings.steps
-    compute = eqx.filter_value_and_grad(problem.loss, has_aux=True)
+    problem: Problem, settings: Settings
+) -> Callable[[_State, PRNGKeyArray, Array], tuple[_State, dict[str, Array]]]:
+    """One epoch of compiled scans."""
     together = min(settings.together or settings.steps, settings.steps)
 
-    @eqx.filter_jit
-    def run_steps(
-        state: _State, sample: Callable, key: PRNGKeyArray, epoch: Array, numbers: Any, entries: Any
-    ) -> tuple[_State, dict[str, Array]]:
-        arrays, static = eqx.partition(state, eqx.is_array)
-
-        def step(arrays, turn):
-            number, *entry = turn
-            state = eqx.combine(arrays, static)
-            batch_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
-            done = epoch * settings.steps + number
-            progress = done / total
-            batch = sample(batch_key, *entry)
-            if problem.curriculum is not None:
-                batch = problem.curriculum(batch, progress)
-            weight = settings.kl_weight * jnp.minimum(progress / max(settings.anneal, 1 / total), 1)
-            (value, parts), gradient = compute(state.model, batch, loss_key, weight)
-            fine = jnp.isfinite(optax.tree.norm(gradient)) & jnp.isfinite(value)
-            updates, following = optimizer.update(
-                gradient, state.optimizer, eqx.filter(state.model, eqx.is_inexact_array)
-            )
-            model = eqx.apply_updates(state.model, updates)
-            average = _blend(state.average, model, _decay(settings, done))
-            moved = state._replace(model=model, average=average, optimizer=following)
-            moved = eqx.filter(moved, eqx.is_array)
-            kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, arrays)
-            return kept, {"loss": value, "skipped": 1.0 - fine, **parts}
-
-        turns = (numbers, *entries)
-        if together == 1:
-            arrays, parts = step(arrays, jax.tree.map(lambda turn: turn[0], turns))
-        else:
-            arrays, parts = jax.lax.scan(step, arrays, turns)
-        return eqx.combine(arrays, static), jax.tree.map(jnp.sum, parts)
-
     def run_epoch(
-        state: _State, sample: Callable, key: PRNGKeyArray, epoch: Array
+        state: _State, key: PRNGKeyArray, epoch: Array
     ) -> tuple[_State, dict[str, Array]]:
         numbers = jnp.arange(settings.steps)
         # Steps fold their numbers into the key: the first that none of them has is the order's.
         own = jax.random.fold_in(key, settings.steps)
         entries = () if problem.order is None else (problem.order(own),)
+        parts_of = problem.sample, problem.curriculum, problem.loss
         sums = None
         for first in range(0, settings.steps, together):
             some = slice(first, first + together)
-            turns = numbers[some], tuple(entry[some] for entry in entries)
-            state, parts = run_steps(state, sample, key, epoch, *turns)
+            turns = numbers[some], *(entry[some] for entry in entries)
+            state, parts = _run_steps(settings, parts_of, state, key, epoch, turns)
             sums = parts if sums is None else jax.tree.map(jnp.add, sums, parts)
         return state, jax.tree.map(lambda value: value / settings.steps, sums)
 
     return run_epoch
+
+
+@eqx.filter_jit
+def _run_steps(
+    settings: Settings,
+    parts_of: tuple[Callable, Callable | None, Callable],
+    state: _State,
+    key: PRNGKeyArray,
+    epoch: Array,
+    turns: tuple,
+) -> tuple[_State, dict[str, Array]]:
+    """A scan of steps; one with a non-finite gradient changes nothing.
+
+    Of the module, and not made anew for each training: another of the same kind compiles nothing.
+    """
+    sample, curriculum, loss = parts_of
+    total = settings.epochs * settings.steps
+    optimizer = _optimizer(settings)
+    compute = eqx.filter_value_and_grad(loss, has_aux=True)
+    arrays, static = eqx.partition(state, eqx.is_array)
+
+    def step(arrays, turn):
+        number, *entry = turn
+        state = eqx.combine(arrays, static)
+        batch_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
+        done = epoch * settings.steps + number
+        progress = done / total
+        batch = sample(batch_key, *entry)
+        if curriculum is not None:
+            batch = curriculum(batch, progress)
+        weight = settings.kl_weight * jnp.minimum(progress / max(settings.anneal, 1 / total), 1)
+        (value, parts), gradient = compute(state.model, batch, loss_key, weight)
+        fine = jnp.isfinite(optax.tree.norm(gradient)) & jnp.isfinite(value)
+        updates, following = optimizer.update(
+            gradient, state.optimizer, eqx.filter(state.model, eqx.is_inexact_array)
+        )
+        model = eqx.apply_updates(state.model, updates)
+        average = _blend(state.average, model, _decay(settings, done))
+        moved = state._replace(model=model, average=average, optimizer=following)
+        moved = eqx.filter(moved, eqx.is_array)
+        kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, arrays)
+        return kept, {"loss": value, "skipped": 1.0 - fine, **parts}
+
+    if min(settings.together or settings.steps, settings.steps) == 1:
+        arrays, parts = step(arrays, jax.tree.map(lambda turn: turn[0], turns))
+    else:
+        arrays, parts = jax.lax.scan(step, arrays, turns)
+    return eqx.combine(arrays, static), jax.tree.map(jnp.sum, parts)
 
 
 def _decay(settings: Settings, step: Array) -> Array | float:
