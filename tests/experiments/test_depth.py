@@ -15,14 +15,14 @@ def test_memory_and_evaluations(tmp_path, monkeypatch):
     monkeypatch.setattr(depth, "COLOURS", {name: depth.COLOURS[name] for name in kept})
     monkeypatch.setattr(depth, "ADJOINTS", ("reversible",))
     protocol = depth.Protocol(
-        channels=2, batch=4, depths=(2, 40), deepest_resnet=2, tolerances=(1e-2, 1e-4)
+        channels=2, batch=4, depths=(2, 90), deepest_resnet=2, tolerances=(1e-2, 1e-4)
     )
     depth.run(tmp_path, protocol=protocol)
     results = json.loads((tmp_path / "results.json").read_text())
     memory = {(row["block"], row["depth"]): row["megabytes"] for row in results["memory"]}
-    assert memory["replay, all states", 40] > 1.5 * memory["replay, all states", 2]
-    # Of 38 steps more it keeps their times.
-    assert memory["reversible", 40] - memory["reversible", 2] < 0.01
+    assert memory["replay, all states", 90] > 1.5 * memory["replay, all states", 2]
+    # Of 88 steps more it keeps their times.
+    assert memory["reversible", 90] - memory["reversible", 2] < 0.01
     looser, tighter = results["evaluations"]
     assert 0 < looser["backward"] < looser["forward"] < tighter["forward"]
     assert (tmp_path / "depth.png").stat().st_size > 1000
@@ -34,5 +34,6 @@ def test_a_training_step_is_timed(tmp_path):
     rows = json.loads((tmp_path / "results.json").read_text())["summary"]
     names = [row["name"] for row in rows]
     assert names[:2] == ["isocline, the example's network", "isocline, default"]
-    assert all(row["seconds"] > 0 and row["nfe"] > 0 for row in rows)
+    assert all(row["seconds"] > 0 for row in rows)
+    assert [row["nfe"] for row in rows[1:5]] == [4, 6, 1, 0]
     assert rows[0]["parameters"] == 208_266

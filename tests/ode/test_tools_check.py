@@ -59,7 +59,7 @@ def test_a_solve_in_double_agrees_better(x64, monkeypatch):
     report = check_gradient(linear, np.array([1.0, 0.5]), TS, 1.5, **SMALL)
     assert report.dtype == "float64"
     # The arrays of the field are in float32, and so is their gradient.
-    assert {row.adjoint: row.errors["y0"] for row in report.rows}["replay"] < 1e-10
+    assert {row.adjoint: row.errors["y0"] for row in report.rows}["replay"] < 1e-8
 
 
 def test_a_wrong_gradient_is_seen(report, monkeypatch):
@@ -87,7 +87,8 @@ def test_a_new_adjoint_is_picked_up_and_one_without_gradient_says_why(monkeypatc
     monkeypatch.setitem(adjoints.ADJOINTS, "none", none)
     for name in ("reversible", "backsolve", "direct"):
         monkeypatch.delitem(adjoints.ADJOINTS, name)
-    found = check_gradient(linear, Y0, TS, 1.5, **SMALL)
+    # Where the start is a save time, its value comes from no adjoint.
+    found = check_gradient(linear, Y0, TS[1:], 1.5, t0=TS[0], **SMALL)
     rows = {row.adjoint: row for row in found.rows}
     assert rows["halved"].errors["y0"] == pytest.approx(0.5, abs=1e-3)
     assert rows["halved"].errors["args"] < 1e-3

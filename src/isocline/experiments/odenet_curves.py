@@ -22,7 +22,7 @@ from .results import save_figure
 TOLERANCES = tuple(10.0**-n for n in range(1, 9))
 SINGLE = 1e-6  # below that float32 can not tell
 EXACT = 1e-11
-SOLVED, TIMED, REPEATS = 200, 1000, 5
+SOLVED, TIMED, REPEATS = 100, 500, 3
 
 
 def tolerance_curve(out: Path, data: str, run: dict[str, Any]) -> list[dict[str, Any]]:

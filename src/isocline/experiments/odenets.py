@@ -71,7 +71,7 @@ class Protocol:
         models: settings by name.
         settings: of all of them.
         small: the set of images of the quick version.
-        quick_epochs: of the quick version.
+        quick_epochs: of the quick version, whose networks are half as wide.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Protocol:
     def quick(self) -> Protocol:
         """Few models, images and epochs."""
         models = {name: MODELS[name] for name in QUICK}
-        settings = self.settings | {"epochs": self.quick_epochs}
+        settings = self.settings | {"epochs": self.quick_epochs, "channels": 32}
         return replace(
             self, data=self.small, paper=False, seeds=1, models=models, settings=settings
         )

@@ -27,6 +27,7 @@ from .rows import Rows, as_rows
 from .segments import Breaks, Found, Plan, breaks_of, in_order, plan_for, solve_in_parts
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, Stats
+from .status import Status
 from .tableaus import ByDiffrax, Known, reversible
 from .task import Rules, Task
 from .times import Times
@@ -105,7 +106,10 @@ def run(call: Call, posed: Posed) -> Solution:
             outcome = adjoint(rules, *build(clock), task)
         stats = costs(rules, task, outcome.counts)
     if times.begins:
-        outcome = outcome._replace(saved=outcome.saved.after(rows.rows))
+        good = (outcome.status == Status.SUCCESS) | (outcome.status == Status.EVENT)
+        # No gradient comes from a solve that failed.
+        start = jnp.where(good, rows.rows, jax.lax.stop_gradient(rows.rows))
+        outcome = outcome._replace(saved=outcome.saved.after(start))
     solution = _solution(call, rows, (task, times.ts, clock), outcome, stats)
     steps = None
     if call.extra.steps:
