@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from isocline.models.ode_net import (
     build_network,
     count_parameters,
     with_solving,
+    with_tolerance,
 )
 from isocline.train import Checkpoint, Problem, Settings, train
 
@@ -287,12 +289,15 @@ class ODENetClassifier(Configured):
 
     def _probabilities(self, network: Any, images: np.ndarray) -> np.ndarray:
         answers, self.nfe_ = [], []
+        # The tolerance is an argument of the program, so that another needs no other program.
+        network = with_solving(network, replace(self._solving(), rtol=0.0, atol=0.0))
         size = min(PREDICTED, len(images))
         for first in range(0, len(images), size):
             part = images[first : first + size]
             # The last batch as long as the others, for the program that is there already.
             padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            probabilities, nfe = _answer(self.scale_, network, jnp.asarray(padded))
+            tolerance = jnp.float32(self.tolerance)
+            probabilities, nfe = _answer(self.scale_, network, tolerance, jnp.asarray(padded))
             answers.append(np.asarray(probabilities)[: len(part)])
             self.nfe_.append(float(nfe))
         return np.concatenate(answers)
@@ -305,6 +310,6 @@ class ODENetClassifier(Configured):
 
 
 @eqx.filter_jit
-def _answer(scale: Scale, network: Any, images: Any) -> tuple[Any, Any]:
-    outcome = network(scale(images))
+def _answer(scale: Scale, network: Any, tolerance: Any, images: Any) -> tuple[Any, Any]:
+    outcome = with_tolerance(network, tolerance)(scale(images))
     return jax.nn.softmax(outcome.logits), outcome.nfe

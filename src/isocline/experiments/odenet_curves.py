@@ -69,11 +69,11 @@ def _solved(model: ODENetClassifier, images: np.ndarray) -> Any:
         return found.ys[-1], found.stats.nfe
 
     with jax.enable_x64(True):
-        exact, _ = ends(network.block.field, y0, EXACT)
+        exact, _ = ends(network.block.field, y0, jnp.asarray(EXACT))
 
     def at(tolerance: float) -> tuple[float, float]:
         with jax.enable_x64(True):
-            found, nfe = ends(network.block.field, y0, tolerance)
+            found, nfe = ends(network.block.field, y0, jnp.asarray(tolerance))
             error = jnp.linalg.norm(found - exact) / jnp.linalg.norm(exact)
             return float(nfe), float(error)
 

@@ -47,8 +47,8 @@ class Solving:
     """
 
     method: str = "tsit5"
-    rtol: float = 1e-3
-    atol: float = 1e-3
+    rtol: float | Array = 1e-3
+    atol: float | Array = 1e-3
     steps: int | None = None
     adjoint: str = "replay"
 
@@ -212,6 +212,13 @@ def with_solving(network: Network, solving: Solving) -> Network:
         return network
     block = network.block
     return eqx.tree_at(lambda one: one.block, network, replace(block, solving=solving))
+
+
+def with_tolerance(network: Network, tolerance: Float[Array, ""]) -> Network:
+    """The same network with its block solved to this relative and absolute tolerance."""
+    if not isinstance(network, ImageNetwork) or not isinstance(network.block, ODEBlock):
+        return network
+    return with_solving(network, replace(network.block.solving, rtol=tolerance, atol=tolerance))
 
 
 def count_parameters(network: eqx.Module) -> int:
