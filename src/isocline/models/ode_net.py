@@ -26,31 +26,10 @@ from isocline.nn.images import (
 )
 from isocline.ode import solve
 
+from .solving import Solving
+
 SPAN = (0.0, 1.0)  # the block's time
 NARROW = 12  # pixels: images below that are halved once, and others twice
-
-
-@dataclass(frozen=True)
-class Solving:
-    """How a block is solved.
-
-    Attributes:
-        method, rtol, atol, steps, adjoint: as in `isocline.solve`; with `steps`, a fixed number of
-            equal ones, the tolerances say nothing.
-    """
-
-    method: str = "tsit5"
-    rtol: float = 1e-3
-    atol: float = 1e-3
-    steps: int | None = None
-    adjoint: str = "replay"
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of `solve`."""
-        options = {"method": self.method, "adjoint": self.adjoint, "on_failure": "return"}
-        if self.steps is not None:
-            return options | {"steps": self.steps}
-        return options | {"rtol": self.rtol, "atol": self.atol}
 
 
 class Outcome(NamedTuple):
