@@ -35,12 +35,14 @@ class Stage(NamedTuple):
     Attributes:
         name: of the stage, and of its checkpoint.
         epochs, average: see `isocline.train.Settings`.
+        rate: of its learning rate to the estimator's.
         problem: of training and held-out points, with so many steps an epoch.
     """
 
     name: str
     epochs: int
     average: float
+    rate: float
     problem: Callable[[Points, Points, int], Problem]
 
 
@@ -245,7 +247,7 @@ class Density(Configured):
             settings = Settings(
                 epochs=stage.epochs,
                 steps=steps,
-                learning_rate=self.learning_rate,
+                learning_rate=self.learning_rate * stage.rate,
                 weight_decay=1e-5,
                 clip=10.0,
                 patience=self.patience,

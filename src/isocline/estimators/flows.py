@@ -19,6 +19,8 @@ from .checking import check_continuous_flow, check_normalizing_flow
 from .density import Density, Stage
 from .density_training import density_problem
 
+AFTER_MATCHING = 0.3  # of the learning rate
+
 
 class ContinuousFlow(Density):
     """A continuous normalizing flow (Chen et al. 2018, sec. 4): log-densities and samples.
@@ -142,7 +144,9 @@ class ContinuousFlow(Density):
                     coupling=self.coupling and not training.context.shape[1],
                 )
 
-            found.append(Stage(name, epochs, self.average, problem))
+            # What flow matching has learnt is only touched up: large steps would undo it.
+            rate = AFTER_MATCHING if name == "likelihood" and self.matching else 1.0
+            found.append(Stage(name, epochs, self.average, rate, problem))
         return [stage for stage in found if stage.epochs]
 
     def _solving(self) -> Solving:
@@ -217,7 +221,7 @@ class NormalizingFlow(Density):
                 coupling=False,
             )
 
-        return [Stage("likelihood", self.epochs, self.average, problem)]
+        return [Stage("likelihood", self.epochs, self.average, 1.0, problem)]
 
     def _densities(self, network: PlanarFlow, y: Any, context: Any) -> tuple[Any, Any]:
         return eqx.filter_jit(PlanarFlow.log_prob)(network, y, context), 0.0

@@ -41,6 +41,11 @@ EXPERIMENTS = {
     "depth": Entry(
         "reproduce", "depth", "Memory against depth, and evaluations backward against forward"
     ),
+    "densities": Entry(
+        "reproduce",
+        "densities",
+        "Flows on densities of the plane: how far above the entropy floor, NFE, and time",
+    ),
     "solvers": Entry(
         "bench",
         "bench_solvers",
