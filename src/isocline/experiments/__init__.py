@@ -41,6 +41,11 @@ EXPERIMENTS = {
     "depth": Entry(
         "reproduce", "depth", "Memory against depth, and evaluations backward against forward"
     ),
+    "flows": Entry(
+        "reproduce",
+        "flows",
+        "Chen et al. 2018, figures 4 and 5: planar flows of K layers and CNFs of M units",
+    ),
     "densities": Entry(
         "reproduce",
         "densities",

@@ -101,7 +101,7 @@ def run(
     results: dict[str, Any] = {}
     # Model after model: what answers the question comes first for every density.
     for seed, model, density in product(seeds, protocol.models, protocol.densities):
-        rows.append(_one(out, protocol, density, model, seed, progress))
+        rows.append(one(out, protocol, density, model, seed, progress))
         rows.sort(key=lambda row: protocol.densities.index(row["density"]))
         results = _results(protocol, rows, command_of("densities", seeds, quick))
         write_results(out, results, results["table"])
@@ -134,7 +134,7 @@ def grid_of(density: str, points: int) -> tuple[np.ndarray, float]:
     return np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32), step**2
 
 
-def _one(
+def one(
     out: Path,
     protocol: Protocol,
     density: str,
@@ -142,6 +142,7 @@ def _one(
     seed: int,
     progress: Callable[[dict[str, Any]], None] | None,
 ) -> dict[str, Any]:
+    """One model on one density, trained and tested."""
     kind, settings = protocol.models[model]
     data = points_of(density, protocol, seed)
     done = learn(
