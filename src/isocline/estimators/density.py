@@ -19,7 +19,7 @@ from isocline.train import Checkpoint, Problem, Settings, train
 
 from .density_columns import Table, read_numbers, require_density, require_same_columns
 from .density_context import Encoding
-from .density_scaling import Scaling, dequantized, place_of, read_bounds
+from .density_scaling import Bounds, Scaling, dequantized, read_bounds
 from .density_training import Points
 from .fingerprint import digest_of
 from .settings import Configured
@@ -102,16 +102,8 @@ class Density(Configured):
             InputError: a setting, a column or a row does not fit; the message says which, why, and
                 how to mend it.
         """
-        self._check()
-        table = read_numbers(X)
-        bounds = read_bounds(self.bounds, table)
-        rounded = [
-            place_of(key, table.names, table.values.shape[1], "dequantize")
-            for key in self.dequantize
-        ]
-        spread = dequantized(table, rounded, self.seed)
-        require_density(spread, bounds, self.accept)
-        encoding = Encoding.of(context, len(table.values))
+        table, bounds, encoding = self.check(X, context=context)
+        spread = self._spread(table)
         parts = table.values.tobytes(), repr(encoding.columns).encode()
         self._learn(
             Scaling.of(spread, bounds),
@@ -129,6 +121,24 @@ class Density(Configured):
         if table.names is not None:
             self.feature_names_in_ = np.array(table.names, object)
         return self
+
+    def check(self, X: Any, *, context: Any = None) -> tuple[Table, Bounds, Encoding]:
+        """Refuse, as `fit` does, what has no density; before a long training, say.
+
+        Raises:
+            InputError: as in `fit`.
+        """
+        self._check()
+        table = read_numbers(X)
+        bounds = read_bounds(self.bounds, table)
+        spread = self._spread(table)
+        require_density(spread, bounds, self.accept)
+        Scaling.of(spread, bounds)
+        return table, bounds, Encoding.of(context, len(table.values))
+
+    def _spread(self, table: Table) -> Table:
+        """The table with its rounded columns spread over their rounding."""
+        return dequantized(table, self.dequantize, self.seed)
 
     def score_samples(self, X: Any, *, context: Any = None) -> Float[np.ndarray, " rows"]:
         """The log-density of each row in nats, in the units of X: the larger, the more usual.
@@ -311,6 +321,20 @@ class Density(Configured):
             raise InputError(
                 f"This {type(self).__name__} is not fitted yet: call fit(X) first, or load a model."
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle: networks hold functions of JAX, which it can not name."""
+        state = dict(vars(self))
+        if "network_" in state:
+            state["_arrays"] = leaves_of("network", state.pop("network_"))
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = state.pop("_arrays", None)
+        vars(self).update(state)
+        if arrays is not None:
+            network = self._build(self.n_features_in_, self.encoding_.size)
+            self.network_ = filled(network, "network", arrays)
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn asks of an estimator, which only it calls."""

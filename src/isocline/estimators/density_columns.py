@@ -15,7 +15,7 @@ from isocline.errors import InputError
 ENOUGH = 50  # rows, from which on values that repeat say something
 FEW_VALUES, ATOM, COPIES = 10, 0.05, 0.2
 _NEAR_EDGE, _AT_EDGE, _FEWEST_AT_EDGE = 0.01, 0.004, 12
-_CONTEXT_INSTEAD = "Leave it out, or give it as context= of a conditional density."
+_CONTEXT_INSTEAD = "Leave it out, or let the density depend on it by context=."
 
 
 class Table(NamedTuple):
@@ -189,7 +189,7 @@ def require_density(
     if not accepted and rows >= ENOUGH and copies > COPIES * rows:
         raise InputError(
             f"{copies} of {rows} rows are duplicates of others: where rows repeat there is no "
-            f"density. Drop the duplicates, or give dequantize= if the values were rounded."
+            f"density. Drop the duplicates, or name rounded columns by --dequantize (in Python: dequantize=)."
         )
 
 
@@ -209,7 +209,7 @@ def _require_continuous(table: Table, index: int) -> None:
         return
     found, counts = np.unique(values, return_counts=True)
     most = counts.argmax()
-    mend = f"{_CONTEXT_INSTEAD} If it was rounded, name it in dequantize=."
+    mend = f"{_CONTEXT_INSTEAD} If it was rounded, name it by --dequantize (dequantize=)."
     if len(found) <= FEW_VALUES:
         raise InputError(
             f"{table.column(index)} takes only {len(found)} values "
@@ -222,7 +222,7 @@ def _require_continuous(table: Table, index: int) -> None:
             f"{table.column(index)} is {where}{found[most]:g} in {100 * counts[most] / rows:.0f} % "
             f"of the rows: a value of its own weight has no density. Learn from the other rows, "
             f"or leave the column out. {'It may be bounded there. ' if where else ''}If it was "
-            f"rounded, name it in dequantize=."
+            f"rounded, name it by --dequantize (in Python: dequantize=)."
         )
 
 
@@ -236,8 +236,9 @@ def _require_no_edge(table: Table, index: int) -> None:
     sharp = [count > max(_AT_EDGE * len(values), _FEWEST_AT_EDGE) for count in counts]
     if not any(sharp):
         return
-    bounds = tuple(f"{edge:.6g}" if there else "None" for edge, there in zip(edges, sharp))
-    key = repr(table.names[index]) if table.names is not None else str(index)
+    key = index if table.names is None else table.names[index]
+    ends = [f"{edge:.6g}" if there else "" for edge, there in zip(edges, sharp)]
+    pair = ", ".join(end or "None" for end in ends)
     sides = " and ".join(
         f"{side} by about {edge:.6g}"
         for side, edge, there in zip(("below", "above"), edges, sharp)
@@ -246,6 +247,7 @@ def _require_no_edge(table: Table, index: int) -> None:
     raise InputError(
         f"{table.column(index)} seems to be bounded {sides}, where "
         f"{100 * max(counts) / len(values):.1f} % of its values crowd: a flow is smooth, and would "
-        f"give weight to what lies beyond. Name its true bounds to transform it, as "
-        f"bounds={{{key}: ({bounds[0]}, {bounds[1]})}}, or take it as it is by accept=True."
+        f"give weight to what lies beyond. Name its true bounds to transform it, as --bounds "
+        f"{key}={':'.join(ends)} (in Python: bounds={{{key!r}: ({pair})}}), or take it as it is by "
+        f"--accept (accept=True)."
     )

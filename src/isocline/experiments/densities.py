@@ -36,6 +36,20 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {"matching": 24, "likelihood": 2, "energy": 0.02, "jacobian": 0.02},
     ),
 }
+# One more, where the density ends at once: its bounds are known, and its edges need units.
+EXTRA = {
+    "checkerboard": {
+        "likelihood, 128 units, bounds": (
+            "continuous",
+            {
+                "hidden_size": 128,
+                "matching": 0,
+                "likelihood": 12,
+                "bounds": {0: (-4.0, 4.0), 1: (-4.0, 4.0)},
+            },
+        )
+    }
+}
 TITLES = {
     "density": "density",
     "model": "model",
@@ -62,6 +76,7 @@ class Protocol:
     Attributes:
         densities: names of `isocline.data.plane_density`.
         models: kind and settings by name.
+        extra: more of them, by density.
         settings: of all models.
         train, test: points.
         grid: points to a side.
@@ -69,6 +84,7 @@ class Protocol:
 
     densities: tuple[str, ...] = field(default_factory=plane_densities)
     models: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=lambda: MODELS)
+    extra: dict[str, dict[str, tuple[str, dict[str, Any]]]] = field(default_factory=lambda: EXTRA)
     settings: dict[str, Any] = field(default_factory=lambda: {"accept": True, "patience": None})
     train: int = 50_000
     test: int = 20_000
@@ -100,7 +116,12 @@ def run(
     rows: list[dict[str, Any]] = []
     results: dict[str, Any] = {}
     # Model after model: what answers the question comes first for every density.
-    for seed, model, density in product(seeds, protocol.models, protocol.densities):
+    more = [
+        (seed, model, density)
+        for seed, density in product(seeds, protocol.densities)
+        for model in protocol.extra.get(density, ())
+    ]
+    for seed, model, density in (*product(seeds, protocol.models, protocol.densities), *more):
         rows.append(one(out, protocol, density, model, seed, progress))
         rows.sort(key=lambda row: protocol.densities.index(row["density"]))
         results = _results(protocol, rows, command_of("densities", seeds, quick))
@@ -143,7 +164,7 @@ def one(
     progress: Callable[[dict[str, Any]], None] | None,
 ) -> dict[str, Any]:
     """One model on one density, trained and tested."""
-    kind, settings = protocol.models[model]
+    kind, settings = (protocol.models | protocol.extra.get(density, {}))[model]
     data = points_of(density, protocol, seed)
     done = learn(
         out,
