@@ -13,7 +13,8 @@ from jaxtyping import Float
 from isocline.errors import InputError
 
 ENOUGH = 50  # rows, from which on values that repeat say something
-FEW_VALUES, ATOM, COPIES = 10, 0.05, 0.2
+FEW_VALUES, LEVELS, REPEATS = 10, 1000, 20  # a few values, or up to so many that repeat so often
+ATOM, STANDS_OUT, COPIES = 0.05, 3, 0.2
 _NEAR_EDGE, _AT_EDGE, _FEWEST_AT_EDGE = 0.01, 0.004, 12
 _CONTEXT_INSTEAD = "Leave it out, or let the density depend on it by context=."
 
@@ -189,7 +190,8 @@ def require_density(
     if not accepted and rows >= ENOUGH and copies > COPIES * rows:
         raise InputError(
             f"{copies} of {rows} rows are duplicates of others: where rows repeat there is no "
-            f"density. Drop the duplicates, or name rounded columns by --dequantize (in Python: dequantize=)."
+            f"density. Drop the duplicates, or name rounded columns by --dequantize (in Python: "
+            f"dequantize=)."
         )
 
 
@@ -210,13 +212,14 @@ def _require_continuous(table: Table, index: int) -> None:
     found, counts = np.unique(values, return_counts=True)
     most = counts.argmax()
     mend = f"{_CONTEXT_INSTEAD} If it was rounded, name it by --dequantize (dequantize=)."
-    if len(found) <= FEW_VALUES:
+    if len(found) <= FEW_VALUES or (len(found) <= LEVELS and rows > REPEATS * len(found)):
         raise InputError(
             f"{table.column(index)} takes only {len(found)} values "
             f"({', '.join(f'{value:g}' for value in found[:5])}{', ...' * (len(found) > 5)}): it "
-            f"is categorical, and has no density. {mend}"
+            f"is categorical{' or rounded' * (len(found) > FEW_VALUES)}, and has no density. {mend}"
         )
-    if counts[most] > ATOM * rows:
+    second = np.sort(counts)[-2]
+    if counts[most] > max(ATOM * rows, STANDS_OUT * second):
         where = {0: "its lower bound ", len(found) - 1: "its upper bound "}.get(int(most), "")
         raise InputError(
             f"{table.column(index)} is {where}{found[most]:g} in {100 * counts[most] / rows:.0f} % "
