@@ -90,9 +90,7 @@ def test_anomalies_have_the_lowest_scores(fitted, rows):
 def test_saved_and_loaded(fitted, rows, tmp_path):
     fitted.save(tmp_path / "model")
     loaded = ContinuousFlow.load(tmp_path / "model")
-    np.testing.assert_array_equal(
-        loaded.score_samples(rows[:50]), fitted.score_samples(rows[:50])
-    )
+    np.testing.assert_array_equal(loaded.score_samples(rows[:50]), fitted.score_samples(rows[:50]))
     np.testing.assert_array_equal(loaded.sample(5), fitted.sample(5))
     assert loaded.get_params() == fitted.get_params() and loaded.history_ == fitted.history_
     assert pickle.loads(pickle.dumps(fitted)).get_params() == fitted.get_params()
@@ -201,7 +199,7 @@ def test_bounded_columns_are_transformed_on_request():
     grid = pandas.DataFrame(np.stack(np.meshgrid(share, wait), axis=-1).reshape(-1, 2))
     grid.columns = table.columns
     assert np.exp(model.score_samples(grid)).sum() * 9 / 12_800 == pytest.approx(1, abs=0.03)
-    with pytest.raises(InputError, match="Column 'wait' is .* not inside of its bounds"):
+    with pytest.raises(InputError, match=r"Column 'wait' is .* not inside of its bounds"):
         ContinuousFlow(**TINY, bounds={"wait": (0.5, None)}).fit(table)
     ContinuousFlow(**TINY, accept=True).fit(table)
 

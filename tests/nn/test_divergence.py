@@ -1,4 +1,4 @@
-"""Divergences: closed forms against the whole Jacobian, estimates without bias, noise that stays."""
+"""Divergences: closed forms against the whole Jacobian, and estimates without bias."""
 
 from __future__ import annotations
 

@@ -143,7 +143,9 @@ class DensityRun(StagedRun[Outcome]):
         """A pandas frame of values and context."""
         import pandas
 
-        frame = pandas.DataFrame(table.values.to_dict(as_series=False)) if values is None else values
+        frame = (
+            pandas.DataFrame(table.values.to_dict(as_series=False)) if values is None else values
+        )
         context = {} if table.context is None else table.context.to_dict(as_series=False)
         return frame.assign(**context)
 
@@ -155,10 +157,10 @@ def _nll(scores: np.ndarray) -> dict[str, float]:
 
 
 def _normal(training: DensityTable, table: DensityTable) -> np.ndarray:
-    """The log-density of a normal distribution with the mean and covariance of the training rows."""
+    """The log-density of a normal with the mean and covariance of the training rows."""
     from scipy.stats import multivariate_normal
 
     rows = training.values.to_numpy()
     covariance = np.atleast_2d(np.cov(rows, rowvar=False))
-    normal = multivariate_normal(rows.mean(axis=0), covariance, allow_singular=True)
+    normal = multivariate_normal(rows.mean(axis=0), covariance, allow_singular=True)  # pyright: ignore[reportArgumentType]
     return np.atleast_1d(normal.logpdf(table.values.to_numpy()))

@@ -53,20 +53,30 @@ def read_density_table(settings: DensitySettings) -> DensityTable:
     cells, source = filled_rows(
         nw.from_native(read_cells(path), eager_only=True), Source(path.name)
     )
-    context = settings.context or ()
-    for name in (*(settings.columns or ()), *context):
-        require_column(name, cells.columns, source)
-    both = set(settings.columns or ()) & set(context)
-    if both:
-        raise InputError(f"Column '{min(both)}' is named by --columns and by --context: choose one.")
-    names = settings.columns or tuple(name for name in cells.columns if name not in context)
-    if not names:
-        raise InputError(f"All columns of {path.name} are its context: name fewer by --context.")
+    names, context = _chosen(settings, cells, source)
     values = {name: _numbers(cells[name], source, others=names) for name in names}
     beside = {name: _context(cells[name], source) for name in context}
     backend = nw.get_native_namespace(cells)
     frames = [nw.from_dict(one, backend=backend) if one else None for one in (values, beside)]
     return DensityTable(frames[0], frames[1])  # pyright: ignore[reportArgumentType]
+
+
+def _chosen(
+    settings: DensitySettings, cells: nw.DataFrame, source: Source
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns whose density is learnt, and those that it depends on."""
+    context = settings.context or ()
+    for name in (*(settings.columns or ()), *context):
+        require_column(name, cells.columns, source)
+    both = set(settings.columns or ()) & set(context)
+    if both:
+        raise InputError(
+            f"Column '{min(both)}' is named by --columns and by --context: choose one."
+        )
+    names = settings.columns or tuple(name for name in cells.columns if name not in context)
+    if not names:
+        raise InputError(f"All columns of {source.label} are its context: name fewer by --context.")
+    return names, context
 
 
 def _numbers(column: nw.Series, source: Source, others: tuple[str, ...]) -> np.ndarray:

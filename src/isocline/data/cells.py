@@ -146,9 +146,7 @@ def _refuse(
         if not good(text):
             commas = is_number(text.replace(",", ""))
             hint = " (a decimal mark must be a point, and thousands have none)" if commas else ""
-            raise InputError(
-                f"'{text}' {source.at(name, index)} is not a number{hint}. {mend}"
-            )
+            raise InputError(f"'{text}' {source.at(name, index)} is not a number{hint}. {mend}")
 
 
 def parse_times(column: nw.Series, source: Source) -> tuple[TimeAxis, Float[np.ndarray, "rows"]]:

@@ -253,7 +253,9 @@ class Density(Configured):
         network = self._build(y.shape[1], encoding.size)
         history: list[dict[str, Any]] = []
         for stage in self._stages():
-            kept = None if folder is None else Checkpoint(folder / f"{stage.name}.safetensors", digest)
+            kept = (
+                None if folder is None else Checkpoint(folder / f"{stage.name}.safetensors", digest)
+            )
             settings = Settings(
                 epochs=stage.epochs,
                 steps=steps,

@@ -1,4 +1,4 @@
-"""Tables that a density is learnt from: read, or refused with the column, the reason and a remedy."""
+"""Tables that a density is learnt from: read, or refused with column, reason and remedy."""
 
 from __future__ import annotations
 
@@ -50,33 +50,32 @@ def read_numbers(data: Any, what: str = "X") -> Table:
             column and the row.
         TypeError: a cell is neither a number nor text.
     """
-    if hasattr(data, "tocsr"):
-        raise InputError(
-            f"{what} is sparse: a density needs all values. Give {what}.toarray() instead."
-        )
     frame = nw.from_native(data, eager_only=True, pass_through=True)
-    names = None
+    names: tuple[str, ...] | None = None
     if isinstance(frame, nw.DataFrame):
-        columns = [_numbers_of(frame[name].to_numpy(), f"Column '{name}'") for name in frame.columns]
+        columns = [
+            _numbers_of(frame[name].to_numpy(), f"Column '{name}'") for name in frame.columns
+        ]
         array = np.stack(columns, axis=1) if columns else np.zeros((len(frame), 0))
         single = all(frame[name].dtype == nw.Float32 for name in frame.columns)
-        if all(isinstance(name, str) for name in frame.columns):
-            names = tuple(frame.columns)
+        names = tuple(frame.columns) if all(isinstance(n, str) for n in frame.columns) else None
     else:
         array = _array_of(data, what)
         single = array.dtype in (np.float32, np.float16)
         if array.dtype.kind not in "uif":
-            columns = [
-                _numbers_of(column, column_name(None, index))
-                for index, column in enumerate(array.T)
-            ]
-            array = np.stack(columns, axis=1) if columns else np.zeros(array.shape)
+            named = enumerate(array.T)
+            columns = [_numbers_of(column, column_name(None, index)) for index, column in named]
+            array = np.stack(columns, axis=1)
     table = Table(np.asarray(array, np.float64), names, not single)
     _require_finite(table)
     return table
 
 
 def _array_of(data: Any, what: str) -> np.ndarray:
+    if hasattr(data, "tocsr"):
+        raise InputError(
+            f"{what} is sparse: a density needs all values. Give {what}.toarray() instead."
+        )
     try:
         array = np.asarray(data)
     except ValueError as error:

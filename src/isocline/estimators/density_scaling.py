@@ -45,7 +45,7 @@ class Scaling:
         eigenvalues, vectors = np.linalg.eigh(correlation)
         if eigenvalues[0] < _SINGULAR:
             weights = np.abs(vectors[:, 0])
-            names = [table.column(index) for index in np.flatnonzero(weights > 0.1)]
+            names = [table.column(int(index)) for index in np.flatnonzero(weights > 0.1)]
             raise InputError(
                 f"{', '.join(names)} depend on each other linearly: they lie on a plane, and have "
                 f"no density. Leave one of them out."
@@ -70,21 +70,14 @@ class Scaling:
 def _unbounded(x: Rows, bounds: Bounds) -> tuple[Rows, Float[np.ndarray, " rows"]]:
     values, change = np.array(x, np.float64), np.zeros(len(x))
     for index, (low, high) in bounds.items():
-        inside = np.ones(len(x), bool)
-        above = below = None
-        if low is not None:
-            above = x[:, index] - low
-            inside &= above > 0
-        if high is not None:
-            below = high - x[:, index]
-            inside &= below > 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = [None if gap is None else np.log(np.where(inside, gap, 1)) for gap in (above, below)]
-        values[:, index] = (0 if logs[0] is None else logs[0]) - (0 if logs[1] is None else logs[1])
-        change -= sum(one for one in logs if one is not None)
-        if low is not None and high is not None:
-            change += np.log(high - low)
-        change = np.where(inside, change, -np.inf)
+        # The distances to the bounds that there are, and the sign of their logarithm in u.
+        gaps = [(x[:, index] - low, 1)] if low is not None else []
+        gaps += [(high - x[:, index], -1)] if high is not None else []
+        inside = np.all([gap > 0 for gap, _ in gaps], axis=0)
+        logs = [(np.log(np.where(inside, gap, 1)), sign) for gap, sign in gaps]
+        values[:, index] = sum(sign * log for log, sign in logs)
+        width = np.log(high - low) if low is not None and high is not None else 0
+        change = np.where(inside, change + width - sum(log for log, _ in logs), -np.inf)
     return values, change
 
 

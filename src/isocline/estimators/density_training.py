@@ -50,7 +50,7 @@ def density_problem(
     order = partial(_order, train.y, batch_size, steps, matching, coupling)
     return Problem(
         Partial(_sample, *map(_single, train)),
-        partial(_matching_loss if matching else _likelihood_loss, learning),
+        _matching_loss if matching else partial(_likelihood_loss, learning),
         Partial(partial(_validate, learning), *map(_single, held)),
         order=order,
     )
@@ -73,7 +73,9 @@ def _order(
     noise = draw.standard_normal((wanted, y.shape[1]), np.float32)
     if coupling:
         noise = _coupled(noise, y, indices)
-    return jnp.asarray(indices.reshape(steps, -1)), jnp.asarray(noise.reshape(steps, batch_size, -1))
+    return jnp.asarray(indices.reshape(steps, -1)), jnp.asarray(
+        noise.reshape(steps, batch_size, -1)
+    )
 
 
 def _coupled(noise: np.ndarray, y: np.ndarray, indices: np.ndarray) -> np.ndarray:
@@ -89,20 +91,32 @@ def _coupled(noise: np.ndarray, y: np.ndarray, indices: np.ndarray) -> np.ndarra
     return paired
 
 
-def _sample(y: Array, context: Array, key: PRNGKeyArray, entry: tuple[Array, ...]) -> Any:
+def _sample(
+    y: Array,
+    context: Array,
+    key: PRNGKeyArray,  # noqa: ARG001 - all that is random is in the entry
+    entry: tuple[Array, ...],
+) -> Any:
     indices, *noise = entry
     return (y[indices], context[indices], *noise)
 
 
 def _matching_loss(
-    learning: Learning, model: Flow, batch: Any, key: PRNGKeyArray, weight: Array
+    model: Flow,
+    batch: Any,
+    key: PRNGKeyArray,
+    weight: Array,  # noqa: ARG001 - no annealing
 ) -> tuple[Array, dict[str, Array]]:
     y, context, noise = batch
     return flow_matching(model, y, noise, context, key), {}
 
 
 def _likelihood_loss(
-    learning: Learning, model: Flow | PlanarFlow, batch: Any, key: PRNGKeyArray, weight: Array
+    learning: Learning,
+    model: Flow | PlanarFlow,
+    batch: Any,
+    key: PRNGKeyArray,
+    weight: Array,  # noqa: ARG001 - no annealing
 ) -> tuple[Array, dict[str, Array]]:
     y, context = batch
     return negative_log_likelihood(model, y, context, learning, key)

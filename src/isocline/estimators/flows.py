@@ -58,7 +58,7 @@ class ContinuousFlow(Density):
         nfe_: evaluations of the field a row by the last answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, not a burden
         self,
         *,
         field: str = "gated",

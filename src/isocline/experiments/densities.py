@@ -19,7 +19,7 @@ import numpy as np
 from isocline.data import plane_densities, plane_density
 
 from .densities_figure import draw_densities
-from .flow_runs import CLOSE, learn, time_to
+from .flow_runs import learn, race
 from .results import answer_of, command_of, markdown_table, versions, write_results
 
 PLANAR, CNF = "planar NF, K = 32", "CNF, M = 8"
@@ -210,9 +210,9 @@ def _results(protocol: Protocol, rows: list[dict[str, Any]], command: str) -> di
         for row in rows
     ]
     table = markdown_table(list(TITLES.values()), cells)
-    speed = _speed(rows)
+    speed = race(rows, "density", LIKELIHOOD, MATCHING)
     if speed:
-        table += "\n\n" + markdown_table(SPEED_TITLES, [tuple(row.values()) for row in speed])
+        table += "\n\n" + markdown_table(list(speed[0]), [tuple(one.values()) for one in speed])
     return {
         "command": command,
         "protocol": asdict(protocol),
@@ -224,32 +224,3 @@ def _results(protocol: Protocol, rows: list[dict[str, Any]], command: str) -> di
         "table": table,
         "table_file": "table.md",
     }
-
-
-SPEED_TITLES = (
-    "density",
-    "likelihood: NLL held out",
-    "likelihood: s to it",
-    "flow matching: s to the same",
-    "ratio",
-    f"likelihood: s to {CLOSE} above its best",
-    f"flow matching: s to {CLOSE} above that",
-)
-
-
-def _speed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How soon flow matching is as good as training by likelihood has become."""
-    found = []
-    for density in dict.fromkeys(row["density"] for row in rows):
-        runs = {row["model"]: row for row in rows if row["density"] == density}
-        if not {MATCHING, LIKELIHOOD} <= runs.keys():
-            continue
-        best = min(row["validation"] for row in runs[LIKELIHOOD]["history"])
-        slow, fast = (time_to(runs[name], best) for name in (LIKELIHOOD, MATCHING))
-        near = [time_to(runs[name], best + CLOSE) for name in (LIKELIHOOD, MATCHING)]
-        times = [None if one is None else f"{one:.1f}" for one in (slow, fast, *near)]
-        ratio = None if slow is None or fast is None else f"{slow / fast:.1f}"
-        # Of standardised points: the scale is the same for both.
-        row = (density, f"{best:.3f}", *times[:2], ratio, *times[2:])
-        found.append(dict(zip(SPEED_TITLES, row)))
-    return found

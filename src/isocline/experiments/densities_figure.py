@@ -11,8 +11,6 @@ import numpy as np
 from isocline.data import plane_density
 from isocline.estimators import ContinuousFlow, NormalizingFlow
 
-from .results import save_figure
-
 
 def draw_densities(
     out: Path, densities: Sequence[str], models: Sequence[str], seed: int, points: int
@@ -48,5 +46,5 @@ def show(axis: Any, values: np.ndarray, points: int, top: float) -> None:
 
 def save_png(figure: Any, out: Path, name: str) -> None:
     """Only as PNG: as SVG images of densities would be large."""
-    save_figure(figure, out, name)
-    (out / f"{name}.svg").unlink()
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / f"{name}.png", dpi=90)

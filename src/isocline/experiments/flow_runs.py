@@ -27,7 +27,7 @@ def learn(
     data: dict[str, np.ndarray],
     *,
     progress: Callable[[dict[str, Any]], None] | None,
-    more: Callable[[Any], dict[str, Any]] = lambda model: {},
+    more: Callable[[Any], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Fit to rows and score others; what is on disk is not done again.
 
@@ -64,7 +64,7 @@ def learn(
         "nfe": model.nfe_,
         "seconds": sum(row["seconds"] for row in model.history_),
         "history": model.history_,
-    } | more(model)
+    } | (more(model) if more is not None else {})
     model.save(out / "models" / name)
     write_bytes(path, json.dumps(done).encode())
     return done
@@ -85,3 +85,35 @@ def time_to(run: dict[str, Any], validation: float) -> float | None:
         if row["validation"] <= validation:
             return spent
     return None
+
+
+def race(rows: list[dict[str, Any]], by: str, slow: str, fast: str) -> list[dict[str, Any]]:
+    """How soon one model is as good as another has become, and as another that is nearly so good.
+
+    Args:
+        rows: runs, with "model" and what they are grouped by.
+        by: "density" or "table".
+        slow, fast: the models.
+    """
+    found = []
+    for group in dict.fromkeys(row[by] for row in rows):
+        runs = {row["model"]: row for row in rows if row[by] == group}
+        if not {slow, fast} <= runs.keys():
+            continue
+        found.append({by: group} | _times(runs[slow], runs[fast]))
+    return found
+
+
+def _times(slow: dict[str, Any], fast: dict[str, Any]) -> dict[str, Any]:
+    """Seconds of both runs to the best of the slow one, and to what is nearly so good."""
+    best = min(row["validation"] for row in slow["history"])
+    found: dict[str, Any] = {}
+    for name, mark in (("the best", best), (f"{CLOSE} above it", best + CLOSE)):
+        times = [time_to(run, mark) for run in (slow, fast)]
+        for run, seconds in zip((slow, fast), times):
+            shown = "never" if seconds is None else f"{seconds:.1f}"
+            found[f"{run['model']}, s to {name}"] = shown
+        first, second = times
+        known = first is not None and second is not None
+        found[f"ratio at {name}"] = f"{first / second:.1f}" if known else None
+    return found

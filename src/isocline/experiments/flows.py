@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from .results import (
     write_results,
 )
 
+KINDS = ("planar", "continuous")
 STEPS_AN_EPOCH, BATCH, TESTED = 100, 256, 20_000
 TITLES = ("target", "model", "KL", "training, s")
 NOTE = (
@@ -93,18 +95,15 @@ def run(
     command = command_of("flows", seeds, quick)
     rows: list[dict[str, Any]] = []
     for seed in seeds:
-        for target in protocol.targets:
-            for size in protocol.sizes:
-                for kind in ("planar", "continuous"):
-                    rows.append(_matched(out, protocol, target, (kind, size), seed, progress))
-                    _write(out, protocol, rows, command)
+        for target, size, kind in product(protocol.targets, protocol.sizes, KINDS):
+            rows.append(_matched(out, protocol, target, (kind, size), seed, progress))
+            _write(out, protocol, rows, command)
         sampled = _sampled(protocol)
-        for density in protocol.sampled:
-            for model in sampled.models:
-                done = densities.one(out, sampled, density, model, seed, progress)
-                kept = {name: done[name] for name in ("model", "gap", "gap_error", "seconds")}
-                rows.append({"target": density, "seed": seed} | kept)
-                _write(out, protocol, rows, command)
+        for density, model in product(protocol.sampled, sampled.models):
+            done = densities.one(out, sampled, density, model, seed, progress)
+            kept = {name: done[name] for name in ("model", "gap", "gap_error", "seconds")}
+            rows.append({"target": density, "seed": seed} | kept)
+            _write(out, protocol, rows, command)
     draw_matching(out, protocol, seeds[0])
     draw_likelihood(out, protocol, seeds[0])
     draw_particles(out, protocol, seeds[0])
@@ -197,7 +196,7 @@ def _matched(
 def _problem(target: str) -> Problem:
     held = jax.random.normal(jax.random.key(7), (1000, 2))
 
-    def loss(model: Any, z: Any, key: Any, weight: Any) -> Any:
+    def loss(model: Any, z: Any, key: Any, weight: Any) -> Any:  # noqa: ARG001
         return reverse_divergence(model, z, log_density(target), Learning(), key)
 
     return Problem(
@@ -211,9 +210,12 @@ def _gaps(model: Any, target: str, key: Any) -> Any:
     """log q - log p, p without its constant, at points of q."""
     z = jax.random.normal(key, (TESTED, 2))
     context = jnp.zeros((TESTED, 0))
-    solved = {"solving": Solving("tsit5", 1e-5, 1e-5)} if isinstance(model, Flow) else {}
-    found, moved = eqx.filter_jit(partial(type(model).push, **solved))(model, z, context)
-    points = moved.points if isinstance(model, Flow) else moved
+    if isinstance(model, Flow):
+        solved = partial(Flow.push, solving=Solving("tsit5", 1e-5, 1e-5))
+        found, moved = eqx.filter_jit(solved)(model, z, context)
+        points = moved.points
+    else:
+        found, points = eqx.filter_jit(type(model).push)(model, z, context)
     return found - log_density(target)(points)
 
 

@@ -73,27 +73,11 @@ def run(
         rows.append({"size": size} | micro)
     exponents = {way: _exponent(rows, way) for way in WAYS}
     errors = [{"field": name} | _errors(name, protocol.grid) for name in ("gated", "hyper")]
-    table = "\n\n".join(
-        [
-            markdown_table(
-                ["D", *WAYS],
-                [
-                    *((row["size"], *(f"{row[way]:.2f}" for way in WAYS)) for row in rows),
-                    ("exponent", *(f"{exponents[way]:.2f}" for way in WAYS)),
-                ],
-            ),
-            markdown_table(
-                ["field", "log of the integral", "inverse error"],
-                [(e["field"], f"{e['integral']:.1e}", f"{e['inverse']:.1e}") for e in errors],
-            ),
-        ]
-    )
+    table = _table(rows, exponents, errors)
     results = {
         "command": "isocline reproduce logdet" + " --quick" * quick,
         "protocol": asdict(protocol),
-        "note": NOTE.format(
-            points=protocol.points, hidden=protocol.hidden, grid=protocol.grid
-        ),
+        "note": NOTE.format(points=protocol.points, hidden=protocol.hidden, grid=protocol.grid),
         "versions": versions("jaxlib", "equinox"),
         "summary": rows,
         "exponents": exponents,
@@ -104,6 +88,16 @@ def run(
     write_results(out, results, table)
     _draw(out, rows)
     return answer_of(results, out)
+
+
+def _table(
+    rows: list[dict[str, Any]], exponents: dict[str, float], errors: list[dict[str, Any]]
+) -> str:
+    cells = [(row["size"], *(f"{row[way]:.2f}" for way in WAYS)) for row in rows]
+    cells.append(("exponent", *(f"{exponents[way]:.2f}" for way in WAYS)))
+    precise = [(e["field"], f"{e['integral']:.1e}", f"{e['inverse']:.1e}") for e in errors]
+    titles = ["field", "log of the integral", "inverse error"]
+    return markdown_table(["D", *WAYS], cells) + "\n\n" + markdown_table(titles, precise)
 
 
 def _moved(model: Any, scale: float) -> Any:
@@ -164,7 +158,7 @@ def _determinant(weights: Any, z: Any) -> Any:
 def _exponent(rows: list[dict[str, Any]], way: str) -> float:
     last = rows[len(rows) // 2 :] if len(rows) > 2 else rows
     logs = np.log([[row["size"], row[way]] for row in last])
-    return float(np.polyfit(*logs.T, 1)[0])
+    return float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
 
 
 def _errors(kind: str, points: int) -> dict[str, float]:

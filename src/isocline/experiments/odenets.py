@@ -145,7 +145,9 @@ def _results(
     protocol: Protocol, runs: dict[str, list[dict[str, Any]]], command: str
 ) -> dict[str, Any]:
     summary = [
-        summary_row(model, runs[model], protocol.paper) for model in protocol.models if model in runs
+        summary_row(model, runs[model], protocol.paper)
+        for model in protocol.models
+        if model in runs
     ]
     return {
         "command": command,

@@ -19,7 +19,7 @@ from isocline.data.tables import TABLES, load_table
 from isocline.errors import InputError
 from isocline.train.checkpoint import write_bytes
 
-from .flow_runs import learn, time_to
+from .flow_runs import learn, race
 from .results import answer_of, command_of, kept_run, markdown_table, versions, write_results
 
 MATCHING, LIKELIHOOD = "flow matching", "CNF, likelihood"
@@ -141,7 +141,7 @@ def _simple(out: Path, table: str, data: dict[str, np.ndarray], seed: int) -> li
     from scipy.stats import multivariate_normal
 
     train = data["train"].astype(np.float64)
-    normal = multivariate_normal(train.mean(axis=0), np.cov(train, rowvar=False))
+    normal = multivariate_normal(train.mean(axis=0), np.cov(train, rowvar=False))  # pyright: ignore[reportArgumentType]
     found = [_scored("Gaussian", normal.logpdf(data["test"]), seed)]
     try:
         from sklearn.mixture import GaussianMixture
@@ -178,7 +178,7 @@ def _results(
         )
         for row in rows
     ]
-    speed = _speed(rows)
+    speed = race(rows, "table", LIKELIHOOD, MATCHING)
     table = markdown_table(["table", "rows", "model", "NLL", "NFE", "training, s"], cells)
     if speed:
         table += "\n\n" + markdown_table(list(speed[0]), [tuple(one.values()) for one in speed])
@@ -196,19 +196,3 @@ def _results(
         "table": table,
         "table_file": "table.md",
     }
-
-
-def _speed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Seconds to the best held-out likelihood that training by likelihood has."""
-    found = []
-    for table in dict.fromkeys(row["table"] for row in rows):
-        runs = {row["model"]: row for row in rows if row["table"] == table}
-        if not {MATCHING, LIKELIHOOD} <= runs.keys():
-            continue
-        best = min(row["validation"] for row in runs[LIKELIHOOD]["history"])
-        slow, fast = (time_to(runs[name], best) for name in (LIKELIHOOD, MATCHING))
-        ratio = None if slow is None or fast is None else f"{slow / fast:.1f}"
-        shown = [None if one is None else f"{one:.1f}" for one in (slow, fast)]
-        titles = ("table", "likelihood: s to its best", "flow matching: s to the same", "ratio")
-        found.append(dict(zip(titles, (table, *shown, ratio))))
-    return found

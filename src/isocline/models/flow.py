@@ -143,7 +143,7 @@ class Flow(eqx.Module):
             independent: each point has its own steps, so it does not depend on those beside it.
         """
         noise_key, penalty_key = (None, None) if key is None else jax.random.split(key)
-        noise = trace.noise(*points.shape, points.dtype, noise_key)
+        noise = trace.noise(len(points), self.size, points.dtype, noise_key)
         ts = jnp.asarray([0.0, 1.0] if to_data else [1.0, 0.0], points.dtype)
         state = (points, jnp.zeros(len(points), points.dtype))
         f, args = _Augmented(self.field, trace), (context, noise)

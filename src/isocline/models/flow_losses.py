@@ -37,7 +37,7 @@ class Learning:
         hamilton_jacobi: weight of OT-Flow's residual (Onken et al. 2021), of potential fields.
     """
 
-    solving: Solving = Solving("tsit5", 1e-4, 1e-4)
+    solving: Solving = Solving("tsit5", 1e-4, 1e-4)  # noqa: RUF009 - immutable
     trace: AbstractTrace = ExactTrace()  # noqa: RUF009 - immutable
     energy: float = 0.0
     jacobian: float = 0.0

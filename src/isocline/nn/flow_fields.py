@@ -132,9 +132,7 @@ class PotentialField(AbstractFlowField):
     network: eqx.nn.MLP
 
     def __init__(self, size: int, hidden: int, context: int = 0, *, key: PRNGKeyArray):
-        self.network = eqx.nn.MLP(
-            size + _features(context), "scalar", hidden, 2, jnp.tanh, key=key
-        )
+        self.network = eqx.nn.MLP(size + _features(context), "scalar", hidden, 2, jnp.tanh, key=key)
 
     def potential(self, t: Array, z: Point, context: Array) -> Float[Array, ""]:
         """Phi."""

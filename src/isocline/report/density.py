@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +18,7 @@ from .svg import ROLES, Panel, to_svg
 from .words import count, listed, name_of, number
 
 _MOST_COLUMNS, _MOST_PAIRS, _MOST_DOTS, _BINS = 12, 9, 500, 40
+_MOST_LISTED = 10
 _STAGES = {"matching": "Flow matching", "likelihood": "Maximum likelihood"}
 
 
@@ -43,49 +45,19 @@ def density_page(
         command: that made the density.
         source: name of the data.
     """
-    model, normal = metrics["model"], metrics["normal"]
-    gain = normal["nll"] - model["nll"]
     pairs = list(combinations(range(len(names)), 2))[:_MOST_PAIRS]
-    lowest = np.argsort(scores)[:10]
-    stages = dict.fromkeys(row["stage"] for row in history)
+    shown = range(min(len(names), _MOST_COLUMNS))
     parts = {
         "version": __version__,
-        "title": f"Density of {listed([name_of(name) for name in names[:4]])}"
-        + (f" and {len(names) - 4} more columns" if len(names) > 4 else ""),
-        "verdict": {
-            "tone": "better" if gain > 0 else "worse",
-            "text": f"On {metrics['data']['tested']:,} rows kept apart, the flow has an NLL of "
-            f"{number(model['nll'], 4)} nats a row, a normal distribution "
-            f"{number(normal['nll'], 4)}.",
-        },
+        "title": _title(names),
+        "verdict": _verdict(metrics),
         "pairs": [_pair(names, rows, sample, pair) for pair in pairs],
-        "columns": [
-            _column(names[index], rows[:, index], sample[:, index], index)
-            for index in range(min(len(names), _MOST_COLUMNS))
-        ],
+        "columns": [_column(names[i], rows[:, i], sample[:, i], i) for i in shown],
         "scores": _scores(scores),
         "names": [name_of(name) for name in names],
-        "lowest": [
-            (int(row) + 1, number(float(scores[row]), 4), [number(v, 4) for v in rows[row]])
-            for row in lowest
-        ],
-        "training": [
-            (
-                _STAGES.get(stage, stage),
-                _renamed(
-                    training_panels([row for row in history if row["stage"] == stage], None), stage
-                ),
-            )
-            for stage in stages
-        ],
-        "facts_of_run": [
-            ("Data", f"{source}, {count(len(rows), 'row')}"),
-            ("Given", listed(metrics["data"]["context"]) if metrics["data"]["context"] else "–"),
-            ("Parameters", f"{metrics['parameters']:,}"),
-            ("Evaluations a row", number(metrics["nfe"])),
-            ("Training", f"{number(metrics['training_seconds'])} s"),
-            ("Seed", str(metrics["settings"]["seed"])),
-        ],
+        "lowest": _lowest(rows, scores),
+        "training": _training(history),
+        "facts_of_run": _facts(metrics, source),
         "command": command,
     }
     environment = Environment(
@@ -98,12 +70,52 @@ def density_page(
     return environment.get_template("density.html").render(parts)
 
 
-def _renamed(panels: list[Panel], stage: str) -> list[Panel]:
-    """Ids that no other stage has."""
+def _title(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - 4} more columns" if len(names) > 4 else ""
+    return f"Density of {listed([name_of(name) for name in names[:4]])}{rest}"
+
+
+def _verdict(metrics: dict[str, Any]) -> dict[str, str]:
+    """The likelihood of rows that were kept apart, beside a normal distribution's."""
+    model, normal = metrics["model"]["nll"], metrics["normal"]["nll"]
+    text = (
+        f"On {metrics['data']['tested']:,} rows kept apart, the flow has an NLL of "
+        f"{number(model, 4)} nats a row, a normal distribution {number(normal, 4)}."
+    )
+    return {"tone": "better" if (model or np.inf) < (normal or np.inf) else "worse", "text": text}
+
+
+def _lowest(rows: np.ndarray, scores: np.ndarray) -> list[tuple[int, str, list[str]]]:
+    """The rows that are least likely: number, log-density and cells."""
     return [
-        Panel(one.title, tuple(svg.replace("training-", f"{stage}-") for svg in one.svgs), note=one.note)
-        for one in panels
+        (int(row) + 1, number(float(scores[row]), 4), [number(v, 4) for v in rows[row]])
+        for row in np.argsort(scores)[:_MOST_LISTED]
     ]
+
+
+def _facts(metrics: dict[str, Any], source: str) -> list[tuple[str, str]]:
+    given = metrics["data"]["context"]
+    return [
+        ("Data", f"{source}, {count(metrics['data']['rows'], 'row')}"),
+        ("Given", listed(given) if given else "–"),
+        ("Parameters", f"{metrics['parameters']:,}"),
+        ("Evaluations a row", number(metrics["nfe"])),
+        ("Training", f"{number(metrics['training_seconds'])} s"),
+        ("Seed", str(metrics["settings"]["seed"])),
+    ]
+
+
+def _training(history: Sequence[dict[str, Any]]) -> list[tuple[str, list[Panel]]]:
+    """The panels of each stage, with ids that no other stage has."""
+    found = []
+    for stage in dict.fromkeys(row["stage"] for row in history):
+        panels = training_panels([row for row in history if row["stage"] == stage], None)
+        renamed = [
+            replace(one, svgs=tuple(svg.replace("training-", f"{stage}-") for svg in one.svgs))
+            for one in panels
+        ]
+        found.append((_STAGES.get(stage, stage), renamed))
+    return found
 
 
 def _pair(

@@ -67,8 +67,9 @@ class Problem(NamedTuple):
             numbers for the history.
         curriculum: `curriculum(batch, progress) -> batch`, what is shown of a batch when so much of
             the training (0 to 1) is done; all of it without.
-        order: `order(key) -> entries`, drawn anew for each epoch outside of what is compiled: arrays
-            with one entry a step, as the indices of its examples, where each is to be seen once.
+        order: `order(key) -> entries`, drawn anew for each epoch outside of what is compiled:
+            arrays with one entry a step, as the indices of its examples, where each is to be seen
+            once.
     """
 
     sample: Callable[..., Any]
