@@ -114,6 +114,6 @@ def _times(slow: dict[str, Any], fast: dict[str, Any]) -> dict[str, Any]:
             shown = "never" if seconds is None else f"{seconds:.1f}"
             found[f"{run['model']}, s to {name}"] = shown
         first, second = times
-        known = first is not None and second is not None
-        found[f"ratio at {name}"] = f"{first / second:.1f}" if known else None
+        ratio = None if first is None or second is None else f"{first / second:.1f}"
+        found[f"ratio at {name}"] = ratio
     return found
