@@ -107,7 +107,7 @@ FILES = {
     ),
     "no bounds": (table_text(), ["--columns", "x", "--bounds", "x"], ["--bounds x", "share=0:1"]),
     "one row": ("x,y\n1,2\n", [], ["1 sample"]),
-    "no epoch": (table_text(), ["--columns", "x", "--matching", "0"], ["no epoch"]),
+    "no rows a step": (table_text(), ["--batch-size", "0"], ["--batch-size", "greater than"]),
     "an empty file": ("", [], ["is empty"]),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,10 @@ def show(axis: Any, values: np.ndarray, points: int, top: float) -> None:
 
 
 def save_png(figure: Any, out: Path, name: str) -> None:
-    """Only as PNG: as SVG images of densities would be large."""
+    """Only as PNG, and with 256 colours: images of densities would be large otherwise."""
+    from PIL import Image
+
     out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / f"{name}.png", dpi=90)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=90)
+    Image.open(content).convert("RGB").quantize(256).save(out / f"{name}.png", optimize=True)

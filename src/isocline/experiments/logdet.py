@@ -166,7 +166,8 @@ def _errors(kind: str, points: int) -> dict[str, float]:
     make = {"gated": GatedField, "hyper": HyperField}[kind]
     with jax.enable_x64(True):
         flow = Flow(_moved(make(2, 16, key=jax.random.key(0)), 0.3), 2)
-        flow = jax.tree.map(lambda one: jnp.asarray(one, float), flow)
+        arrays, static = eqx.partition(flow, eqx.is_inexact_array)
+        flow = eqx.combine(jax.tree.map(lambda one: jnp.asarray(one, float), arrays), static)
         solving = Solving("dopri8", 1e-7, 1e-7)
         axis = np.linspace(-12, 12, points)
         grid = jnp.asarray(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
