@@ -24,14 +24,21 @@ if TYPE_CHECKING:
         train,
     )
     from isocline.errors import InputError, IsoclineError
-    from isocline.estimators import LatentODEForecaster, ODENetClassifier
+    from isocline.estimators import (
+        ContinuousFlow,
+        LatentODEForecaster,
+        NormalizingFlow,
+        ODENetClassifier,
+    )
     from isocline.ode import Event, Solution, SolveError, Stats, Status, odeint, solve
 
 _NAMES = {
+    "ContinuousFlow": "isocline.estimators",
     "Event": "isocline.ode",
     "InputError": "isocline.errors",
     "IsoclineError": "isocline.errors",
     "LatentODEForecaster": "isocline.estimators",
+    "NormalizingFlow": "isocline.estimators",
     "ODENetClassifier": "isocline.estimators",
     "Solution": "isocline.ode",
     "SolveError": "isocline.ode",
@@ -54,10 +61,12 @@ _MODULES = (
 )
 
 __all__ = [
+    "ContinuousFlow",
     "Event",
     "InputError",
     "IsoclineError",
     "LatentODEForecaster",
+    "NormalizingFlow",
     "ODENetClassifier",
     "Solution",
     "SolveError",

@@ -76,6 +76,21 @@ COMMANDS = {
         "that --data names.",
         ("evaluate results/sst/model", "evaluate results/a/model --data newer.csv --json"),
     ),
+    "density": Command(
+        "isocline.cli.density:density",
+        "Learn the density of a table's rows, score them, and draw new ones.",
+        "DATA is a CSV, TSV or Parquet file with one row an observation; all columns are numbers, "
+        "or are named by --context. A continuous normalizing flow learns their density; it is "
+        "tested on rows that are kept apart. DIR gets scores.csv (the log-density of every row: "
+        "the lowest are anomalies), sample.csv, metrics.json, report.html, config.toml and model/. "
+        "Ctrl-C keeps a checkpoint; the same command with --resume goes on exactly where it "
+        "stopped.",
+        (
+            "density my.csv --out results/density",
+            "density my.csv --columns height,weight --context sex --out results/sizes",
+            "density my.csv --bounds share=0:1,wait=0: --likelihood 5",
+        ),
+    ),
     "info": Command(
         "isocline.cli.info:info",
         "Say what a model or a table is, or what is installed.",

@@ -8,7 +8,13 @@ from typing import Any, Protocol, Self
 
 from .interrupts import stop_if_asked
 
-_STAGES = {"latent_ode": "latent ODE", "gru": "GRU baseline"}
+STAGES = {
+    "latent_ode": "latent ODE",
+    "gru": "GRU baseline",
+    "matching": "flow matching",
+    "likelihood": "maximum likelihood",
+}
+"""What stages of training are called."""
 _SECONDS_BETWEEN_LINES = 60.0
 
 
@@ -98,7 +104,7 @@ class _Live(_Silent):
         super().__call__(row)
         stage = str(row.get("stage", ""))
         if stage not in self._tasks:
-            title = _STAGES.get(stage, stage)
+            title = STAGES.get(stage, stage)
             self._tasks[stage] = self._bars.add_task(title, total=row.get("epochs"), numbers="")
         self._bars.update(self._tasks[stage], completed=row.get("epoch", 0), numbers=_briefly(row))
 
@@ -114,7 +120,7 @@ def described(row: dict[str, Any]) -> str:
     """A row as one line: stage, epoch, and the numbers that it has."""
     stage = str(row.get("stage", ""))
     count = f"epoch {row['epoch']}/{row.get('epochs', '?')}" if "epoch" in row else ""
-    return "  ".join(filter(None, (_STAGES.get(stage, stage), count, _numbers(row))))
+    return "  ".join(filter(None, (STAGES.get(stage, stage), count, _numbers(row))))
 
 
 def _briefly(row: dict[str, Any]) -> str:

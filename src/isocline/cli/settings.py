@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,16 +19,31 @@ _COLUMNS = Group("Columns", sort_key=1)
 _TIMES = Group("Times", sort_key=2)
 _MODEL = Group("Model", sort_key=3)
 _TRAINING = Group("Training", sort_key=4)
-HEADER = "# Settings of `isocline forecast`"
+Kind = TypeVar("Kind", bound="RunSettings")
 Periods = Annotated[
     tuple[str, ...] | None, Parameter(name="--period", group=_MODEL, consume_multiple=True)
 ]
 
 
-class ForecastSettings(BaseModel):
-    """What `isocline forecast` is told; also the layout of config.toml."""
+class RunSettings(BaseModel):
+    """What a command with a folder of results is told; also the layout of its config.toml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    header: ClassVar[str]
+
+    def toml(self) -> str:
+        """The text of config.toml; what is not set is left to be guessed again."""
+        import tomli_w
+
+        values = self.model_dump(mode="json", exclude_none=True)
+        note = f"{self.header}, Isocline {__version__}; use them again by --config FILE.\n"
+        return note + tomli_w.dumps(values)
+
+
+class ForecastSettings(RunSettings):
+    """What `isocline forecast` is told."""
+
+    header: ClassVar[str] = "# Settings of `isocline forecast`"
 
     data: Annotated[str, Parameter(parse=False)] = "sst"
     time: Annotated[str | None, Parameter(group=_COLUMNS)] = Field(
@@ -129,16 +144,8 @@ class ForecastSettings(BaseModel):
         )
         return {name: getattr(self, name) for name in names}
 
-    def toml(self) -> str:
-        """The text of config.toml; what is not set is left to be guessed again."""
-        import tomli_w
 
-        values = self.model_dump(mode="json", exclude_none=True)
-        note = f"{HEADER}, Isocline {__version__}; use them again by --config FILE.\n"
-        return note + tomli_w.dumps(values)
-
-
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path, kind: type[RunSettings] = ForecastSettings) -> dict[str, Any]:
     """The settings in a TOML file, checked; paths in it count from its folder.
 
     Raises:
@@ -155,19 +162,19 @@ def read_settings(path: Path) -> dict[str, Any]:
     from isocline.data.columns import did_you_mean
 
     for name in values:
-        if name not in ForecastSettings.model_fields:
+        if name not in kind.model_fields:
             raise InputError(
                 f"The settings file {path} has the unknown name '{name}'."
-                f"{did_you_mean(name, ForecastSettings.model_fields)}"
+                f"{did_you_mean(name, kind.model_fields)}"
             )
-    return given(_checked(values, f" (in {path})"), path.parent)
+    return given(checked(kind, values, f" (in {path})"), path.parent)
 
 
-def given(settings: ForecastSettings | None, folder: Path = Path()) -> dict[str, Any]:
+def given(settings: RunSettings | None, folder: Path = Path()) -> dict[str, Any]:
     """What was really set, with the paths of files made absolute."""
     if settings is None:
         return {}
-    values = settings.model_dump(include=settings.model_fields_set)
+    values = settings.model_dump(include=set(settings.model_fields_set))
     if "data" in values:
         values["data"] = _located(values["data"], folder)
     if values.get("at"):
@@ -176,16 +183,19 @@ def given(settings: ForecastSettings | None, folder: Path = Path()) -> dict[str,
 
 
 def merged(*layers: dict[str, Any]) -> ForecastSettings:
-    """Settings from layers, the last one strongest."""
-    together: dict[str, Any] = {}
-    for layer in layers:
-        together |= layer
-    return _checked(together, "")
+    """Settings of a forecast from layers, the last one strongest."""
+    return checked(ForecastSettings, together(*layers))
 
 
-def _checked(values: dict[str, Any], where: str) -> ForecastSettings:
+def together(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Layers as one, the last one strongest."""
+    return {name: value for layer in layers for name, value in layer.items()}
+
+
+def checked(kind: type[Kind], values: dict[str, Any], where: str = "") -> Kind:
+    """The settings of a command; InputError says which does not fit, and where it was."""
     try:
-        return ForecastSettings(**values)
+        return kind(**values)
     except ValidationError as error:
         raise InputError(faults_of(error, lambda name: f"{name}{where}")) from None
 

@@ -11,11 +11,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from isocline.errors import InputError
 
-from .settings import HEADER
+from .settings import ForecastSettings
 
 RESULTS = (
     "forecast.csv",
@@ -30,28 +31,45 @@ _NEW, _READY, _OLD, _EARLIER = ".new", ".ready", ".old", ".earlier"
 _LIST = ".list"
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What a command leaves in its folder.
+
+    Attributes:
+        header: how its config.toml begins.
+        results: the names of its files and folders.
+    """
+
+    header: str
+    results: tuple[str, ...]
+
+
+FORECAST = Layout(ForecastSettings.header, RESULTS)
+
+
 class ResultFolder:
-    """A folder that holds one result of `isocline forecast`, and nothing else.
+    """A folder that holds one result of a command, and nothing else.
 
     Args:
         path: of the folder; it is made if there is none.
         force: take a folder that holds other files as well; they stay.
+        layout: of the command.
 
     Raises:
         InputError: the folder is a file, can not be written, or holds foreign files.
     """
 
-    def __init__(self, path: Path, *, force: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, force: bool = False, layout: Layout = FORECAST) -> None:
+        self.path, self.layout = path, layout
         if path.exists() and not path.is_dir():
             raise InputError(f"The output {path} is a file. Name a folder by --out.")
-        foreign = _foreign(path)
+        foreign = _foreign(path, layout)
         if foreign and not force:
             raise InputError(
                 f"The output folder {path} holds files that are not results of Isocline: "
                 f"{', '.join(foreign[:5])}{', ...' if len(foreign) > 5 else ''}. Name another "
                 f"folder by --out, or give --force to write there all the same: other files stay, "
-                f"but {', '.join(RESULTS)} are replaced."
+                f"but {', '.join(layout.results)} are replaced."
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -116,7 +134,7 @@ class ResultFolder:
             shutil.rmtree(old, ignore_errors=True)
             return
         listed = (ready / _LIST).read_text().split()
-        for name in RESULTS:
+        for name in self.layout.results:
             place = self.path / name
             if (ready / name).exists():
                 if place.is_dir():
@@ -133,7 +151,7 @@ class ResultFolder:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _foreign(path: Path) -> list[str]:
+def _foreign(path: Path, layout: Layout) -> list[str]:
     """Names in the folder that no run of ours has put there."""
     if not path.is_dir():
         return []
@@ -144,14 +162,14 @@ def _foreign(path: Path) -> list[str]:
         path / CHECKPOINTS / "config.toml",
         path / _READY / "config.toml",
     )
-    if any(map(_is_marked, marks)):
-        names -= {*RESULTS, CHECKPOINTS}
+    if any(_is_marked(mark, layout.header) for mark in marks):
+        names -= {*layout.results, CHECKPOINTS}
     return sorted(names)
 
 
-def _is_marked(file: Path) -> bool:
+def _is_marked(file: Path, header: str) -> bool:
     try:
-        return file.read_text("utf-8").startswith(HEADER)
+        return file.read_text("utf-8").startswith(header)
     except (OSError, UnicodeDecodeError):
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from isocline.data.builtin import load, names
+from isocline.data.densities import PlaneDensity, plane_densities, plane_density
 from isocline.data.images import ImageSet, image_sets, load_images, read_idx
 from isocline.data.reading import read_table
 from isocline.data.seasons import candidate_periods
@@ -13,6 +14,7 @@ from isocline.data.times import parse_horizon, read_times, regular_times
 __all__ = [
     "Columns",
     "ImageSet",
+    "PlaneDensity",
     "Series",
     "SeriesTable",
     "Spirals",
@@ -23,6 +25,8 @@ __all__ = [
     "load_images",
     "names",
     "parse_horizon",
+    "plane_densities",
+    "plane_density",
     "read_idx",
     "read_table",
     "read_times",

@@ -97,8 +97,21 @@ def texts_of(column: nw.Series) -> list[str]:
     return ["" if text.lower() in MISSING else text for text in texts]
 
 
-def parse_numbers(column: nw.Series, source: Source) -> Float[np.ndarray, "rows"]:
-    """The cells of a target column as float64, NaN where missing.
+_MEND = (
+    "Correct the cell, leave it empty if nothing was observed, or name other columns by --target "
+    "(in Python: target=)."
+)
+
+
+def parse_numbers(
+    column: nw.Series, source: Source, mend: str = _MEND
+) -> Float[np.ndarray, "rows"]:
+    """The cells of a number column as float64, NaN where missing.
+
+    Args:
+        column: of numbers or text.
+        source: where it comes from.
+        mend: what to do about a cell that is no number.
 
     Raises:
         InputError: text, or an infinity.
@@ -107,7 +120,7 @@ def parse_numbers(column: nw.Series, source: Source) -> Float[np.ndarray, "rows"
         numbers = _floats(column)
     else:
         texts = texts_of(column)
-        _refuse(texts, lambda text: text == "" or is_number(text), column.name, source)
+        _refuse(texts, lambda text: text == "" or is_number(text), column.name, source, mend)
         numbers = np.array([float(text) if text else np.nan for text in texts], np.float64)
     infinite = np.flatnonzero(np.isinf(numbers))
     if len(infinite):
@@ -126,16 +139,14 @@ def _floats(column: nw.Series) -> Float[np.ndarray, "rows"]:
     return np.array([np.nan if null else float(cell) for null, cell in cells], np.float64)
 
 
-def _refuse(texts: list[str], good: Callable[[str], bool], name: str, source: Source) -> None:
+def _refuse(
+    texts: list[str], good: Callable[[str], bool], name: str, source: Source, mend: str
+) -> None:
     for index, text in enumerate(texts):
         if not good(text):
             commas = is_number(text.replace(",", ""))
             hint = " (a decimal mark must be a point, and thousands have none)" if commas else ""
-            raise InputError(
-                f"'{text}' {source.at(name, index)} is not a number{hint}. Correct the cell, leave "
-                f"it empty if nothing was observed, or name other columns by --target "
-                f"(in Python: target=)."
-            )
+            raise InputError(f"'{text}' {source.at(name, index)} is not a number{hint}. {mend}")
 
 
 def parse_times(column: nw.Series, source: Source) -> tuple[TimeAxis, Float[np.ndarray, "rows"]]:

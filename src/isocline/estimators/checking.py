@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from isocline.errors import InputError
-from isocline.nn import ENCODERS
+from isocline.nn import ENCODERS, FIELDS, TRACES
 from isocline.ode.tableaus import find
 
 
@@ -22,9 +22,28 @@ def check_classifier(settings: dict[str, Any]) -> None:
     _check(settings, _CLASSIFIER)
     if settings["learning"] is not None:
         find(settings["learning"][0])
-    if not find(settings["method"]).adaptive:
+    _require_adaptive(settings["method"])
+
+
+def check_continuous_flow(settings: dict[str, Any]) -> None:
+    """InputError for the first setting of a continuous flow that does not fit."""
+    _check(settings, _DENSITY | _CONTINUOUS_FLOW)
+    _require_adaptive(settings["method"])
+    if not settings["matching"] and not settings["likelihood"]:
+        raise InputError("matching=0 and likelihood=0: there is no epoch to learn in.")
+    if settings["hamilton_jacobi"] and settings["field"] != "potential":
+        raise InputError("hamilton_jacobi is a residual of a potential: choose field='potential'.")
+
+
+def check_normalizing_flow(settings: dict[str, Any]) -> None:
+    """InputError for the first setting of a discrete flow that does not fit."""
+    _check(settings, _DENSITY | dict.fromkeys(("layers", "epochs"), _COUNT))
+
+
+def _require_adaptive(method: Any) -> None:
+    if not find(method).adaptive:
         raise InputError(
-            f"method={settings['method']!r} can not adapt its steps to a tolerance: choose another."
+            f"method={method!r} can not adapt its steps to a tolerance: choose another."
         )
 
 
@@ -132,4 +151,30 @@ _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {
         "more than 0 and less than 1",
     ),
     "seed": _SEED,
+}
+_DENSITY: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "bounds": (
+        lambda value: value is None or isinstance(value, Mapping),
+        "a dict from columns to their bounds, as {'share': (0, 1)}, or None",
+    ),
+    "dequantize": (
+        lambda value: isinstance(value, Sequence) and not isinstance(value, str),
+        "a list of columns",
+    ),
+    "accept": _CLASSIFIER["flip"],
+    "batch_size": _COUNT,
+    "average": _CLASSIFIER["average"],
+    "learning_rate": _RULES["learning_rate"],
+    "patience": _RULES["patience"],
+    "validation": _CLASSIFIER["validation"],
+    "seed": _SEED,
+}
+_CONTINUOUS_FLOW: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "field": (lambda value: value in FIELDS, f"one of: {', '.join(FIELDS)}"),
+    "trace": (lambda value: value in TRACES, f"one of: {', '.join(TRACES)}"),
+    "hidden_size": _COUNT,
+    **dict.fromkeys(("matching", "likelihood"), _COUNT_OR_ZERO),
+    "coupling": _CLASSIFIER["flip"],
+    **dict.fromkeys(("energy", "jacobian", "hamilton_jacobi"), _CLASSIFIER["energy"]),
+    **dict.fromkeys(("tolerance", "learning"), (_is_positive, "a positive number")),
 }

@@ -41,6 +41,22 @@ EXPERIMENTS = {
     "depth": Entry(
         "reproduce", "depth", "Memory against depth, and evaluations backward against forward"
     ),
+    "flows": Entry(
+        "reproduce",
+        "flows",
+        "Chen et al. 2018, figures 4 and 5: planar flows of K layers and CNFs of M units",
+    ),
+    "densities": Entry(
+        "reproduce",
+        "densities",
+        "Flows on densities of the plane: how far above the entropy floor, NFE, and time",
+    ),
+    "tabular": Entry(
+        "reproduce", "tabular", "Densities of real tables: flows beside Gaussians and mixtures"
+    ),
+    "logdet": Entry(
+        "reproduce", "logdet", "Cost of a log-determinant against the size, and errors of densities"
+    ),
     "solvers": Entry(
         "bench",
         "bench_solvers",
@@ -48,6 +64,9 @@ EXPERIMENTS = {
     ),
     "odenet": Entry(
         "bench", "bench_odenet", "A training step of an ODE-Net on MNIST: ours and torchdiffeq's"
+    ),
+    "cnf": Entry(
+        "bench", "bench_cnf", "Training a CNF on two circles: ours and torchdiffeq's example"
     ),
     "detest": Entry(
         "bench", "bench_detest", "DETEST: evaluations for equal error, ours and SciPy's"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,6 +26,8 @@ from isocline.nn.images import (
 )
 from isocline.ode import solve
 
+from .solving import Solving
+
 SPAN = (0.0, 1.0)  # the block's time
 NARROW = 12  # pixels: images below that are halved once, and others twice
 # Each convolution of a stem: the block's channels divided by its own, size, stride, padding.
@@ -35,29 +37,6 @@ STEMS = {
     "medium": ((4, 3, 1, 0), (2, 4, 2, 1), (1, 4, 2, 1)),
     "chen": ((1, 3, 1, 0), (1, 4, 2, 1), (1, 4, 2, 1)),
 }
-
-
-@dataclass(frozen=True)
-class Solving:
-    """How a block is solved.
-
-    Attributes:
-        method, rtol, atol, steps, adjoint: as in `isocline.solve`; with `steps`, a fixed number of
-            equal ones, the tolerances say nothing.
-    """
-
-    method: str = "tsit5"
-    rtol: float | Array = 1e-3
-    atol: float | Array = 1e-3
-    steps: int | None = None
-    adjoint: str = "replay"
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of `solve`."""
-        options = {"method": self.method, "adjoint": self.adjoint, "on_failure": "return"}
-        if self.steps is not None:
-            return options | {"steps": self.steps}
-        return options | {"rtol": self.rtol, "atol": self.atol}
 
 
 class Outcome(NamedTuple):

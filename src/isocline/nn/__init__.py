@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from .budget import BudgetError as BudgetError
 from .budget import NFEBudget as NFEBudget
+from .divergence import TRACES as TRACES
+from .divergence import AbstractFlowField as AbstractFlowField
+from .divergence import AbstractTrace as AbstractTrace
+from .divergence import ExactTrace as ExactTrace
+from .divergence import Hutchinson as Hutchinson
+from .divergence import HutchPlusPlus as HutchPlusPlus
 from .encoders import ENCODERS as ENCODERS
 from .encoders import AbstractEncoder as AbstractEncoder
 from .encoders import AttentionEncoder as AttentionEncoder
 from .encoders import ODERNNEncoder as ODERNNEncoder
 from .encoders import RNNEncoder as RNNEncoder
 from .fields import ForcedField as ForcedField
+from .flow_fields import FIELDS as FIELDS
+from .flow_fields import GatedField as GatedField
+from .flow_fields import HyperField as HyperField
+from .flow_fields import PotentialField as PotentialField
 from .regularized import Regularized as Regularized
 from .regularized import regularized_solve as regularized_solve
 from .regularizers import AbstractIntegral as AbstractIntegral

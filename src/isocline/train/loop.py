@@ -68,15 +68,16 @@ class Problem(NamedTuple):
             numbers for the history.
         curriculum: `curriculum(batch, progress) -> batch`, what is shown of a batch when so much of
             the training (0 to 1) is done; all of it without.
-        order: `order(key) -> entries`, drawn anew for each epoch, one entry a step: the indices of
-            its examples, where each is to be seen once an epoch.
+        order: `order(key) -> entries`, drawn anew for each epoch outside of what is compiled:
+            arrays with one entry a step, as the indices of its examples, where each is to be seen
+            once.
     """
 
     sample: Callable[..., Any]
     loss: Callable[[Any, Any, PRNGKeyArray, Array], tuple[Array, dict[str, Array]]]
     validate: Callable[[Any], Array | tuple[Array, dict[str, Array]]]
     curriculum: Callable[[Any, Array], Any] | None = None
-    order: Callable[[PRNGKeyArray], Array] | None = None
+    order: Callable[[PRNGKeyArray], Any] | None = None
 
 
 class Trained(NamedTuple):
@@ -199,7 +200,8 @@ def _epoch_function(
         sums = None
         for first in range(0, settings.steps, together):
             some = slice(first, first + together)
-            turns = numbers[some], *(entry[some] for entry in entries)
+            drawn = jax.tree.map(lambda entry, some=some: entry[some], entries)
+            turns = numbers[some], *drawn
             state, parts = _run_steps(settings, parts_of, state, key, epoch, turns)
             sums = parts if sums is None else jax.tree.map(jnp.add, sums, parts)
         return state, jax.tree.map(lambda value: value / settings.steps, sums)

@@ -1,0 +1,50 @@
+"""Real tables to learn densities of, read from the folder that ISOCLINE_DATA names."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float
+
+from isocline.data.columns import did_you_mean
+from isocline.errors import InputError
+
+# Files below the folder, and the array of an npz. UCI's tables as public repositories compile them.
+TABLES = MappingProxyType(
+    {
+        "magic": ("tabular/uci_tabular/adbench_magic_gamma.npz", "X"),
+        "protein": ("tabular/uci_tabular/protein.csv.gz", None),
+        "shuttle": ("tabular/uci_tabular/adbench_shuttle.npz", "X"),
+        "miniboone, 1,523 rows": ("tabular/miniboone_head/miniboone_first1523.npz", "x"),
+    }
+)
+
+
+def load_table(name: str) -> Float[np.ndarray, "rows columns"]:
+    """A table of numbers.
+
+    Raises:
+        InputError: there is none of that name, or its file is not there.
+    """
+    if name not in TABLES:
+        raise InputError(
+            f"There is no table '{name}'.{did_you_mean(name, TABLES)} There are: "
+            f"{', '.join(TABLES)}."
+        )
+    place, array = TABLES[name]
+    folder = os.environ.get("ISOCLINE_DATA")
+    path = Path(folder or ".") / place
+    if folder is None or not path.is_file():
+        raise InputError(
+            f"The table '{name}' is read from {place} in the folder that ISOCLINE_DATA names, and "
+            f"is not there. Set ISOCLINE_DATA to a folder that holds it."
+        )
+    if array is None:
+        return np.loadtxt(io.BytesIO(gzip.decompress(path.read_bytes())), delimiter=",")
+    with np.load(path) as found:
+        return np.asarray(found[array], np.float64)

@@ -1,0 +1,360 @@
+"""What the density estimators share: tables in, log-densities and samples out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from isocline.errors import InputError
+from isocline.models.ode_net import count_parameters
+from isocline.train import Checkpoint, Problem, Settings, train
+
+from .density_columns import Table, read_numbers, require_density, require_same_columns
+from .density_context import Encoding
+from .density_scaling import Bounds, Scaling, dequantized, read_bounds
+from .density_training import Points
+from .fingerprint import digest_of
+from .settings import Configured
+from .storing import filled, leaves_of, read_model, write_model
+
+MOST = 4096  # points at a time
+FEWEST_STEPS = 20  # of an epoch
+
+
+class Stage(NamedTuple):
+    """A part of the training.
+
+    Attributes:
+        name: of the stage, and of its checkpoint.
+        epochs, average: see `isocline.train.Settings`.
+        rate: of its learning rate to the estimator's.
+        problem: of training and held-out points, with so many steps an epoch.
+    """
+
+    name: str
+    epochs: int
+    average: float
+    rate: float
+    problem: Callable[[Points, Points, int], Problem]
+
+
+class Density(Configured):
+    """The base of `ContinuousFlow` and `NormalizingFlow`; see there."""
+
+    bounds: Any
+    dequantize: Sequence[Any]
+    accept: bool
+    batch_size: int
+    learning_rate: float
+    patience: int | None
+    validation: float
+    seed: int
+
+    @abstractmethod
+    def _check(self) -> None:
+        """Refuse settings that do not fit."""
+
+    @abstractmethod
+    def _build(self, size: int, context: int) -> Any:
+        """An untrained network."""
+
+    @abstractmethod
+    def _stages(self) -> list[Stage]:
+        """What is trained one after the other."""
+
+    @abstractmethod
+    def _densities(self, network: Any, y: Any, context: Any) -> tuple[Any, Any]:
+        """Log-densities of standardised points, and what they took."""
+
+    @abstractmethod
+    def _images(self, network: Any, z: Any, context: Any) -> tuple[Any, Any]:
+        """Standardised points of the density from those of a normal, and what they took."""
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        context: Any = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Self:
+        """Learn the density of the rows of a table.
+
+        Args:
+            X: an array or data frame of numbers, `(rows, columns)`.
+            y: not looked at; there for pipelines.
+            context: what the density depends on, one row for each row of X: numbers, words or both.
+            checkpoint: a folder that keeps the state of training after every epoch.
+            resume: go on from there, exactly where it stopped.
+            progress: called after every epoch with stage, epoch, loss, validation and seconds.
+
+        Raises:
+            InputError: a setting, a column or a row does not fit; the message says which, why, and
+                how to mend it.
+        """
+        table, bounds, encoding = self.check(X, context=context)
+        spread = self._spread(table)
+        parts = table.values.tobytes(), repr(encoding.columns).encode()
+        self._learn(
+            Scaling.of(spread, bounds),
+            spread,
+            encoding,
+            encoding(context, len(table.values)),
+            folder=None if checkpoint is None else Path(checkpoint),
+            digest=digest_of([self.get_params(), type(self).__name__], parts),
+            resume=resume,
+            progress=progress,
+        )
+        self.n_features_in_ = table.values.shape[1]
+        for name in {"feature_names_in_"} & vars(self).keys():
+            delattr(self, name)
+        if table.names is not None:
+            self.feature_names_in_ = np.array(table.names, object)
+        return self
+
+    def check(self, X: Any, *, context: Any = None) -> tuple[Table, Bounds, Encoding]:
+        """Refuse, as `fit` does, what has no density; before a long training, say.
+
+        Raises:
+            InputError: as in `fit`.
+        """
+        self._check()
+        table = read_numbers(X)
+        bounds = read_bounds(self.bounds, table)
+        spread = self._spread(table)
+        require_density(spread, bounds, self.accept)
+        Scaling.of(spread, bounds)
+        return table, bounds, Encoding.of(context, len(table.values))
+
+    def _spread(self, table: Table) -> Table:
+        """The table with its rounded columns spread over their rounding."""
+        return dequantized(table, self.dequantize, self.seed)
+
+    def score_samples(self, X: Any, *, context: Any = None) -> Float[np.ndarray, " rows"]:
+        """The log-density of each row in nats, in the units of X: the larger, the more usual.
+
+        Each row is solved with its own steps, so its density does not depend on the rows beside it.
+        Rows outside of the bounds of a column have minus infinity.
+        """
+        table = self._table(X)
+        y, change = self.scaling_.points(table.values)
+        encoded = self.encoding_(context, len(y))
+        inside = np.isfinite(change)
+        found = self._chunks(self._densities, y, encoded, double=table.double)
+        broken = np.flatnonzero(inside & ~np.isfinite(found))
+        if len(broken):
+            raise InputError(
+                f"The density of row {broken[0]} of X can not be computed: it lies too far from "
+                f"the data of fit (largest standardised value {np.abs(y[broken[0]]).max():.3g}); "
+                f"{len(broken)} rows are like that."
+            )
+        return np.where(inside, found, 0).astype(found.dtype) + change.astype(found.dtype)
+
+    def log_prob(self, X: Any, context: Any = None) -> Float[np.ndarray, " rows"]:
+        """The same as `score_samples`, by the name that libraries of distributions use."""
+        return self.score_samples(X, context=context)
+
+    def score(self, X: Any, y: Any = None, *, context: Any = None) -> float:
+        """The mean log-density of the rows, in nats."""
+        return float(np.mean(self.score_samples(X, context=context), dtype=np.float64))
+
+    def sample(
+        self, n_samples: int = 1, *, context: Any = None, seed: int = 0
+    ) -> Float[np.ndarray, "rows columns"]:
+        """Draw rows from the density.
+
+        Args:
+            n_samples: how many.
+            context: one row for each of them, or one for all.
+            seed: of the draw.
+        """
+        self._require_fitted()
+        if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)):
+            raise InputError(f"n_samples={n_samples!r} must be a whole number of at least 1.")
+        if n_samples < 1:
+            raise InputError(f"n_samples={n_samples} must be at least 1.")
+        z = np.random.default_rng(seed).standard_normal((n_samples, self.n_features_in_))
+        encoded = self.encoding_(context, n_samples)
+        return self.scaling_.columns(self._chunks(self._images, z, encoded, double=False))
+
+    def save(self, directory: str | Path) -> None:
+        """Write `config.json` and `weights.safetensors`; if that fails, nothing is lost."""
+        self._require_fitted()
+        settings = self.get_params()
+        settings["bounds"] = None if self.bounds is None else list(self.bounds.items())
+        names = getattr(self, "feature_names_in_", None)
+        config = {
+            "kind": type(self).__name__,
+            "settings": settings,
+            "columns": self.n_features_in_,
+            "names": None if names is None else names.tolist(),
+            "bounds": list(self.scaling_.bounds.items()),
+            "context": self.encoding_.columns,
+            "history": self.history_,
+        }
+        arrays = leaves_of("network", self.network_)
+        arrays |= {"mean": self.scaling_.mean, "matrix": self.scaling_.matrix}
+        write_model(Path(directory), config, arrays)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
+        config, arrays = read_model(Path(directory), cls.__name__, f"{cls.__name__}.save wrote")
+        try:
+            settings = dict(config["settings"])
+            if settings["bounds"] is not None:
+                settings["bounds"] = {key: tuple(pair) for key, pair in settings["bounds"]}
+            settings["dequantize"] = tuple(settings["dequantize"])
+            model = cls(**settings)
+            bounds = {key: tuple(pair) for key, pair in config["bounds"]}
+            model.scaling_ = Scaling(bounds, arrays["mean"], arrays["matrix"])
+            model.encoding_ = Encoding(tuple(config["context"]))
+            model.n_features_in_, model.history_ = config["columns"], config["history"]
+            if config["names"] is not None:
+                model.feature_names_in_ = np.array(config["names"], object)
+            network = model._build(model.n_features_in_, model.encoding_.size)
+            model.network_ = filled(network, "network", arrays)
+            model.n_parameters_ = count_parameters(model.network_)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"The model in {directory} is damaged: its config.json does not fit its weights "
+                f"({type(error).__name__}: {error}). Restore both files from a copy."
+            ) from error
+        return model
+
+    def _learn(
+        self,
+        scaling: Scaling,
+        table: Table,
+        encoding: Encoding,
+        encoded: np.ndarray,
+        *,
+        folder: Path | None,
+        digest: str,
+        resume: bool,
+        progress: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        y, _ = scaling.points(table.values)
+        mixed = np.random.default_rng(self.seed).permutation(len(y))
+        held = max(round(self.validation * len(y)), 1)
+        validation = Points(y[mixed[:held]], encoded[mixed[:held]])
+        training = Points(y[mixed[held:]], encoded[mixed[held:]])
+        steps = max(len(training.y) // self.batch_size, FEWEST_STEPS)
+        network = self._build(y.shape[1], encoding.size)
+        history: list[dict[str, Any]] = []
+        for stage in self._stages():
+            kept = (
+                None if folder is None else Checkpoint(folder / f"{stage.name}.safetensors", digest)
+            )
+            settings = Settings(
+                epochs=stage.epochs,
+                steps=steps,
+                learning_rate=self.learning_rate * stage.rate,
+                weight_decay=1e-5,
+                clip=10.0,
+                patience=self.patience,
+                average=stage.average,
+                catch_up=True,
+            )
+            trained = train(
+                network,
+                stage.problem(training, validation, steps),
+                settings,
+                seed=self.seed,
+                checkpoint=kept,
+                resume=resume,
+                progress=_with_stage(progress, stage.name),
+            )
+            if not trained.best_epoch:
+                raise InputError(
+                    "Training found no usable model: the likelihood was not finite in any epoch. "
+                    "Lower the learning rate."
+                )
+            network = trained.model
+            history += [row | {"stage": stage.name} for row in trained.history]
+        self.scaling_, self.encoding_, self.network_ = scaling, encoding, network
+        self.history_, self.n_parameters_ = history, count_parameters(network)
+
+    def _chunks(self, compute: Any, points: np.ndarray, context: np.ndarray, double: bool) -> Any:
+        """What a function makes of points, so many at a time, in single or double precision."""
+        size = min(MOST, max(8, 1 << (len(points) - 1).bit_length()))
+        answers, self.nfe_ = [], 0.0
+        with jax.enable_x64(double):
+            dtype = jnp.float64 if double else jnp.float32
+            network = jax.tree.map(
+                lambda leaf: jnp.asarray(leaf, dtype) if eqx.is_inexact_array(leaf) else leaf,
+                self.network_,
+            )
+            for first in range(0, len(points), size):
+                part, beside = (array[first : first + size] for array in (points, context))
+                # The last part is as long as the others, for the program that is there already.
+                missing = size - len(part)
+                full = [np.pad(array, ((0, missing), (0, 0)), "edge") for array in (part, beside)]
+                found, nfe = compute(network, *(jnp.asarray(array, dtype) for array in full))
+                answers.append(np.asarray(found)[: len(part)])
+                self.nfe_ += float(np.sum(np.broadcast_to(nfe, size)[: len(part)])) / len(points)
+        return np.concatenate(answers)
+
+    def _table(self, X: Any) -> Table:
+        self._require_fitted()
+        table = read_numbers(X)
+        if not len(table.values):
+            raise InputError(
+                f"Found array with 0 sample(s) (shape={table.values.shape}) while a minimum of 1 "
+                f"is required."
+            )
+        names = getattr(self, "feature_names_in_", None)
+        names = None if names is None else tuple(names)
+        require_same_columns(table, names, self.n_features_in_, type(self).__name__)
+        return table
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "network_"):
+            raise InputError(
+                f"This {type(self).__name__} is not fitted yet: call fit(X) first, or load a model."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle: networks hold functions of JAX, which it can not name."""
+        state = dict(vars(self))
+        if "network_" in state:
+            state["_arrays"] = leaves_of("network", state.pop("network_"))
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = state.pop("_arrays", None)
+        vars(self).update(state)
+        if arrays is not None:
+            network = self._build(self.n_features_in_, self.encoding_.size)
+            self.network_ = filled(network, "network", arrays)
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator, which only it calls."""
+        from sklearn.utils import Tags, TargetTags
+
+        return Tags(estimator_type="density_estimator", target_tags=TargetTags(required=False))
+
+    def __repr__(self) -> str:
+        changed = {
+            name: value
+            for name, value in self.get_params().items()
+            if value != type(self)().get_params()[name]
+        }
+        shown = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+        return f"{type(self).__name__}({shown})"
+
+
+def _with_stage(
+    progress: Callable[[dict[str, Any]], None] | None, stage: str
+) -> Callable[[dict[str, Any]], None] | None:
+    return None if progress is None else lambda row: progress(row | {"stage": stage})

@@ -1,0 +1,106 @@
+"""What flows are trained by: likelihood, flow matching, and the divergence from a known density."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from isocline.nn import (
+    AbstractRegularizer,
+    AbstractTrace,
+    ExactTrace,
+    JacobianNorm,
+    KineticEnergy,
+)
+
+from .flow import Contexts, Flow, HamiltonJacobi, Moved, OfPoints, Points
+from .planar import PlanarFlow
+from .solving import Solving
+
+Loss = tuple[Float[Array, ""], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a continuous flow is solved while it learns.
+
+    Attributes:
+        solving: method and tolerance.
+        trace: of the Jacobian.
+        energy, jacobian: weights of RNODE's terms (Finlay et al. 2020), a point: the kinetic energy
+            (OT-Flow's transport cost is half of it) and the Jacobian's norm.
+        hamilton_jacobi: weight of OT-Flow's residual (Onken et al. 2021), of potential fields.
+    """
+
+    solving: Solving = Solving("tsit5", 1e-4, 1e-4)  # noqa: RUF009 - immutable
+    trace: AbstractTrace = ExactTrace()  # noqa: RUF009 - immutable
+    energy: float = 0.0
+    jacobian: float = 0.0
+    hamilton_jacobi: float = 0.0
+
+    def options(self, flow: Flow, context: Contexts, key: PRNGKeyArray) -> dict[str, Any]:
+        """Keyword arguments of `Flow.move`."""
+        kept: list[AbstractRegularizer] = []
+        if self.energy:
+            kept.append(OfPoints(KineticEnergy(self.energy), flow.field, context))
+        if self.jacobian:
+            kept.append(OfPoints(JacobianNorm(self.jacobian), flow.field, context))
+        if self.hamilton_jacobi:
+            kept.append(HamiltonJacobi(self.hamilton_jacobi, flow.field, context))
+        return {"solving": self.solving, "trace": self.trace, "key": key, "regularizers": kept}
+
+
+def negative_log_likelihood(
+    model: Flow | PlanarFlow, x: Points, context: Contexts, learning: Learning, key: PRNGKeyArray
+) -> Loss:
+    """The mean of -log p over points of the data, in nats, with the regularizers."""
+    if isinstance(model, PlanarFlow):
+        return -jnp.mean(model.log_prob(x, context)), {}
+    found, moved = model.log_prob(x, context, **learning.options(model, context, key))
+    return _with_penalty(-jnp.mean(found), moved)
+
+
+def reverse_divergence(
+    model: Flow | PlanarFlow,
+    z: Points,
+    target: Callable[[Points], Float[Array, " points"]],
+    learning: Learning,
+    key: PRNGKeyArray,
+) -> Loss:
+    """KL(model || target) from points of the normal, but for the target's unknown constant.
+
+    Args:
+        target: the logarithm of a density, up to a constant.
+    """
+    context = jnp.zeros((len(z), 0), z.dtype)
+    if isinstance(model, PlanarFlow):
+        found, x = model.push(z, context)
+        return jnp.mean(found - target(x)), {}
+    found, moved = model.push(z, context, **learning.options(model, context, key))
+    return _with_penalty(jnp.mean(found - target(moved.points)), moved)
+
+
+def _with_penalty(value: Array, moved: Moved) -> Loss:
+    return value + moved.penalty, {"nfe": moved.nfe.astype(jnp.float32)}
+
+
+def flow_matching(
+    model: Flow, x: Points, z: Points, context: Contexts, key: PRNGKeyArray
+) -> Float[Array, ""]:
+    """The mean of `|f(t, (1 - t) z + t x) - (x - z)|^2` at random times (Lipman et al. 2023).
+
+    No solve: pairs (z, x) of normal and data are joined by straight lines, and the field learns
+    their mean velocity. Pairs from optimal transport hardly cross (Tong et al. 2024).
+    """
+    # Stratified: every batch sees all of the time.
+    shift = jax.random.uniform(key, (), x.dtype)
+    t = (jnp.arange(len(x), dtype=x.dtype) + shift) / len(x)
+    t = jax.random.permutation(jax.random.fold_in(key, 1), t)
+    between = (1 - t)[:, None] * z + t[:, None] * x
+    slopes = jax.vmap(model.field)(t, between, context)
+    return jnp.mean(jnp.sum((slopes - (x - z)) ** 2, axis=-1))

@@ -1,0 +1,129 @@
+"""`isocline density`: a table in, log-densities, new rows, a model and a report out."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import polars
+import pytest
+
+from isocline.cli import main
+from isocline.estimators import ContinuousFlow
+
+TINY = ["--matching", "2", "--hidden-size", "8", "--samples", "50"]
+
+
+def table_text(rows=200, **columns):
+    """Text of a table of two related columns, a word, and columns of choice."""
+    draw = np.random.default_rng(0)
+    kind = draw.choice(["dry", "wet"], rows)
+    x = draw.normal(size=rows) + 2 * (kind == "wet")
+    found = {"x": x, "y": x + draw.normal(size=rows), "kind": kind} | columns
+    lines = [",".join(found)]
+    lines += [",".join(str(cell) for cell in row) for row in zip(*found.values())]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, compiled):
+    folder = tmp_path_factory.mktemp("density")
+    file, out = folder / "rain.csv", folder / "out"
+    file.write_text(table_text())
+    arguments = ["density", file, "--context", "kind", "--out", out, "--quiet", *TINY]
+    assert main(list(map(str, arguments))) == 0
+    return file, out
+
+
+def test_a_run_leaves_scores_rows_a_model_and_a_report(ran):
+    _, out = ran
+    names = {entry.name for entry in out.iterdir()}
+    assert names == {
+        "scores.csv", "sample.csv", "metrics.json", "model", "report.html", "config.toml",
+        "checkpoints",
+    }  # fmt: skip
+    scores = polars.read_csv(out / "scores.csv")
+    assert scores.columns == ["x", "y", "kind", "log_density", "test"]
+    assert len(scores) == 200 and scores["test"].sum() == 20
+    sample = polars.read_csv(out / "sample.csv")
+    assert sample.columns == ["x", "y", "kind"] and len(sample) == 50
+    metrics = json.loads((out / "metrics.json").read_text())
+    tested = scores.filter(polars.col("test"))["log_density"]
+    assert metrics["model"]["nll"] == pytest.approx(-tested.mean())
+    assert metrics["data"]["context"] == ["kind"] and metrics["normal"]["nll"] > 0
+    model = ContinuousFlow.load(out / "model")
+    found = model.score_samples(scores.select("x", "y"), context=scores["kind"].to_numpy())
+    np.testing.assert_allclose(found, scores["log_density"], atol=1e-6)
+
+
+def test_the_report_needs_nothing_else(ran):
+    _, out = ran
+    page = (out / "report.html").read_text()
+    assert page.count("<svg") >= 4 and "Density of x and y" in page
+    for outside in ("http://", "https://", "<script", "<link", "src="):
+        assert outside not in page.replace("http://www.w3.org", "")
+    ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
+    assert len(ids) == len(set(ids))
+
+
+def test_settings_are_used_again_and_json_is_whole(ran, isocline, tmp_path):
+    _, out = ran
+    ended = isocline(
+        "density", "--config", out / "config.toml", "--out", tmp_path / "b", "--no-report",
+        "--json", "--quiet",
+    )  # fmt: skip
+    assert ended.code == 0
+    assert ended.document["model"] == json.loads((out / "metrics.json").read_text())["model"]
+    with (tmp_path / "b" / "sample.csv").open() as again, (out / "sample.csv").open() as first:
+        assert list(csv.reader(again)) == list(csv.reader(first))
+
+
+def test_a_run_that_is_done_is_resumed_to_the_same(ran, isocline):
+    _, out = ran
+    before = (out / "scores.csv").read_bytes()
+    assert isocline("density", "--out", out, "--resume", "--quiet").code == 0
+    assert (out / "scores.csv").read_bytes() == before
+
+
+WAIT = np.random.default_rng(1).exponential(size=1500)
+# Content of the file, further options, words of the message.
+FILES = {
+    "words": (table_text(), [], ["Column 'kind'", "categorical", "--context kind"]),
+    "a date": (table_text(day=["2020-01-01"] * 200), ["--context", "kind"], ["'day'", "dates"]),
+    "a typing error": (
+        table_text().replace("\n", "\nnix,", 1).replace("nix,", "nix,0.5,dry\n", 1),
+        ["--context", "kind"], ["'nix'", "column 'x'", "row 2"],
+    ),
+    "an empty cell": (
+        table_text() + ",1,dry\n", ["--context", "kind"], ["no value", "column 'x'", "row 202"]
+    ),
+    "infinity": (table_text() + "inf,1,dry\n", ["--context", "kind"], ["Infinity", "row 202"]),
+    "an unknown column": (table_text(), ["--columns", "x,z"], ["no column 'z'"]),
+    "twice": (table_text(), ["--columns", "x,y", "--context", "y"], ["'y'", "choose one"]),
+    "constant": (table_text(c=[3] * 200), ["--columns", "x,c"], ["Column 'c'", "constant"]),
+    "bounded": (
+        table_text(1500, wait=WAIT), ["--columns", "x,wait"], ["'wait'", "--bounds wait=0."]
+    ),
+    "no bounds": (table_text(), ["--columns", "x", "--bounds", "x"], ["--bounds x", "share=0:1"]),
+    "one row": ("x,y\n1,2\n", [], ["1 sample"]),
+    "no rows a step": (table_text(), ["--batch-size", "0"], ["--batch-size", "greater than"]),
+    "an empty file": ("", [], ["is empty"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_table_without_a_density_is_refused(isocline, tmp_path, case):
+    content, options, words = FILES[case]
+    file, out = tmp_path / "bad.csv", tmp_path / "out"
+    file.write_text(content)
+    ended = isocline("density", file, "--out", out, "--quiet", "--no-report", *TINY, *options)
+    assert ended.code == 2 and not ended.out and ended.err.count("\n") == 1
+    for word in words:
+        assert word in ended.err
+    assert not out.exists()
+
+
+def test_a_table_must_be_named(isocline):
+    ended = isocline("density")
+    assert ended.code == 2 and "Name a table" in ended.err

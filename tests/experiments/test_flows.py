@@ -1,0 +1,112 @@
+"""The experiments on flows: tiny ones from end to end, and what their tables say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isocline.experiments import densities, flow_targets, flows, logdet, tabular
+from isocline.experiments.flow_runs import race, time_to
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    out = tmp_path_factory.mktemp("densities")
+    models = {densities.PLANAR: ("planar", {"layers": 2, "epochs": 1})}
+    models[densities.CNF] = (
+        "continuous",
+        {"field": "hyper", "hidden_size": 2, "matching": 1, "batch_size": 64},
+    )
+    protocol = densities.Protocol(("moons",), models, train=600, test=200, grid=20)
+    found = densities.run(out, quick=True, protocol=protocol)
+    return out, protocol, found
+
+
+def test_densities_leaves_numbers_and_a_figure(ran):
+    out, protocol, found = ran
+    results = json.loads((out / "results.json").read_text())
+    assert results["command"] == "isocline reproduce densities --seeds 1 --quick"
+    assert [row["model"] for row in results["summary"]] == list(protocol.models)
+    for row in results["runs"]:
+        assert row["gap"] == pytest.approx(row["nll"] - row["floor"], abs=1e-3)
+        assert row["gap"] > -3 * row["gap_error"] and 0.5 < row["mass"] < 1.1
+    assert (out / "densities.png").stat().st_size > 1000 and found["out"] == str(out)
+
+
+def test_what_is_done_is_not_done_again(ran):
+    out, protocol, _ = ran
+    told = []
+    densities.run(out, quick=True, protocol=protocol, progress=told.append)
+    assert not told
+
+
+@pytest.mark.slow
+def test_flows_leaves_numbers_and_figures(tmp_path):
+    protocol = flows.Protocol(("U1",), ("moons",), (2,), 1, 1, 1, (1, 1), 300, 100, 16)
+    found = flows.run(tmp_path, quick=True, protocol=protocol)
+    assert [row["target"] for row in found["summary"]] == ["U1", "U1", "moons", "moons"]
+    assert all(row["gap"] > -3 * row["gap_error"] for row in found["summary"])
+    for name in ("matching", "likelihood", "particles"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", flow_targets.TARGETS)
+def test_the_constant_of_a_target_does_not_depend_on_the_grid(name):
+    coarse, fine = (flow_targets.log_constant(name, points) for points in (300, 600))
+    assert coarse == pytest.approx(fine, abs=1e-3)
+
+
+def test_logdet_leaves_a_table(tmp_path):
+    found = logdet.run(tmp_path, quick=True)
+    assert [row["size"] for row in found["summary"]] == [2, 8]
+    errors = json.loads((tmp_path / "results.json").read_text())["errors"]
+    assert all(row["integral"] < 1e-3 and row["inverse"] < 1e-5 for row in errors)
+
+
+def test_a_table_is_split_and_standardised():
+    draw = np.random.default_rng(0)
+    table = np.stack([draw.normal(5, 3, 400), draw.poisson(3, 400), np.ones(400)], axis=1)
+    parts = tabular.split(table, tabular.Protocol(), seed=0)
+    assert parts["train"].shape[1] == 2 and len(parts["test"]) == len(parts["train"]) // 4
+    np.testing.assert_allclose(parts["train"].mean(axis=0), 0, atol=1e-5)
+    assert len(np.unique(parts["train"][:, 1])) == len(parts["train"])
+
+
+def course(model, *pairs):
+    rows = [
+        {"stage": "likelihood", "epoch": index + 1, "seconds": seconds, "validation": score}
+        for index, (seconds, score) in enumerate(pairs)
+    ]
+    return {"model": model, "table": "t", "history": rows}
+
+
+def test_times_to_a_likelihood_leave_out_what_compiles():
+    slow = course("slow", (90, 3.0), (10, 2.05), (10, 2.0))
+    fast = course("fast", (20, 3.0), (1, 1.9), (1, 1.8))
+    assert time_to(slow, 2.0) == 30 and time_to(slow, 1.0) is None
+    (found,) = race([slow, fast], "table", "slow", "fast")
+    assert found["ratio at the best"] == f"{30 / 2:.1f}"
+    assert found["slow, s to 0.1 above it"] == "20.0"
+
+
+@pytest.mark.parametrize("name", ["densities", "flows"])
+def test_no_committed_result_is_below_the_entropy_floor(name):
+    """No density is likelier than the true one, but by chance: three standard errors."""
+    results = json.loads((RESULTS / name / "results.json").read_text())
+    assert len(results["runs"]) >= 24
+    below = [r["model"] for r in results["runs"] if r["gap"] < -3 * r["gap_error"]]
+    assert below == []
+
+
+def test_the_targets_are_met_by_the_committed_results():
+    """Within 0.05 nats of the floor on each density; a CNF of 8 units better than 32 layers."""
+    runs = json.loads((RESULTS / "densities" / "results.json").read_text())["runs"]
+    for density in {row["density"] for row in runs}:
+        gaps = {row["model"]: row["gap"] for row in runs if row["density"] == density}
+        assert min(gaps.values()) < 0.05
+        assert gaps[densities.CNF] < gaps[densities.PLANAR]

@@ -1,0 +1,111 @@
+"""Divergences: closed forms against the whole Jacobian, and estimates without bias."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from isocline.errors import InputError
+from isocline.nn import FIELDS, ExactTrace, Hutchinson, HutchPlusPlus
+
+SIZE, CONTEXT, POINTS = 4, 2, 3
+
+
+def perturbed(model, scale=0.4):
+    """A model whose every number has been moved: nothing is zero by construction."""
+    leaves, treedef = jax.tree.flatten(model)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [
+        leaf + scale * jax.random.normal(key, leaf.shape) if eqx.is_inexact_array(leaf) else leaf
+        for leaf, key in zip(leaves, keys)
+    ]
+    return jax.tree.unflatten(treedef, moved)
+
+
+@pytest.fixture(scope="module", params=FIELDS)
+def field(request):
+    return perturbed(FIELDS[request.param](SIZE, 6, CONTEXT, key=jax.random.key(0)))
+
+
+@pytest.fixture(scope="module")
+def points():
+    z, context = jax.random.normal(jax.random.key(2), (2, POINTS, SIZE))
+    return z, context[:, :CONTEXT]
+
+
+T = jnp.float32(0.3)
+
+
+def jacobians(field, points):
+    return jax.vmap(jax.jacfwd(lambda z, context: field(T, z, context)))(*points)
+
+
+def test_the_closed_form_is_the_trace_of_the_jacobian(field, points):
+    slope, divergence = jax.vmap(lambda z, context: field.with_divergence(T, z, context))(*points)
+    expected = jnp.trace(jacobians(field, points), axis1=1, axis2=2)
+    np.testing.assert_allclose(divergence, expected, atol=1e-5)
+    np.testing.assert_allclose(slope, jax.vmap(lambda z, c: field(T, z, c))(*points), atol=1e-6)
+    assert np.abs(expected).min() > 1e-4
+
+
+def estimate(trace, field, points, key):
+    noise = trace.noise(POINTS, SIZE, jnp.float32, key)
+    one = jax.vmap(lambda z, context, own: trace(field, T, z, context, own)[1])
+    return one(*points, noise)
+
+
+@pytest.mark.parametrize("trace", [Hutchinson(2), HutchPlusPlus(1)], ids=["one", "plus plus"])
+def test_estimates_have_no_bias(trace, field, points):
+    draws = jax.jit(jax.vmap(lambda key: estimate(trace, field, points, key)))(
+        jax.random.split(jax.random.key(3), 4000)
+    )
+    exact = jnp.trace(jacobians(field, points), axis1=1, axis2=2)
+    errors = np.abs(draws.mean(axis=0) - exact) / (draws.std(axis=0) / np.sqrt(len(draws)) + 1e-6)
+    assert errors.max() < 4.5
+
+
+def test_hutch_plus_plus_is_exact_where_the_sketch_holds_the_rank(field, points):
+    found = estimate(HutchPlusPlus(SIZE), field, points, jax.random.key(4))
+    exact = jnp.trace(jacobians(field, points), axis1=1, axis2=2)
+    np.testing.assert_allclose(found, exact, atol=1e-4)
+
+
+def test_hutch_plus_plus_varies_less_for_the_same_products(points):
+    """Three products each; of a field whose Jacobian has one large eigenvalue."""
+    large = jnp.array([1.0, 2.0, 4.0, 8.0])  # no choice of signs adds up to zero
+    low = jnp.outer(large, large) + 0.1 * jnp.eye(SIZE)
+
+    class Linear(eqx.Module):
+        def __call__(self, t, z, context):
+            return low @ z
+
+    keys = jax.random.split(jax.random.key(5), 500)
+    spreads = [
+        jax.vmap(lambda key: estimate(trace, Linear(), points, key))(keys).std()  # noqa: B023
+        for trace in (Hutchinson(3), HutchPlusPlus(1))
+    ]
+    assert spreads[1] < 0.2 * spreads[0]
+
+
+def test_the_gradient_of_the_estimate_is_the_gradient_of_the_trace_on_average(points):
+    """Although the basis of Hutch++ is held constant."""
+    field = perturbed(FIELDS["gated"](SIZE, 6, CONTEXT, key=jax.random.key(0)))
+
+    def total(last, trace, key):
+        moved = eqx.tree_at(lambda one: one.last, field, last)
+        return jnp.sum(estimate(trace, moved, points, key))
+
+    exact = jax.grad(total)(field.last, ExactTrace(), None)
+    keys = jax.random.split(jax.random.key(6), 4000)
+    draws = jax.jit(jax.vmap(lambda key: jax.grad(total)(field.last, HutchPlusPlus(1), key)))(keys)
+    errors = np.abs(draws.mean(axis=0) - exact) / (draws.std(axis=0) / np.sqrt(len(keys)) + 1e-6)
+    assert errors.max() < 4.5
+
+
+@pytest.mark.parametrize("trace", [Hutchinson(), HutchPlusPlus()])
+def test_noise_needs_a_key(trace):
+    with pytest.raises(InputError, match="new key="):
+        trace.noise(1, 2, jnp.float32, None)
