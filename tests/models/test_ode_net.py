@@ -95,7 +95,9 @@ def test_adjoints_give_one_gradient(adjoint):
 
 
 def test_energy_is_a_penalty():
-    small = Architecture("ode", (8, 8, 1), 3, channels=4, energy=0.5)
-    solving = Solving("rk4", steps=2)
-    assert float(network(small, solving)(images(2, (8, 8, 1))).penalty) == 0
-    assert float(moved(network(small, solving))(images(2, (8, 8, 1))).penalty) > 0
+    small, solving = Architecture("ode", (8, 8, 1), 3, channels=4), Solving("rk4", steps=2)
+    still = network(small, solving)
+    for net, moves in ((still, False), (moved(still), True)):
+        asked = with_solving(net, solving, energy=0.5)
+        assert (float(asked(images(2, (8, 8, 1))).penalty) > 0) == moves
+        assert float(net(images(2, (8, 8, 1))).penalty) == 0

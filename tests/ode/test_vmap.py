@@ -79,6 +79,21 @@ def test_jacobians_either_way_and_hessians():
         np.testing.assert_allclose(hessian[index], slope / (2 * step), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("adjoint", ["replay", "reversible", "backsolve"])
+def test_jacobians_of_many(adjoint):
+    """Many pullbacks of each of many solves: a map around a map of cotangents alone."""
+
+    def end(y0, matrix):
+        return run(y0, 2.0, matrix, adjoint).ys[-1]
+
+    jacobians = jax.jacrev(end, argnums=(0, 1))
+    many = jax.vmap(jacobians, (0, None))(STARTS, MATRIX)
+    for index, start in enumerate(STARTS[:2]):
+        for found, wanted in zip(many, jacobians(start, MATRIX), strict=True):
+            np.testing.assert_allclose(found[index], wanted, rtol=1e-6, atol=1e-7)
+            assert jnp.any(wanted)
+
+
 def test_a_failing_trajectory_is_its_own_affair():
     def one(y0):
         return solve(lambda t, y: y**2, y0, [0.0, 1.0], on_failure="return")

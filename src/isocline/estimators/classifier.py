@@ -48,7 +48,8 @@ class ODENetClassifier(Configured):
             blocks, 0 for none at all) or "mlp" (one hidden layer).
         channels: of the state.
         augment: channels of zeros beside these (ANODE, Dupont et al. 2019).
-        energy: weight of the kinetic energy of the solve (RNODE, Finlay et al. 2020).
+        energy: weight of the kinetic energy of the solve while it learns (RNODE, Finlay et al.
+            2020): straighter trajectories err less and take fewer evaluations.
         blocks: of "resnet".
         stem: "small", "medium", or "chen" for the paper's: each costs several times the one before.
         method, tolerance: of the solver that predicts (rtol and atol of `isocline.solve`).
@@ -75,7 +76,7 @@ class ODENetClassifier(Configured):
         network: str = "ode",
         channels: int = 64,
         augment: int = 0,
-        energy: float = 0.0,
+        energy: float = 0.1,
         blocks: int = 6,
         stem: str = "small",
         method: str = "tsit5",
@@ -243,7 +244,7 @@ class ODENetClassifier(Configured):
             train_part,
             validation_part,
             self.scale_,
-            self._solving(learning=True),
+            (self._solving(learning=True), self.energy),
             batch_size=self.batch_size,
             distortion=self.distortion,
             flip=self.flip,
@@ -269,7 +270,7 @@ class ODENetClassifier(Configured):
         return Solving(self.method, self.tolerance, self.tolerance, adjoint=self.adjoint)
 
     def _build(self) -> Any:
-        names = ("channels", "blocks", "stem", "augment", "energy")
+        names = ("channels", "blocks", "stem", "augment")
         architecture = Architecture(
             self.network,
             self.shape_,

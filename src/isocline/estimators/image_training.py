@@ -43,7 +43,7 @@ def image_problem(
     train: Examples,
     validation: Examples,
     scale: Scale,
-    learning: Solving,
+    learning: tuple[Solving, float],
     *,
     batch_size: int,
     distortion: float,
@@ -55,7 +55,7 @@ def image_problem(
     Args:
         train, validation: apart from each other.
         scale: of the pixels.
-        learning: how blocks are solved while learning.
+        learning: how blocks are solved while learning, and the weight of their kinetic energy.
         batch_size: images a step.
         distortion: how much the images are shifted, turned, sheared and zoomed (0: not at all).
         flip: left and right may change places.
@@ -66,7 +66,7 @@ def image_problem(
     count = len(train.labels)
     return Problem(
         Partial(_sample, distort, scale, *map(jnp.asarray, train)),
-        Partial(_loss, learning, smoothing),
+        Partial(_loss, *learning, smoothing),
         Partial(_validate, scale, *map(jnp.asarray, _padded(validation))),
         order=partial(_order, count, batch_size),
     )
@@ -87,6 +87,7 @@ def _sample(
 
 def _loss(
     learning: Solving,
+    energy: float,
     smoothing: float,
     network: Network,
     batch: tuple[Array, Array],
@@ -94,7 +95,7 @@ def _loss(
     _weight: Array,
 ) -> tuple[Array, dict[str, Array]]:
     images, labels = batch
-    outcome = with_solving(network, learning)(images)
+    outcome = with_solving(network, learning, energy)(images)
     classes = outcome.logits.shape[-1]
     targets = optax.smooth_labels(jax.nn.one_hot(labels, classes), smoothing)
     loss = jnp.mean(optax.softmax_cross_entropy(outcome.logits, targets))

@@ -60,7 +60,7 @@ class ODEBlock(eqx.Module):
         field: `f(t, y)`.
         solving: how it is solved.
         augment: channels of zeros that the state gets beside its own (Dupont et al. 2019).
-        energy: weight of the kinetic energy, an image (Finlay et al. 2020).
+        energy: weight of the kinetic energy, an image (Finlay et al. 2020); while it learns.
     """
 
     field: Callable[..., Images]
@@ -139,7 +139,7 @@ class Architecture:
         hidden: units of the MLP (300 in LeCun et al. 1998).
         stem: one of `STEMS`: "small" (two convolutions), "medium" (three), or "chen" (the three of
             Chen et al. 2018, wide from the start: it costs five evaluations of the field).
-        augment, energy: of an `ODEBlock`.
+        augment: of an `ODEBlock`.
     """
 
     kind: str
@@ -150,7 +150,6 @@ class Architecture:
     hidden: int = 300
     stem: str = "small"
     augment: int = 0
-    energy: float = 0.0
 
 
 def build_network(architecture: Architecture, solving: Solving, *, key: PRNGKeyArray) -> Network:
@@ -165,7 +164,7 @@ def build_network(architecture: Architecture, solving: Solving, *, key: PRNGKeyA
     if architecture.kind == "ode":
         channels += architecture.augment
         field = ConvolutionalField(channels, key=block_key)
-        block = ODEBlock(field, solving, architecture.augment, architecture.energy)
+        block = ODEBlock(field, solving, architecture.augment)
     else:
         keys = jax.random.split(block_key, max(architecture.blocks, 1))
         made = [ResidualBlock(channels, key=one) for one in keys]
@@ -185,12 +184,13 @@ def _stem_layers(architecture: Architecture, key: PRNGKeyArray) -> tuple[Convolu
     return tuple(layers)
 
 
-def with_solving(network: Network, solving: Solving) -> Network:
-    """The same network with its block solved otherwise."""
+def with_solving(network: Network, solving: Solving, energy: float = 0.0) -> Network:
+    """The same network with its block solved otherwise, and with this weight of its energy."""
     if not isinstance(network, ImageNetwork) or not isinstance(network.block, ODEBlock):
         return network
     block = network.block
-    return eqx.tree_at(lambda one: one.block, network, replace(block, solving=solving))
+    block = replace(block, solving=solving, energy=energy)
+    return eqx.tree_at(lambda one: one.block, network, block)
 
 
 def with_tolerance(network: Network, tolerance: Float[Array, ""]) -> Network:

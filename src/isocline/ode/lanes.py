@@ -65,7 +65,9 @@ def in_bunches(
 
     def in_order(leaf: Array) -> Array:
         leaf = jnp.moveaxis(leaf, 0, -2)
-        return jnp.take(leaf.reshape(*leaf.shape[:-2], -1), place_of, axis=-1)
+        # Counted, not -1: there may be arrays without any number.
+        lanes = leaf.shape[-2] * leaf.shape[-1]
+        return jnp.take(leaf.reshape(*leaf.shape[:-2], lanes), place_of, axis=-1)
 
     return carry, jax.tree.map(in_order, results)
 

@@ -74,7 +74,12 @@ def _of_all(work: Work, what: tuple[Field, bool], count: int, given: Any, mapped
         if not any(jax.tree.leaves(mapped[2])):
             found = work(field, *given)
             return found, jax.tree.map(lambda _: False, found)
-        found = jax.vmap(lambda rest: work(field, params, task, rest, alone), (axes,))(rest)
+
+        def each(field: Field, params: Params, task: Task, rest: PyTree, alone: PyTree):
+            return jax.vmap(lambda one: work(field, params, task, one, alone), (axes,))(rest)
+
+        # There may be another `vmap` around this one, and that may be of many solves.
+        found = mappable(each, field, own)(*given)
         return found, jax.tree.map(lambda _: True, found)
     single = jax.tree.map(_one_of, given, mapped)
     _, empty = jax.eval_shape(partial(work, field), *single)
