@@ -53,7 +53,7 @@ NOTE = (
     "Test error: of the epoch that is best on the held-out part of the training images, mean over "
     "the seeds; last: of the last epoch. Interval: binomial (Wilson), of all test images of all "
     "seeds. NFE: evaluations of the field in a prediction at tolerance 1e-3 (while it learns the "
-    "solve takes 4). 'Any energy' learns without the regularizer (RNODE) that the others have, as do "
+    "solve takes 4). 'Any energy' learns without the regularizer (RNODE) of the others, as do "
     "backsolve and RK-Net. Seconds: median of an epoch, on a machine that other work ran on. The "
     "paper's figures are beside for orientation: its stem is another, and its MLP is of deskewed "
     "digits where ours is of raw ones."

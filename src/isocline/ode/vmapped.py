@@ -67,7 +67,7 @@ def mappable(work: Work, field: Field, own: bool = False) -> Callable[..., tuple
 def _of_all(work: Work, what: tuple[Field, bool], count: int, given: Any, mapped: Any):
     """The results of so many trajectories, and which of them are mapped."""
     field, own = what
-    params, task, rest, alone = given
+    params, task, rest, _ = given
     if not any(jax.tree.leaves(mapped[:2])):
         # At most cotangents differ: many pullbacks of one and the same solve.
         axes = jax.tree.map(lambda is_mapped: 0 if is_mapped else None, mapped[2])
