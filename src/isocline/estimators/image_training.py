@@ -66,7 +66,7 @@ def image_problem(
     count = len(train.labels)
     return Problem(
         Partial(_sample, distort, scale, *map(jnp.asarray, train)),
-        Partial(_loss, *learning, smoothing),
+        Partial(_loss, learning, smoothing),
         Partial(_validate, scale, *map(jnp.asarray, _padded(validation))),
         order=partial(_order, count, batch_size),
     )
@@ -86,8 +86,7 @@ def _sample(
 
 
 def _loss(
-    learning: Solving,
-    energy: float,
+    learning: tuple[Solving, float],
     smoothing: float,
     network: Network,
     batch: tuple[Array, Array],
@@ -95,7 +94,7 @@ def _loss(
     _weight: Array,
 ) -> tuple[Array, dict[str, Array]]:
     images, labels = batch
-    outcome = with_solving(network, learning, energy)(images)
+    outcome = with_solving(network, *learning)(images)
     classes = outcome.logits.shape[-1]
     targets = optax.smooth_labels(jax.nn.one_hot(labels, classes), smoothing)
     loss = jnp.mean(optax.softmax_cross_entropy(outcome.logits, targets))

@@ -94,7 +94,9 @@ def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
     costs = [(row["nfe"], 1e3 * row["seconds"]) for row in timed]
     middle.plot(*zip(*costs, strict=True), "o-", color="#0072B2")
     beside = {"xytext": (5, -9), "textcoords": "offset points", "fontsize": 8}
-    for row, cost in zip(timed, costs, strict=True):
+    # Of tolerances with equally many evaluations, the tightest has its name there.
+    named = {cost[0]: (row, cost) for row, cost in zip(timed, costs, strict=True)}
+    for row, cost in named.values():
         middle.annotate(f"{row['tolerance']:.0e}", cost, **beside)
     middle.set(xlabel="NFE", ylabel="ms for 1,000 images", ylim=(0, None))
     right.semilogx(
@@ -119,9 +121,11 @@ def draw_training(out: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
     for model, done in runs.items():
         history = done[0]["history"]
         epochs = [row["epoch"] for row in history]
-        left.semilogy(epochs, [100 * row["validation_error"] for row in history], label=model)
+        errors = [100 * row["validation_error"] for row in history]
+        (line,) = left.semilogy(epochs, errors, label=model)
         if done[0]["nfe"] and done[0]["settings"]["network"] == "ode":
-            right.plot(epochs, [row["validation_nfe"] for row in history], label=model)
+            nfe = [row["validation_nfe"] for row in history]
+            right.plot(epochs, nfe, color=line.get_color(), label=model)
     left.set(xlabel="epoch", ylabel="validation error, %")
     right.set(xlabel="epoch", ylabel="NFE of a prediction (tolerance 1e-3)", ylim=(0, None))
     for axis in (left, right):
