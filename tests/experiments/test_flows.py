@@ -65,7 +65,7 @@ def test_logdet_leaves_a_table(tmp_path):
     found = logdet.run(tmp_path, quick=True)
     assert [row["size"] for row in found["summary"]] == [2, 8]
     errors = json.loads((tmp_path / "results.json").read_text())["errors"]
-    assert all(row["integral"] < 1e-3 and row["inverse"] < 1e-5 for row in errors)
+    assert all(row["integral"] < 1e-4 and row["inverse"] < 1e-5 for row in errors)
 
 
 def test_a_table_is_split_and_standardised():

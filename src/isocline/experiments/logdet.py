@@ -51,7 +51,7 @@ class Protocol:
     grid: int = 240
 
 
-QUICK = Protocol(sizes=(2, 8), points=8, hidden=8, repeats=1, grid=100)
+QUICK = Protocol(sizes=(2, 8), points=8, hidden=8, repeats=1, grid=160)
 
 
 def run(
@@ -165,11 +165,11 @@ def _errors(kind: str, points: int) -> dict[str, float]:
     """Of a flow of random weights, in double precision."""
     make = {"gated": GatedField, "hyper": HyperField}[kind]
     with jax.enable_x64(True):
-        flow = Flow(_moved(make(2, 16, key=jax.random.key(0)), 0.3), 2)
+        flow = Flow(_moved(make(2, 16, key=jax.random.key(0)), 0.1), 2)
         arrays, static = eqx.partition(flow, eqx.is_inexact_array)
         flow = eqx.combine(jax.tree.map(lambda one: jnp.asarray(one, float), arrays), static)
         solving = Solving("dopri8", 1e-7, 1e-7)
-        axis = np.linspace(-12, 12, points)
+        axis = np.linspace(-9, 9, points)
         grid = jnp.asarray(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
         found, _ = flow.log_prob(grid, jnp.zeros((len(grid), 0)), solving=solving)
         mass = float(jnp.sum(jnp.exp(found)) * (axis[1] - axis[0]) ** 2)
