@@ -143,7 +143,7 @@ def test_a_report_is_made_of_the_results(isocline, tmp_path, small, monkeypatch)
 
 
 def test_a_missing_library_is_named_before_the_training(isocline, tmp_path, small, monkeypatch):
-    monkeypatch.setattr("isocline.cli.running.find_spec", lambda name: None)
+    monkeypatch.setattr("isocline.cli.staged_run.find_spec", lambda name: None)
     ended = isocline("forecast", small, "--horizon", "60d", "--out", tmp_path / "out")
     assert ended.code == 2
     assert "pip install 'isocline[plot]'" in ended.err

@@ -16,6 +16,7 @@ from isocline.cli.settings import ForecastSettings
 
 NAMES = (
     "forecast",
+    "density",
     "predict",
     "evaluate",
     "info",

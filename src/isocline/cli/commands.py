@@ -87,7 +87,7 @@ COMMANDS = {
         "stopped.",
         (
             "density my.csv --out results/density",
-            "density my.csv --columns height,weight --context sex --out results/sizes",
+            "density my.csv --columns height,weight --context sex",
             "density my.csv --bounds share=0:1,wait=0: --likelihood 5",
         ),
     ),
