@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import i0e, logsumexp
 
 from isocline.data.columns import did_you_mean
 from isocline.errors import InputError
@@ -63,11 +62,17 @@ def plane_density(name: str) -> PlaneDensity:
     return _DENSITIES[name]
 
 
+def _log_sums(terms: np.ndarray) -> Values:
+    """The logarithm of the sum of exponentials, a row."""
+    most = terms.max(axis=1)
+    return most + np.log(np.sum(np.exp(terms - most[:, None]), axis=1))
+
+
 def _blurred(points: Plane, centres: Plane, spread: float) -> Values:
     """An even mixture of round normals."""
     square = np.sum((points[:, None] - centres) ** 2, axis=-1)
     constant = np.log(2 * np.pi * spread**2 * len(centres))
-    return logsumexp(-0.5 * square / spread**2, axis=1) - constant
+    return _log_sums(-0.5 * square / spread**2) - constant
 
 
 def _circles(radii: tuple[float, ...], spread: float) -> PlaneDensity:
@@ -79,9 +84,11 @@ def _circles(radii: tuple[float, ...], spread: float) -> PlaneDensity:
         return ring + spread * rng.normal(size=(n, 2))
 
     def log_prob(points: Plane) -> Values:
+        from scipy.special import i0e
+
         own = np.linalg.norm(points, axis=1)[:, None]
         each = -0.5 * (own - radii) ** 2 / spread**2 + np.log(i0e(own * radii / spread**2))
-        return logsumexp(each, axis=1) - np.log(2 * np.pi * spread**2 * len(radii))
+        return _log_sums(each) - np.log(2 * np.pi * spread**2 * len(radii))
 
     return PlaneDensity(sample, log_prob, max(radii) + 6 * spread)
 
@@ -143,7 +150,7 @@ def _pinwheel() -> PlaneDensity:
         each = -0.5 * ((x - 1) / _RADIAL) ** 2 - 0.5 * (y / _TANGENTIAL) ** 2
         each -= np.log(np.abs(1 + _RATE * np.exp(x) * y) + 1e-12)
         area = 4 * 2 * np.pi * _RADIAL * _TANGENTIAL * _ARMS
-        return logsumexp(each, axis=1) - np.log(area)
+        return _log_sums(each) - np.log(area)
 
     return PlaneDensity(sample, log_prob, 5.5)
 
