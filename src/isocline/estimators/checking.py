@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from isocline.errors import InputError
+from isocline.models.ode_net import STEMS
 from isocline.nn import ENCODERS, FIELDS, TRACES
 from isocline.ode.tableaus import find
 
@@ -128,7 +129,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {
     "network": (lambda value: value in ("ode", "resnet", "mlp"), "one of: ode, resnet, mlp"),
-    "stem": (lambda value: value in ("small", "medium", "chen"), "one of: small, medium, chen"),
+    "stem": (lambda value: value in tuple(STEMS), f"one of: {', '.join(STEMS)}"),
     "adjoint": (
         lambda value: value in ("replay", "reversible", "backsolve", "direct"),
         "one of: replay, reversible, backsolve, direct",

@@ -28,7 +28,7 @@ from isocline.models.solving import Solving
 from isocline.nn import AbstractFlowField
 
 from .bench.torch_cnf import HIDDEN, LAST, VARIANCE, WIDTH, make_trainer
-from .results import answer_of, markdown_table, versions, write_results
+from .results import answer_of, markdown_table, silent, versions, write_results
 
 NOTE = (
     "Two circles (noise 0.06, factor 0.5), {batch} new points a step, Adam at {rate:g}, tolerance "
@@ -96,7 +96,7 @@ def run(
     protocol = protocol or (QUICK if quick else Protocol())
     exact = plane_density("circles")
     test = exact.sample(protocol.test, np.random.default_rng(1)).astype(np.float32)
-    rows = _run_all(protocol, test, progress or print_nothing)
+    rows = _run_all(protocol, test, progress or silent)
     table = _table(rows)
     results = {
         "command": "isocline bench cnf" + " --quick" * quick,
@@ -117,10 +117,6 @@ def run(
     }
     write_results(out, results, table)
     return answer_of(results, out)
-
-
-def print_nothing(row: dict[str, Any]) -> None:
-    """Where nobody asks for progress."""
 
 
 def _run_all(

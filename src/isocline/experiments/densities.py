@@ -20,7 +20,7 @@ from isocline.data import plane_densities, plane_density
 
 from .densities_figure import draw_densities
 from .flow_runs import learn, race
-from .results import answer_of, command_of, markdown_table, versions, write_results
+from .results import answer_of, command_of, markdown_table, run_name, versions, write_results
 
 PLANAR, CNF = "planar NF, K = 32", "CNF, M = 8"
 MATCHING, LIKELIHOOD, BOTH = "flow matching", "likelihood", "matching, then likelihood"
@@ -130,12 +130,6 @@ def run(
     return answer_of(results, out)
 
 
-def name_of(density: str, model: str, seed: int) -> str:
-    """The name of a run."""
-    words = f"{density}-{model}".replace(" = ", "").replace(",", "").replace(" ", "-").lower()
-    return f"{words}-{seed}"
-
-
 def points_of(density: str, protocol: Protocol, seed: int) -> dict[str, np.ndarray]:
     """Training and test points; the test points are of another seed than any training points."""
     exact = plane_density(density)
@@ -168,7 +162,7 @@ def one(
     data = points_of(density, protocol, seed)
     done = learn(
         out,
-        name_of(density, model, seed),
+        run_name(density, model, seed),
         kind,
         protocol.settings | settings | {"seed": seed},
         data,

@@ -19,7 +19,8 @@ def draw_densities(
     """A row a density: the exact one, and what each model has learnt."""
     from matplotlib.figure import Figure
 
-    from .densities import grid_of, name_of
+    from .densities import grid_of
+    from .results import run_name
 
     size = (1.7 * (len(models) + 1), 1.8 * len(densities))
     figure = Figure(figsize=size, layout="constrained")
@@ -31,7 +32,7 @@ def draw_densities(
         row[0].set_ylabel(density)
         for axis, model in zip(row[1:], models):
             kind = NormalizingFlow if "planar" in model else ContinuousFlow
-            learnt = kind.load(out / "models" / name_of(density, model, seed))
+            learnt = kind.load(out / "models" / run_name(density, model, seed))
             show(axis, np.exp(learnt.score_samples(grid)), points, exact.max())
     for axis, title in zip(axes[0], ("exact", *models)):
         axis.set_title(title.replace(", then", ",\nthen").replace("NF, ", "NF,\n"), fontsize=8)

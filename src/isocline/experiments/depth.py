@@ -20,7 +20,7 @@ from isocline.nn.images import ConvolutionalField, ResidualBlock
 from isocline.ode import solve
 from isocline.ode.tools.counting import Counter
 
-from .results import answer_of, markdown_table, save_figure, versions, write_results
+from .results import answer_of, markdown_table, save_figure, silent, versions, write_results
 
 SPAN = np.array([0.0, 1.0], np.float32)
 ADJOINTS = ("replay", "reversible", "backsolve")
@@ -65,7 +65,7 @@ def run(
 ) -> dict[str, Any]:
     """Compile gradients of growing depth, and count evaluations at falling tolerance."""
     protocol = protocol or (QUICK if quick else Protocol())
-    say = progress or _silent
+    say = progress or silent
     memory, counts = _memory(protocol, say), _evaluations(protocol, say)
     summary = [
         {"depth": depth}
@@ -102,10 +102,6 @@ def _table(summary: list[dict[str, Any]], counts: list[dict[str, Any]]) -> str:
         ],
     )
     return f"{memory}\n\n{evaluations}"
-
-
-def _silent(row: dict[str, Any]) -> None:
-    """Where nobody asks for progress."""
 
 
 def _cell(value: Any) -> Any:

@@ -37,6 +37,7 @@ from .results import (
     command_of,
     kept_run,
     markdown_table,
+    run_name,
     versions,
     write_results,
 )
@@ -151,7 +152,7 @@ def _matched(
     progress: Callable[[dict[str, Any]], None] | None,
 ) -> dict[str, Any]:
     kind, size = which
-    name = densities.name_of(target, model_name(kind, size), seed)
+    name = run_name(target, model_name(kind, size), seed)
     epochs = getattr(protocol, kind)
     identity = json.dumps([target, kind, size, seed, epochs, BATCH])
     path = out / "runs" / f"{name}.json"

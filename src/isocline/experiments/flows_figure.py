@@ -18,9 +18,10 @@ from isocline.models.flow import Flow
 from isocline.models.solving import Solving
 from isocline.ode import solve
 
-from .densities import grid_of, name_of
+from .densities import grid_of
 from .densities_figure import save_png, show
 from .flow_targets import log_constant, log_density
+from .results import run_name
 
 if TYPE_CHECKING:
     from .flows import Protocol
@@ -43,7 +44,7 @@ def draw_matching(out: Path, protocol: Protocol, seed: int) -> None:
         show(row[0], exact, points, exact.max())
         row[0].set_ylabel(target)
         for panel, (kind, size) in zip(row[1:], columns):
-            folder = out / "models" / name_of(target, model_name(kind, size), seed)
+            folder = out / "models" / run_name(target, model_name(kind, size), seed)
             _, arrays = read_model(folder, kind, "the experiment wrote")
             model = filled(build(kind, size, seed), "network", arrays)
             show(panel, np.exp(_log_prob(model, grid)), points, exact.max())
@@ -62,7 +63,7 @@ def draw_likelihood(out: Path, protocol: Protocol, seed: int) -> None:
         row[0].set_ylabel(density)
         for panel, (kind, size) in zip(row[1:], columns):
             load = NormalizingFlow.load if kind == "planar" else ContinuousFlow.load
-            learnt = load(out / "models" / name_of(density, model_name(kind, size), seed))
+            learnt = load(out / "models" / run_name(density, model_name(kind, size), seed))
             show(panel, np.exp(learnt.score_samples(grid)), protocol.grid, exact.max())
     save_png(figure, out, "likelihood")
 
@@ -77,7 +78,7 @@ def draw_particles(out: Path, protocol: Protocol, seed: int) -> None:
     figure = Figure(figsize=(1.8 * (len(_TIMES) + 1), 1.9 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(_TIMES) + 1, squeeze=False)
     for row, density in zip(axes, rows):
-        folder = out / "models" / name_of(density, model_name("continuous", size), seed)
+        folder = out / "models" / run_name(density, model_name("continuous", size), seed)
         learnt = ContinuousFlow.load(folder)
         paths = _paths(learnt, np.linspace(0, 1, 41))
         extent = plane_density(density).extent

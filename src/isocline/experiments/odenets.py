@@ -16,7 +16,7 @@ import numpy as np
 
 from .odenet_curves import draw_training, tolerance_curve
 from .odenet_runs import learn_and_test
-from .results import answer_of, command_of, markdown_table, versions, write_results
+from .results import answer_of, command_of, markdown_table, run_name, versions, write_results
 
 # Chen et al. (2018), table 1: test error and parameters. The MLP's is LeCun's, of deskewed digits.
 PAPER = {
@@ -124,7 +124,7 @@ def run(
     for seed in seeds:
         for model in order:
             settings = protocol.settings | protocol.models[model] | {"seed": seed}
-            name = f"{model.replace(', ', '-').replace(' ', '-')}-{seed}"
+            name = run_name(model, seed)
             done = learn_and_test(
                 out,
                 name,

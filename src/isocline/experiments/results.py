@@ -30,6 +30,16 @@ def command_of(name: str, seeds: Sequence[int], quick: bool) -> str:
     return f"isocline reproduce {name} --seeds {len(seeds)}" + first + " --quick" * quick
 
 
+def run_name(*words: Any) -> str:
+    """The name of a run, and of its files: "a b, K = 2" and 0 make a-b-k2-0."""
+    joined = "-".join(map(str, words))
+    return joined.replace(" = ", "").replace(",", "").replace(" ", "-").lower()
+
+
+def silent(row: dict[str, Any]) -> None:
+    """Where nobody asks for progress."""
+
+
 def write_results(folder: Path, results: dict[str, Any], table: str) -> None:
     """Write the numbers and the table, each whole or not at all."""
     write_bytes(folder / "results.json", (json.dumps(results, indent=1) + "\n").encode())

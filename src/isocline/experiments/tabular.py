@@ -20,7 +20,15 @@ from isocline.errors import InputError
 from isocline.train.checkpoint import write_bytes
 
 from .flow_runs import learn, race
-from .results import answer_of, command_of, kept_run, markdown_table, versions, write_results
+from .results import (
+    answer_of,
+    command_of,
+    kept_run,
+    markdown_table,
+    run_name,
+    versions,
+    write_results,
+)
 
 MATCHING, LIKELIHOOD = "flow matching", "CNF, likelihood"
 FLOWS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -87,10 +95,9 @@ def run(
             shape = {"table": table, "rows": len(data["train"]), "columns": data["train"].shape[1]}
             rows += [shape | one for one in _simple(out, table, data, seed)]
             for name, (kind, settings) in protocol.flows.items():
-                words = f"{table}-{name}-{seed}".replace(" = ", "").replace(",", "")
                 done = learn(
                     out,
-                    words.replace(" ", "-").lower(),
+                    run_name(table, name, seed),
                     kind,
                     protocol.settings | settings | {"seed": seed},
                     data,

@@ -32,11 +32,11 @@ SPAN = (0.0, 1.0)  # the block's time
 NARROW = 12  # pixels: images below that are halved once, and others twice
 # Each convolution of a stem: the block's channels divided by its own, size, stride, padding.
 STEMS = {
-    "narrow": ((2, 3, 1, 1), (1, 3, 2, 0)),
     "small": ((2, 4, 2, 0), (1, 3, 2, 0)),
     "medium": ((4, 3, 1, 0), (2, 4, 2, 1), (1, 4, 2, 1)),
     "chen": ((1, 3, 1, 0), (1, 4, 2, 1), (1, 4, 2, 1)),
 }
+NARROW_STEM = ((2, 3, 1, 1), (1, 3, 2, 0))
 
 
 class Outcome(NamedTuple):
@@ -175,7 +175,7 @@ def build_network(architecture: Architecture, solving: Solving, *, key: PRNGKeyA
 
 def _stem_layers(architecture: Architecture, key: PRNGKeyArray) -> tuple[Convolution, ...]:
     narrow = min(architecture.shape[:2]) < NARROW
-    rows = STEMS["narrow" if narrow else architecture.stem]
+    rows = NARROW_STEM if narrow else STEMS[architecture.stem]
     layers, channels = [], architecture.shape[-1]
     for (share, size, stride, padding), one in zip(rows, jax.random.split(key, 3), strict=False):
         out = max(architecture.channels // share, 1)

@@ -27,7 +27,7 @@ from .rows import Rows, as_rows
 from .segments import Breaks, Found, Plan, breaks_of, in_order, plan_for, solve_in_parts
 from .sharding import vary, varying_axes
 from .solution import Ending, Solution, Stats
-from .status import Status
+from .status import succeeded
 from .tableaus import ByDiffrax, Known, reversible
 from .task import Rules, Task
 from .times import Times
@@ -106,7 +106,7 @@ def run(call: Call, posed: Posed) -> Solution:
             outcome = adjoint(rules, *build(clock), task)
         stats = costs(rules, task, outcome.counts)
     if times.begins:
-        good = (outcome.status == Status.SUCCESS) | (outcome.status == Status.EVENT)
+        good = succeeded(outcome.status)
         # No gradient comes from a solve that failed.
         start = jnp.where(good, rows.rows, jax.lax.stop_gradient(rows.rows))
         outcome = outcome._replace(saved=outcome.saved.after(start))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from ..errors import IsoclineError
 from .dense import Interpolant
 from .events import Events
-from .status import Status
+from .status import Status, succeeded
 
 # What tells a blow-up from a jump or a stiff transient, where the step has shrunk to nothing: the
 # state is large, or it is not small and still grows by this share of itself in the shortest step
@@ -107,7 +107,7 @@ class Solution(eqx.Module):
     @property
     def success(self) -> Any:
         """Whether each trajectory reached its last time, or an event that ends it."""
-        return (self.status == Status.SUCCESS) | (self.status == Status.EVENT)
+        return succeeded(self.status)
 
     def explain(self) -> str:
         """How the solve went, in words: why it failed, where it happened, and what to try."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from jaxtyping import Array, Bool, Int
+
 
 class Status(IntEnum):
     """One a trajectory: RUNNING only inside the loop, SUCCESS or EVENT, or why it failed."""
@@ -17,3 +19,8 @@ class Status(IntEnum):
     EVENT = 6
     EVENT_LIMIT = 7
     LEFT_DOMAIN = 8
+
+
+def succeeded(status: Int[Array, "*lanes"]) -> Bool[Array, "*lanes"]:
+    """Whether a trajectory reached its last time, or an event that ends it."""
+    return (status == Status.SUCCESS) | (status == Status.EVENT)

@@ -22,7 +22,7 @@ from ..loop import Outcome, State, first_steps, integrate, record_size
 from ..record import Record, empty_record
 from ..refusing import NO_SECOND, forward_only
 from ..sharding import vary, varying_axes
-from ..status import Status
+from ..status import Status, succeeded
 from ..step import Bars, Pulled, Taken
 from ..stepping import between, note_rows, output_weights, pull_room, pull_step, rows_of
 from ..tableaus import Switching
@@ -88,7 +88,7 @@ def _backward(
 ) -> tuple[list[Any], Task]:
     """Cotangents of parameters and task; `solved` is of a single bunch, if it was recorded."""
     (params, task), (status, accepted, ys_bar, end_bar) = given, rest
-    good = (status == Status.SUCCESS) | (status == Status.EVENT)
+    good = succeeded(status)
     bars = jnp.where(good, ys_bar, 0), jnp.where(good, end_bar, 0)
     safe = _stand_in(field, params, task, good)
     if solved is None:
