@@ -16,7 +16,8 @@ from isocline._version import __version__
 from isocline.errors import InputError
 from isocline.train.checkpoint import write_bytes
 
-FORMAT = 1
+# 1: the first. 2: forecasters may have covariates.
+FORMAT = 2
 _MEND = "Restore it from a copy, or fit the model again."
 
 
