@@ -40,6 +40,10 @@ def predict(
     data: Annotated[
         str | None, Parameter(help="Newer observations to forecast from, with the same columns.")
     ] = None,
+    future: Annotated[
+        str | None,
+        Parameter(help="Known inputs after the last observation: a CSV, TSV or Parquet file."),
+    ] = None,
     sort: Sort = False,
     duplicates: Duplicates = "error",
     out: Annotated[
@@ -54,9 +58,10 @@ def predict(
         raise InputError(f"--out {out} is a folder. Name a CSV file.")
     forecaster = open_model(model)
     table = newer_data(forecaster, data, sort=sort, duplicates=duplicates)
+    table = table if future is None else _planned(table, future)
     asked = _asked(table, at, horizon)
     _warn(table, asked, forecaster.horizon_, talk)
-    frame = forecaster.predict(asked, data=None if data is None else table)
+    frame = forecaster.predict(asked, data=None if data is future is None else table)
     if out is not None:
         write_table(out, frame)
         talk.note(f"Written to {out}: {len(frame)} rows.")
@@ -65,6 +70,12 @@ def predict(
         talk.result({"model": str(model), "out": written, "forecast": records(frame)})
     elif out is None:
         sys.stdout.write(frame.to_csv(index=False))
+
+
+def _planned(table: SeriesTable, future: str) -> SeriesTable:
+    from .sources import open_future
+
+    return open_future(table, future)
 
 
 def _asked(

@@ -83,8 +83,8 @@ def _static_column(
         if not len(rows):
             row = int(np.flatnonzero(codes == code)[0])
             raise InputError(
-                f"The static column '{column.name}' of {source.label} has no value in the rows{of}, "
-                f"the first of which is {source.row(row)}. Fill a cell of it."
+                f"The static column '{column.name}' of {source.label} has no value in the "
+                f"rows{of}, the first of which is {source.row(row)}. Fill a cell of it."
             )
         others = rows[entries[rows] != entries[rows[0]]]
         if len(others):

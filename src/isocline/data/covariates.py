@@ -1,4 +1,4 @@
-"""What is known of a series beside its channels: readings, inputs known ahead, what never changes."""
+"""What is known of a series beside its channels: readings, inputs known ahead, what stays."""
 
 from __future__ import annotations
 

@@ -47,9 +47,7 @@ class Calendar:
             return np.empty((len(times), 0))
         turns = _turns(np.asarray(times, np.float64), self.timezone)
         waves = [
-            order * turns[name]
-            for name in self.names
-            for order in range(1, CALENDAR[name][1] + 1)
+            order * turns[name] for name in self.names for order in range(1, CALENDAR[name][1] + 1)
         ]
         waves = np.stack(waves, axis=1)
         return 2 * np.pi * (waves - np.floor(waves))

@@ -149,7 +149,8 @@ class CovariateScaling:
             blank = np.empty((0, 0))
             return Covariates(np.empty((len(series), 0)), np.empty(0), blank)
         widths = (len(columns.past), len(columns.known), len(columns.static))
-        if found is None or widths != (found.past.shape[1], found.known.shape[1], len(found.static)):
+        there = found and (found.past.shape[1], found.known.shape[1], len(found.static))
+        if found is None or widths != there:
             raise InputError(
                 f"Series '{series.name}' must have the covariates that the model was fitted to: "
                 f"{', '.join(columns.covariates)}."
@@ -205,9 +206,7 @@ def fit_covariates(
         np.concatenate([one.known[one.times <= train_end, index] for one in held])
         for index in range(len(columns.known))
     ]
-    density = max((_density(one, scaling.horizon) for one in held if columns.known), default=0)
-    cycles = max((scaling.horizon / period for period in scaling.periods), default=0)
-    steps = max(min(density, MOST_KNOTS), int(np.ceil(STEPS_A_CYCLE * cycles)), FEWEST_STEPS)
+    density = max((_density(one, scaling.horizon) for one in held), default=0)
     return CovariateScaling(
         columns=columns,
         horizon=scaling.horizon,
@@ -219,14 +218,21 @@ def fit_covariates(
         ),
         calendar=calendar,
         hold=interpolation == "hold",
-        steps=min(steps, MOST_STEPS),
+        steps=_steps(density, scaling),
         knots=min(density, MOST_KNOTS) + 2,
         cell=scaling.horizon / MOST_KNOTS if density > MOST_KNOTS else 0.0,
     )
 
 
+def _steps(density: int, scaling: Scaling) -> int:
+    """Enough for every knot that is kept, and for every season."""
+    cycles = max((scaling.horizon / period for period in scaling.periods), default=0)
+    wanted = max(min(density, MOST_KNOTS), int(np.ceil(STEPS_A_CYCLE * cycles)), FEWEST_STEPS)
+    return min(wanted, MOST_STEPS)
+
+
 def _density(covariates: Covariates, horizon: float) -> int:
-    """The most knots in any horizon."""
+    """The most knots of known inputs in any horizon."""
     times = covariates.times
     ahead = np.searchsorted(times, times + horizon) - np.arange(len(times))
     return int(np.max(ahead, initial=1))

@@ -39,9 +39,7 @@ def save_parts(forecaster: LatentODEForecaster, directory: Path) -> None:
     arrays = _predictor_arrays("latent_ode", forecaster.predictor_)
     if forecaster.gru_ is not None:
         arrays |= _predictor_arrays("gru", forecaster.gru_)
-    arrays |= scale_arrays(
-        "scale", forecaster.predictor_.scaling, forecaster.table_.series
-    )
+    arrays |= scale_arrays("scale", forecaster.predictor_.scaling, forecaster.table_.series)
     for index, one in enumerate(forecaster.table_.series):
         arrays |= {f"data.{index:05d}.times": one.times, f"data.{index:05d}.values": one.values}
     arrays |= covariate_arrays(forecaster)

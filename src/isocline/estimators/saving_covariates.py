@@ -22,9 +22,7 @@ DATA_PARTS = {"past": "past", "known_times": "times", "known": "known"}
 NUMBERS = ("hold", "steps", "knots", "cell")
 
 
-def scale_arrays(
-    prefix: str, scaling: Scaling, series: Sequence[Series]
-) -> dict[str, np.ndarray]:
+def scale_arrays(prefix: str, scaling: Scaling, series: Sequence[Series]) -> dict[str, np.ndarray]:
     """The scales of these series."""
     return {
         f"{prefix}.{index:05d}.{part}": getattr(scaling.scale_of(one), part)
@@ -81,9 +79,7 @@ def covariate_config(forecaster: LatentODEForecaster) -> dict[str, Any]:
     }
 
 
-def covariates_in(
-    config: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> list[Covariates | None]:
+def covariates_in(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[Covariates | None]:
     """The covariates of each series."""
     if "covariates" not in config:
         return [None] * len(config["series"])
