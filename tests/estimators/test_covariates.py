@@ -153,7 +153,7 @@ def test_training_sees_the_windows_that_forecasts_see(tiny):
     shape = tiny.shape_._replace(batch=16)
     frequencies = jnp.asarray(scaling.frequencies, jnp.float32)
     still = rows._replace(doubt=jnp.zeros_like(rows.doubt))
-    context, target = sample_windows(still, frequencies, shape, 0.0, jax.random.key(4))
+    context, _ = sample_windows(still, frequencies, shape, 0.0, jax.random.key(4))
     ends = np.cumsum([len(one) for one in table.series])
     start = min(one.times[0] for one in table.series)
     starts = np.asarray(rows.times)
@@ -296,16 +296,18 @@ def test_a_bad_future_is_named(tiny, frame, case):
 def test_new_data_needs_the_covariates_and_categories_that_were_fitted(tiny, frame):
     with pytest.raises(InputError, match="no column 'kind'"):
         tiny.predict(data=frame.drop(columns="kind"))
-    with pytest.raises(InputError, match="'kind' of series 'site 0' is 'sinks'.*never seen.*falls"):
+    with pytest.raises(
+        InputError, match=r"'kind' of series 'site 0' is 'sinks'.*never seen.*falls"
+    ):
         tiny.predict(data=frame.replace({"kind": {"rises": "sinks"}}))
-    with pytest.raises(InputError, match="'kind'.*fitted to texts"):
+    with pytest.raises(InputError, match=r"'kind'.*fitted to texts"):
         tiny.predict(data=frame.assign(kind=1.0))
     plain = SeriesTable.from_frame(observed(frame), **COLUMNS)
     with pytest.raises(
         InputError, match="known covariates none, but the model was fitted with 'plan'"
     ):
         tiny.predict(data=plain)
-    with pytest.raises(InputError, match="SeriesTable.from_frame"):
+    with pytest.raises(InputError, match=r"SeriesTable\.from_frame"):
         LatentODEForecaster(**TINY).fit(plain, known="plan")
     history = replace(tiny.table_.series[0], covariates=None)
     with pytest.raises(InputError, match="'plan' for series 'site 0'"):
@@ -315,7 +317,7 @@ def test_new_data_needs_the_covariates_and_categories_that_were_fitted(tiny, fra
 def test_known_inputs_are_given_over_all_rows_of_a_series(frame):
     late = frame.assign(plan=frame.plan.where(frame.date > day(40)))
     with pytest.raises(
-        InputError, match="'plan' is given from 2022-02-13 to .* for series 'site 0'"
+        InputError, match=r"'plan' is given from 2022-02-13 to .* for series 'site 0'"
     ):
         LatentODEForecaster(**TINY).fit(late, **COLUMNS, **ROLES)
     none = frame.assign(plan=frame.plan.where(frame.site == "site 0"))
@@ -325,7 +327,7 @@ def test_known_inputs_are_given_over_all_rows_of_a_series(frame):
 
 def test_a_calendar_needs_dates(frame):
     numbers = observed(frame).assign(date=lambda f: (f.date - START).dt.days.astype(float))
-    with pytest.raises(InputError, match="calendar=.*column 'date' are plain numbers"):
+    with pytest.raises(InputError, match=r"calendar=.*column 'date' are plain numbers"):
         LatentODEForecaster(**TINY).fit(numbers, **COLUMNS)
 
 

@@ -52,10 +52,7 @@ def predict(
     talk: Talk = Talk(),  # noqa: B008 - frozen
 ) -> None:
     """Forecast; see `commands.COMMANDS`."""
-    if at and horizon is not None:
-        raise InputError("Give --at or --horizon, not both: each says which times are asked.")
-    if out is not None and out.is_dir():
-        raise InputError(f"--out {out} is a folder. Name a CSV file.")
+    _check(at, horizon, out)
     forecaster = open_model(model)
     table = newer_data(forecaster, data, sort=sort, duplicates=duplicates)
     table = table if future is None else _planned(table, future)
@@ -70,6 +67,13 @@ def predict(
         talk.result({"model": str(model), "out": written, "forecast": records(frame)})
     elif out is None:
         sys.stdout.write(frame.to_csv(index=False))
+
+
+def _check(at: tuple[str, ...] | None, horizon: str | None, out: Path | None) -> None:
+    if at and horizon is not None:
+        raise InputError("Give --at or --horizon, not both: each says which times are asked.")
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out} is a folder. Name a CSV file.")
 
 
 def _planned(table: SeriesTable, future: str) -> SeriesTable:

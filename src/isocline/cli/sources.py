@@ -102,12 +102,12 @@ def _require_moderate(table: SeriesTable, name: str) -> None:
         if (beside := one.covariates) is not None:
             parts.append((one.times, beside.past, table.columns.past))
             parts.append((beside.times, beside.known, table.columns.known))
-        for times, values, names in parts:
+        for times, values, called in parts:
             rows, columns = np.nonzero(np.abs(values) > LARGEST)
             if len(rows):
                 time = table.axis.to_label(times[rows[0]])
                 raise InputError(
-                    f"The value {values[rows[0], columns[0]]:.3g} in column '{names[columns[0]]}' "
+                    f"The value {values[rows[0], columns[0]]:.3g} in column '{called[columns[0]]}' "
                     f"of {name}, at {time}{f' of series {one.name!r}' if one.name else ''}, is too "
                     f"large to reckon with. If it marks a missing value, leave the cell empty; "
                     f"else give the column in another unit."

@@ -72,7 +72,7 @@ class Series:
     @property
     def observed(self) -> Bool[np.ndarray, "times"]:
         """Where any channel was observed, or any past covariate."""
-        seen = ~np.isnan(self.values).all(axis=1)
+        seen = np.asarray(~np.isnan(self.values).all(axis=1))
         return seen if self.covariates is None else seen | self.covariates.observed
 
 

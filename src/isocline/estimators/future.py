@@ -57,7 +57,7 @@ def require_past(table: SeriesTable) -> None:
 def require_future(table: SeriesTable, asked: Mapping[str, np.ndarray]) -> None:
     """InputError where a known input is not given up to the last time that is asked of a series."""
     for one in table.series:
-        late = asked.get(one.name, ())
+        late = asked.get(one.name, np.empty(0))
         if not len(late):
             continue
         for index, name in enumerate(table.columns.known):

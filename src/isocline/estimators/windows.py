@@ -206,7 +206,7 @@ def stack_windows(
     if covariates is not None:
         ahead = max(float(one["times"].max(initial=0)) for one in targets)
         exogenous = stack_covariates(contexts, ahead, covariates)
-    return Context(*context, exogenous), Target(*target)
+    return Context(*context, exogenous=exogenous), Target(*target)
 
 
 def _grow(array: np.ndarray, size: int | None, name: str) -> np.ndarray:
