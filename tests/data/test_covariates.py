@@ -49,7 +49,7 @@ def test_covariates_go_with_their_series_and_targets_are_guessed_around_them():
 
 def test_files_and_other_frames_hold_the_same(tmp_path):
     shops().to_csv(tmp_path / "shops.csv", index=False)
-    frame = polars.DataFrame({name: shops()[name].tolist() for name in shops()})
+    frame = polars.read_csv(tmp_path / "shops.csv", try_parse_dates=True)
     wanted = SeriesTable.from_frame(shops(), **ROLES)
     for table in (
         read_table(tmp_path / "shops.csv", **ROLES),
@@ -63,7 +63,7 @@ def test_files_and_other_frames_hold_the_same(tmp_path):
 
 def test_rows_are_put_in_order_and_merged_with_their_covariates():
     frame = pandas.concat([shops().iloc[::-1], shops().iloc[:1].assign(flow=3.0, price=11.0)])
-    table = SeriesTable.from_frame(frame, **ROLES, sort=True, duplicates="mean")
+    table = SeriesTable.from_frame(frame, series="shop", **ROLES, sort=True, duplicates="mean")
     first = table.series[[one.name for one in table.series].index("a")]
     assert first.covariates.past[0, 0] == 2 and first.covariates.known[0, 0] == 10
 

@@ -90,10 +90,11 @@ def _static_column(
         if len(others):
             first, other = int(rows[0]), int(others[0])
             raise InputError(
-                f"The static column '{column.name}' of {source.label} changes within the rows{of}: "
-                f"it is {entries[first]!s} in {source.row(first)} and {entries[other]!s} in "
-                f"{source.row(other)}. Correct the cell, or name the column by --known or --past "
-                f"(in Python: known=, past=)."
+                f"The static column '{column.name}' of {source.label} changes within the "
+                f"rows{of}: it is {entries[first]!s} in {source.row(first)} and "
+                f"{entries[other]!s} in {source.row(other)}. Correct the cell; or name the column "
+                f"by --known or --past, or the one that tells series apart by --series (in "
+                f"Python: known=, past=, series=)."
             )
         values.append(float(entries[rows[0]]) if numeric else str(entries[rows[0]]))
     return values

@@ -61,10 +61,10 @@ def _turns(times: np.ndarray, timezone: str | None) -> dict[str, np.ndarray]:
     if timezone is not None:
         labels = labels.tz_localize("UTC").tz_convert(timezone).tz_localize(None)
     day = np.asarray((labels - labels.normalize()) / pandas.Timedelta(days=1), np.float64)
-    year = (labels.dayofyear - 1 + day) / np.where(labels.is_leap_year, 366, 365)
+    year = (labels.day_of_year - 1 + day) / np.where(labels.is_leap_year, 366, 365)
     return {
         "hour": day,
-        "weekday": np.asarray(labels.dayofweek + day) / 7,
+        "weekday": np.asarray(labels.day_of_week + day) / 7,
         "month": np.asarray(year),
         "yearday": np.asarray(year),
     }

@@ -62,7 +62,8 @@ def require_future(table: SeriesTable, asked: Mapping[str, np.ndarray]) -> None:
             continue
         for index, name in enumerate(table.columns.known):
             given = one.covariates.given(index) if one.covariates is not None else np.empty(0)
-            if not len(given) or given[-1] < late[-1] * (1 - 1e-12):
+            # The last time of a grid may be beyond by a rounding.
+            if not len(given) or late[-1] - given[-1] > 1e-9 * max(abs(late[-1]), 1.0):
                 last, end = table.axis.to_label(np.array([*given[-1:], late[-1]]))[[0, -1]]
                 raise InputError(
                     f"The known input '{name}'{_of(one)} is given up to {last}, but a forecast is "
