@@ -12,7 +12,7 @@ import numpy as np
 from isocline.data import Series, SeriesTable
 from isocline.data.cells import Source, parse_numbers, parse_times
 from isocline.data.columns import did_you_mean, require_column
-from isocline.data.contents import series_of
+from isocline.data.contents import rows_of, series_of
 from isocline.data.frames import as_frame, filled_rows
 from isocline.errors import InputError
 
@@ -96,7 +96,7 @@ def with_future(table: SeriesTable, future: Any, source: Source = IN_MEMORY) -> 
     series = columns.series if columns.series in cells.columns else None
     times, values = _times(cells, table, source), _values(cells, columns.known, source)
     names, codes = series_of(cells, series, source)
-    rows = {name: np.flatnonzero(codes == code) for code, name in enumerate(names)}
+    rows = dict(zip(names, rows_of(codes, len(names)), strict=True))
     continued = []
     for one in table.series:
         mine = rows[""] if series is None else rows.get(one.name, np.empty(0, np.int64))

@@ -96,6 +96,7 @@ def _rebuild(
     cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> Any:
     forecaster = cls(**config["settings"])
+    forecaster.calendar = tuple(forecaster.calendar)  # JSON made a list of it
     beside = covariates_in(config, arrays)
     series = tuple(
         Series(name, arrays[f"data.{index:05d}.times"], arrays[f"data.{index:05d}.values"], more)
