@@ -49,7 +49,7 @@ class Covariates:
     @property
     def observed(self) -> Bool[np.ndarray, "rows"]:
         """Which rows hold a reading."""
-        return np.isfinite(self.past).any(axis=1)
+        return np.asarray(np.isfinite(self.past).any(axis=1))
 
     def given(self, column: int) -> Float[np.ndarray, "given"]:
         """When a known input is given."""

@@ -64,8 +64,8 @@ def require_future(table: SeriesTable, asked: Mapping[str, np.ndarray]) -> None:
             given = one.covariates.given(index) if one.covariates is not None else np.empty(0)
             # The last time of a grid may be beyond by a rounding.
             if not len(given) or late[-1] - given[-1] > 1e-9 * max(abs(late[-1]), 1.0):
-                last, end = _labels(table, (*(given[-1:] if len(given) else late[-1:]), late[-1]))
-                reach = f"given up to {last}" if len(given) else "not given"
+                *last, end = _labels(table, [*given[-1:], late[-1]])
+                reach = f"given up to {last[0]}" if last else "not given"
                 raise InputError(
                     f"The known input '{name}'{_of(one)} is {reach}, but a forecast is asked for "
                     f"{end}. {_GIVE}"
