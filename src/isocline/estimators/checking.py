@@ -125,6 +125,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and less than 1"),
     ),
     "growth": (lambda value: _is_number(value) and 0 <= value <= 1, "a fraction from 0 to 1"),
+    "anchored": (lambda value: isinstance(value, bool), "True or False"),
+    "transform": (lambda value: value in ("auto", "none"), "one of: auto, none"),
     "seed": _SEED,
 }
 _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {

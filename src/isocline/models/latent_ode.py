@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from isocline.nn import ENCODERS, AbstractEncoder, ForcedField
+from isocline.nn import ENCODERS, AbstractEncoder, ForcedField, Level
 from isocline.ode import solve
 
 from .batch import Context, Prediction, Target
@@ -26,8 +26,11 @@ class LatentODE(eqx.Module):
         latent_size: components of z.
         hidden_size: width of field, decoder and encoder.
         encoder: a name of `isocline.nn.ENCODERS`.
-        frequencies: of the seasons that force the field, in radians per unit of model time.
+        frequencies: of the seasons, in radians per unit of model time.
+        forced: which of them force the field, by place; all if None. A fast one makes every solve
+            take small steps; the encoder knows the phases of all.
         noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
+        anchored: the mean is what the state says beside a level of the latest observations.
     """
 
     encoder: AbstractEncoder
@@ -35,7 +38,9 @@ class LatentODE(eqx.Module):
     field: ForcedField
     decoder: eqx.nn.MLP
     log_std: Float[Array, " channels"]
+    level: Level | None
     frequencies: tuple[float, ...] = eqx.field(static=True)
+    forced: tuple[int, ...] = eqx.field(static=True)
     noise: str = eqx.field(static=True)
     solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
@@ -51,22 +56,26 @@ class LatentODE(eqx.Module):
         noise: str = "state",
         field_depth: int = 1,
         decoder_depth: int = 1,
+        anchored: bool = False,
+        forced: tuple[int, ...] | None = None,
         solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
     ):
         keys = jax.random.split(key, 4)
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
+        self.forced = tuple(range(len(frequencies))) if forced is None else tuple(forced)
         self.encoder = ENCODERS[encoder](channels, hidden_size, key=keys[0])
         self.posterior = eqx.nn.Linear(
             hidden_size + 2 * len(frequencies), 2 * latent_size, key=keys[1]
         )
         self.field = ForcedField(
-            latent_size, hidden_size, field_depth, len(frequencies), key=keys[2]
+            latent_size, hidden_size, field_depth, len(self.forced), key=keys[2]
         )
         outputs = 2 * channels if noise == "state" else channels
         self.decoder = eqx.nn.MLP(
             latent_size, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3]
         )
         self.log_std = jnp.full(channels, -1.0, jnp.float32)
+        self.level = Level(channels) if anchored else None
 
     def encode(
         self, context: Context
@@ -86,12 +95,13 @@ class LatentODE(eqx.Module):
         times: Float[Array, "batch times"],
     ) -> Prediction:
         """Solve from time 0 through each trajectory's own times, and read the observations off."""
-        frequencies = jnp.asarray(self.frequencies, z0.dtype)
+        forced = jnp.asarray(self.forced, int)
+        frequencies = jnp.asarray(self.frequencies, z0.dtype)[forced]
         solution = solve(
             self.field,
             z0,
             times,
-            (frequencies, phase),
+            (frequencies, phase[:, forced]),
             t0=jnp.zeros(times.shape[0], times.dtype),
             batch="independent",
             args_axes=(None, 0),
@@ -110,7 +120,19 @@ class LatentODE(eqx.Module):
         """Predictions from so many draws of z0; a leading axis of draws on every array."""
         mean, std = self.encode(context)
         noise = jax.random.normal(key, (samples, *mean.shape), mean.dtype)
-        return jax.lax.map(lambda draw: self.decode(mean + std * draw, context.phase, times), noise)
+        drawn = jax.lax.map(
+            lambda draw: self.decode(mean + std * draw, context.phase, times), noise
+        )
+        return self._anchored(drawn, context, times)
+
+    def _anchored(
+        self, prediction: Prediction, context: Context, times: Float[Array, "batch times"]
+    ) -> Prediction:
+        """The prediction around the level of the latest observations, where the model has one."""
+        if self.level is None:
+            return prediction
+        level = jax.vmap(self.level)(context.times, context.values, context.mask, times)
+        return eqx.tree_at(lambda one: one.mean, prediction, prediction.mean + level)
 
     def loss(
         self, context: Context, target: Target, key: PRNGKeyArray, kl_weight: Float[Array, ""]
@@ -122,6 +144,7 @@ class LatentODE(eqx.Module):
         mean, std = self.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
         prediction = self.decode(z0, context.phase, target.times)
+        prediction = self._anchored(prediction, context, target.times)
         log_likelihood = gaussian_log_likelihood(prediction, target)
         divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
         observed = jnp.maximum(jnp.sum(target.mask), 1)
