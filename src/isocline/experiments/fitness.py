@@ -55,8 +55,8 @@ MODELS = {
 NOTE = (
     "Default settings, one fit for each seed (means). Errors are in standard deviations of each "
     "channel's training rows, so that channels of other units can be pooled; the lowest of a row "
-    "is in bold. Seconds are of one fit without the GRU, on one core of a machine that other work ran "
-    "on. Choices were made on the first half of the sets; the second was only reported."
+    "is in bold. Seconds are of one fit without the GRU, on a core that other work ran on as well. "
+    "Choices were made on the first half of the sets; the second was only reported."
 )
 
 
@@ -116,7 +116,8 @@ def _run_one(
     out: Path, name: str, settings: dict[str, Any], say: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
     """Fit, backtest, keep."""
-    identity = json.dumps([name, settings], sort_keys=True)
+    # All settings: a run of before other defaults is another run.
+    identity = json.dumps([name, LatentODEForecaster(**settings).settings()], sort_keys=True)
     path = out / "runs" / f"{name}-{settings['seed']}.json"
     if (done := kept_run(path, identity)) is not None:
         return done
