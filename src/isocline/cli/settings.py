@@ -90,6 +90,10 @@ class ForecastSettings(RunSettings):
         description="Periods of the seasons, such as 1y or 7d, or none; found in the data if "
         "not given.",
     )
+    transform: Annotated[Literal["auto", "none"], Parameter(group=_MODEL)] = Field(
+        default="auto",
+        description="auto: forecast the logarithm of what grows by factors; none: of nothing.",
+    )
     epochs: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=60, ge=1, description="Train for at most so many epochs."
     )
@@ -139,6 +143,7 @@ class ForecastSettings(RunSettings):
             "learning_rate",
             "kl_weight",
             "deletion",
+            "transform",
             "batch_size",
             "seed",
         )
