@@ -86,6 +86,7 @@ def run(
     say = progress or silent
     runs: dict[str, list[dict[str, Any]]] = {}
     missing: dict[str, str] = {}
+    results: dict[str, Any] = {}
     for seed in seeds:
         for name in protocol.data:
             settings = protocol.settings | {"seed": seed}
@@ -95,12 +96,16 @@ def run(
                 # A set whose file is not there is left out, and said to be.
                 del runs[name]
                 missing[name] = str(error)
-                say({"stage": name, "note": str(error)})
+                say({"stage": name})
+                continue
+            results = _results(protocol, runs, missing, (list(seeds), quick))
+            write_results(out, results, results["table"])
+            draw(out, results["summary"], MODELS, set(DEVELOPED))
     if not runs:
         raise InputError(next(iter(missing.values())))
+    # Once more, with the names of sets that were left out after the last that was run.
     results = _results(protocol, runs, missing, (list(seeds), quick))
     write_results(out, results, results["table"])
-    draw(out, results["summary"], MODELS, set(DEVELOPED))
     return answer_of(results, out)
 
 
