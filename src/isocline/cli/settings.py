@@ -118,6 +118,10 @@ class ForecastSettings(RunSettings):
     interpolation: Annotated[Literal["linear", "hold"], Parameter(group=_MODEL)] = Field(
         default="linear", description="What known inputs do between the times of their rows."
     )
+    transform: Annotated[Literal["auto", "none"], Parameter(group=_MODEL)] = Field(
+        default="auto",
+        description="auto: forecast the logarithm of what grows by factors; none: of nothing.",
+    )
     epochs: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=60, ge=1, description="Train for at most so many epochs."
     )
@@ -179,6 +183,7 @@ class ForecastSettings(RunSettings):
             "learning_rate",
             "kl_weight",
             "deletion",
+            "transform",
             "batch_size",
             "interpolation",
             "seed",

@@ -147,6 +147,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, str) and value in INTERPOLATIONS,
         f"one of: {', '.join(INTERPOLATIONS)}",
     ),
+    "anchored": (lambda value: isinstance(value, bool), "True or False"),
+    "transform": (lambda value: value in ("auto", "none"), "one of: auto, none"),
     "seed": _SEED,
 }
 _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {

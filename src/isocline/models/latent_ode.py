@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from isocline.nn import ENCODERS, AbstractEncoder, ForcedField
+from isocline.nn import ENCODERS, AbstractEncoder, ForcedField, Level
 from isocline.ode import solve
 
 from .batch import Context, Prediction, Target
@@ -27,9 +27,12 @@ class LatentODE(eqx.Module):
         latent_size: components of z.
         hidden_size: width of field, decoder and encoder.
         encoder: a name of `isocline.nn.ENCODERS`.
-        frequencies: of the seasons that force the field, in radians per unit of model time.
+        frequencies: of the seasons, in radians per unit of model time.
+        forced: which of them force the field, by place; all if None. A fast one makes every solve
+            take small steps; the encoder knows the phases of all.
         noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
         covariates: what drives the field beside the seasons; encoder and decoder are told as well.
+        anchored: the mean is what the state says beside a level of the latest observations.
     """
 
     encoder: AbstractEncoder
@@ -37,7 +40,9 @@ class LatentODE(eqx.Module):
     field: ForcedField
     decoder: eqx.nn.MLP
     log_std: Float[Array, " channels"]
+    level: Level | None
     frequencies: tuple[float, ...] = eqx.field(static=True)
+    forced: tuple[int, ...] = eqx.field(static=True)
     noise: str = eqx.field(static=True)
     solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
     covariates: Widths = eqx.field(static=True)
@@ -54,11 +59,14 @@ class LatentODE(eqx.Module):
         noise: str = "state",
         field_depth: int = 1,
         decoder_depth: int = 1,
+        anchored: bool = False,
+        forced: tuple[int, ...] | None = None,
         solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
         covariates: Widths = NO_COVARIATES,
     ):
         keys = jax.random.split(key, 4)
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
+        self.forced = tuple(range(len(frequencies))) if forced is None else tuple(forced)
         self.covariates, told = covariates, covariates.forcing
         self.encoder = ENCODERS[encoder](channels + covariates.read, hidden_size, key=keys[0])
         self.posterior = eqx.nn.Linear(
@@ -68,7 +76,7 @@ class LatentODE(eqx.Module):
             latent_size,
             hidden_size,
             field_depth,
-            len(frequencies),
+            len(self.forced),
             len(covariates.felt),
             key=keys[2],
         )
@@ -77,6 +85,7 @@ class LatentODE(eqx.Module):
             latent_size + told, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3]
         )
         self.log_std = jnp.full(channels, -1.0, jnp.float32)
+        self.level = Level(channels) if anchored else None
 
     def encode(
         self, context: Context
@@ -105,7 +114,8 @@ class LatentODE(eqx.Module):
     ) -> Prediction:
         """Solve from time 0 through each trajectory's own times, and read the observations off."""
         field, ts, options = self.field, times, dict(self.solver)
-        args = (jnp.asarray(self.frequencies, z0.dtype), phase)
+        forced = jnp.asarray(self.forced, int)
+        args = jnp.asarray(self.frequencies, z0.dtype)[forced], phase[:, forced]
         if exogenous is not None:
             field, args = DrivenField(field, self.covariates), (*args, exogenous.drive)
             if exogenous.grid is not None:
@@ -140,7 +150,17 @@ class LatentODE(eqx.Module):
         mean, std = self.encode(context)
         noise = jax.random.normal(key, (samples, *mean.shape), mean.dtype)
         given = context.phase, times, context.exogenous
-        return jax.lax.map(lambda draw: self.decode(mean + std * draw, *given), noise)
+        drawn = jax.lax.map(lambda draw: self.decode(mean + std * draw, *given), noise)
+        return self._anchored(drawn, context, times)
+
+    def _anchored(
+        self, prediction: Prediction, context: Context, times: Float[Array, "batch times"]
+    ) -> Prediction:
+        """The prediction around the level of the latest observations, where the model has one."""
+        if self.level is None:
+            return prediction
+        level = jax.vmap(self.level)(context.times, context.values, context.mask, times)
+        return eqx.tree_at(lambda one: one.mean, prediction, prediction.mean + level)
 
     def loss(
         self, context: Context, target: Target, key: PRNGKeyArray, kl_weight: Float[Array, ""]
@@ -152,6 +172,7 @@ class LatentODE(eqx.Module):
         mean, std = self.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
         prediction = self.decode(z0, context.phase, target.times, context.exogenous)
+        prediction = self._anchored(prediction, context, target.times)
         log_likelihood = gaussian_log_likelihood(prediction, target)
         divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
         observed = jnp.maximum(jnp.sum(target.mask), 1)

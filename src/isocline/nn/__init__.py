@@ -20,6 +20,7 @@ from .flow_fields import FIELDS as FIELDS
 from .flow_fields import GatedField as GatedField
 from .flow_fields import HyperField as HyperField
 from .flow_fields import PotentialField as PotentialField
+from .level import Level as Level
 from .regularized import Regularized as Regularized
 from .regularized import regularized_solve as regularized_solve
 from .regularizers import AbstractIntegral as AbstractIntegral
