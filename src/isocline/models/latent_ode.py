@@ -14,6 +14,8 @@ from isocline.ode import solve
 
 from .batch import Context, Prediction, Target
 from .likelihood import gaussian_log_likelihood
+from .point_process import CountingField, Intensity, poisson_log_likelihood
+from .together import Knots, solve_together
 
 LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
 
@@ -28,6 +30,11 @@ class LatentODE(eqx.Module):
         encoder: a name of `isocline.nn.ENCODERS`.
         frequencies: of the seasons that force the field, in radians per unit of model time.
         noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
+        intensity: model as well when rows are observed, as a Poisson process (sec. 5.1). Its
+            integral runs from time 0 to the last time of the target: that is the end of what was
+            watched, and may be a row without observations.
+        knots: solve all trajectories of a batch together, and read them off between these knots;
+            without, each has a solve of its own.
     """
 
     encoder: AbstractEncoder
@@ -35,8 +42,10 @@ class LatentODE(eqx.Module):
     field: ForcedField
     decoder: eqx.nn.MLP
     log_std: Float[Array, " channels"]
+    intensity: Intensity | None
     frequencies: tuple[float, ...] = eqx.field(static=True)
     noise: str = eqx.field(static=True)
+    knots: Knots | None = eqx.field(static=True)
     solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
     def __init__(
@@ -51,10 +60,16 @@ class LatentODE(eqx.Module):
         noise: str = "state",
         field_depth: int = 1,
         decoder_depth: int = 1,
+        intensity: bool = False,
+        knots: Knots | None = None,
         solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
     ):
         keys = jax.random.split(key, 4)
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
+        self.knots = knots
+        # Of a key of its own, so that the other weights are as they were without it.
+        beside = jax.random.fold_in(key, 4)
+        self.intensity = Intensity(latent_size, hidden_size, key=beside) if intensity else None
         self.encoder = ENCODERS[encoder](channels, hidden_size, key=keys[0])
         self.posterior = eqx.nn.Linear(
             hidden_size + 2 * len(frequencies), 2 * latent_size, key=keys[1]
@@ -86,23 +101,35 @@ class LatentODE(eqx.Module):
         times: Float[Array, "batch times"],
     ) -> Prediction:
         """Solve from time 0 through each trajectory's own times, and read the observations off."""
-        frequencies = jnp.asarray(self.frequencies, z0.dtype)
-        solution = solve(
-            self.field,
-            z0,
-            times,
-            (frequencies, phase),
-            t0=jnp.zeros(times.shape[0], times.dtype),
-            batch="independent",
-            args_axes=(None, 0),
-            on_failure="mask",
-            **dict(self.solver),
-        )
-        output = jax.vmap(jax.vmap(self.decoder))(solution.ys)
+        z, expected, nfe = self._path(z0, phase, times)
+        output = jax.vmap(jax.vmap(self.decoder))(z)
         mean, raw = jnp.split(output, 2, axis=-1) if self.noise == "state" else (output, 0.0)
         log_std = jnp.clip(self.log_std + raw, LOWEST_LOG_STD, HIGHEST_LOG_STD)
         std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
-        return Prediction(mean, std, solution.ys, solution.stats.nfe)
+        log_rate = None if self.intensity is None else jax.vmap(jax.vmap(self.intensity))(z)
+        return Prediction(mean, std, z, nfe, log_rate, expected)
+
+    def _path(
+        self,
+        z0: Float[Array, "batch latent"],
+        phase: Float[Array, "batch periods"],
+        times: Float[Array, "batch times"],
+    ) -> tuple[Array, Array | None, Array]:
+        """Latent states at the times, the expected number of events if that is modelled, NFE."""
+        args = jnp.asarray(self.frequencies, z0.dtype), phase
+        field, y0 = self.field, z0
+        if self.intensity is not None:
+            field = CountingField(self.field, self.intensity)
+            y0 = z0, jnp.zeros(len(z0), z0.dtype)
+        options = {"args_axes": (None, 0), "on_failure": "mask"} | dict(self.solver)
+        if self.knots is not None:
+            ys, nfe = solve_together(field, y0, times, args, self.knots, **options)
+        else:
+            start = jnp.zeros(times.shape[0], times.dtype)
+            solution = solve(field, y0, times, args, t0=start, batch="independent", **options)
+            ys, nfe = solution.ys, solution.stats.nfe
+        z, expected = (ys, None) if self.intensity is None else ys
+        return z, expected, nfe
 
     def predict(
         self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int
@@ -121,8 +148,25 @@ class LatentODE(eqx.Module):
         """
         mean, std = self.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
-        prediction = self.decode(z0, context.phase, target.times)
+        return self.bound((mean, std), z0, context.phase, target, kl_weight)
+
+    def bound(
+        self,
+        posterior: tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]],
+        z0: Float[Array, "batch latent"],
+        phase: Float[Array, "batch periods"],
+        target: Target,
+        kl_weight: Float[Array, ""],
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The same for a draw z0 from a posterior, given by its mean and standard deviation."""
+        mean, std = posterior
+        prediction = self.decode(z0, phase, target.times)
         log_likelihood = gaussian_log_likelihood(prediction, target)
+        if prediction.log_rate is not None and prediction.expected is not None:
+            events = jnp.any(target.mask, axis=-1)
+            log_likelihood += poisson_log_likelihood(
+                prediction.log_rate, prediction.expected, events
+            )
         divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
         observed = jnp.maximum(jnp.sum(target.mask), 1)
         loss = (-log_likelihood + kl_weight * divergence) / observed
