@@ -111,7 +111,7 @@ def test_another_set_is_not_taken_for_set_a(write, monkeypatch):
 def test_the_real_stays():
     stays = load_physionet()
     assert len(stays.records) == 4000 and stays.died.sum() == 554
-    assert physionet.digest_of_stays(stays) == physionet._CONTENT  # noqa: SLF001
+    assert physionet.digest_of_stays(stays) == physionet._CONTENT
     ages = stays.values[stays.variable == VARIABLES.index("Age")]
     assert len(ages) == 4000 and (ages.min(), ages.max()) == (15, 90)
     assert stays.minutes.max() == 2880

@@ -57,10 +57,14 @@ class Stays(NamedTuple):
     values: Float[np.ndarray, " observations"]
     died: Bool[np.ndarray, " stays"]
 
+    def first(self, count: int | None) -> Stays:
+        """The first so many of them; all if None."""
+        start = self.start[: count + 1]
+        listed = (part[: start[-1]] for part in (self.minutes, self.variable, self.values))
+        return Stays(self.records[:count], start, *listed, self.died[:count])
 
-def load_physionet(
-    records: str | Path | None = None, outcomes: str | Path | None = None
-) -> Stays:
+
+def load_physionet(records: str | Path | None = None, outcomes: str | Path | None = None) -> Stays:
     """The stays of set A.
 
     Args:

@@ -30,6 +30,11 @@ EXPERIMENTS = {
     "forecasts": Entry(
         "reproduce", "forecasts", "The forecaster against the baselines on the built-in real series"
     ),
+    "physionet": Entry(
+        "reproduce",
+        "physionet",
+        "Rubanova et al. 2019, tables 4 and 5: stays in intensive care, and who dies",
+    ),
     "encoders": Entry(
         "reproduce", "encoders", "Encoders of the latent ODE by the backtest on real series"
     ),

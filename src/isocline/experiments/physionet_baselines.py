@@ -67,11 +67,8 @@ def summaries(rows: Rows) -> Float[np.ndarray, "stays features"]:
         when = np.nan_to_num(times - (np.nansum(times, axis=1) / count)[:, None])
         spread = np.sqrt((apart**2).sum(axis=1) / count)
         trend = (apart * when).sum(axis=1) / np.maximum((when**2).sum(axis=1), 1e-4)
-    least, largest = (
-        np.where(count > 0, part, np.nan)
-        for part in (np.where(mask, values, np.inf).min(axis=1),
-                     np.where(mask, values, -np.inf).max(axis=1))  # fmt: skip
-    )
+    least = np.where(count > 0, np.where(mask, values, np.inf).min(axis=1), np.nan)
+    largest = np.where(count > 0, np.where(mask, values, -np.inf).max(axis=1), np.nan)
     parts = (after[:, 0], before[:, -1], mean, least, largest, spread, trend, count)
     return np.concatenate(parts, axis=1)
 
@@ -99,11 +96,11 @@ def classifiers(rows: Rows, parts: dict[str, np.ndarray], seed: int) -> dict[str
         )
         for penalty in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
     ]
+    plain = {"max_leaf_nodes": 8, "l2_regularization": 1.0, "early_stopping": False}
     trees = [
         HistGradientBoostingClassifier(
-            learning_rate=rate, max_iter=count, max_leaf_nodes=8, l2_regularization=1.0,
-            min_samples_leaf=20, early_stopping=False, random_state=seed,
-        )  # fmt: skip
+            learning_rate=rate, max_iter=count, random_state=seed, **plain
+        )
         for rate, count in ((0.03, 150), (0.03, 300), (0.1, 100))
     ]
 

@@ -22,6 +22,7 @@ HALF = 0.5
 CHANNELS = len(VARIABLES)
 FURTHEST = 6.0  # scaled values beyond are faults, or count as this
 _TAILS = (0.005, 0.995)
+_IS_SERIES = np.arange(CHANNELS) >= len(DESCRIPTORS)
 TASKS = ("interpolation", "extrapolation", "mortality")
 PARTS = ("train", "validation", "test")
 
@@ -160,7 +161,8 @@ def ask(
     scored = hidden if task == "interpolation" else rows.times > HALF
     if task == "mortality":
         scored = jnp.ones_like(hidden)
-    return context, Target(rows.times, rows.values, rows.mask), scored
+    # Descriptors are read and not asked.
+    return context, Target(rows.times, rows.values, rows.mask & _IS_SERIES), scored
 
 
 def _loss(model: Any, batch: tuple[Context, Target, Array], key: Array, kl_weight: Array):
@@ -170,9 +172,7 @@ def _loss(model: Any, batch: tuple[Context, Target, Array], key: Array, kl_weigh
     return model.loss(context, target, key, kl_weight)
 
 
-def _validate(
-    task: str, rows: Rows, hidden: Array, model: Any
-) -> tuple[Array, dict[str, Array]]:
+def _validate(task: str, rows: Rows, hidden: Array, model: Any) -> tuple[Array, dict[str, Array]]:
     """Mean square error of what is scored, or the log loss, of the validation stays."""
     context, target, scored = ask(task, rows, hidden)
     if task == "mortality":
@@ -230,34 +230,34 @@ def squares(
 ) -> dict[str, float]:
     """Mean square errors of predictions, against observations in the challenge's units.
 
+    The descriptors are left out.
+
     Returns:
-        `mse`: of values from 0 (the least) to 1 (the largest), over all that was observed but the
-        descriptors. `mse_paper`: as the code of Rubanova et al. (2019) has it: values are divided
+        `mse`: of values from 0 (the least) to 1 (the largest), over all that was observed.
+        `mse_paper`: as the code of Rubanova et al. (2019) has it: values are divided
         by the largest, squares are averaged for each stay and channel, and of these the mean is
-        taken over all channels, where those that were not observed count as 0. `rmse`: in standard
-        deviations of the training stays, without what is beyond `FURTHEST` of them.
+        taken over all 41 channels, where those that were not observed count as 0. `rmse`: in
+        standard deviations of the training stays, without what is beyond `FURTHEST` of them.
     """
-    seen = np.asarray(rows.mask) & scored[:, :, None]
+    seen = np.asarray(rows.mask) & scored[:, :, None] & _IS_SERIES
     miss = np.where(seen, mean * scale.std + scale.mean - rows.values, 0).astype(np.float64)
-    series = np.arange(CHANNELS) >= len(DESCRIPTORS)
     width = np.where(units.largest > units.least, units.largest - units.least, 1)
     by_channel = ((miss / units.largest) ** 2).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-    plain = seen & series & (np.abs(rows.values - scale.mean) < FURTHEST * scale.std)
+    plain = seen & (np.abs(rows.values - scale.mean) < FURTHEST * scale.std)
     return {
-        "mse": float(((miss / width) ** 2)[..., series].sum() / seen[..., series].sum()),
+        "mse": float(((miss / width) ** 2).sum() / seen.sum()),
         "mse_paper": float(by_channel.mean()),
         "rmse": float(np.sqrt(((miss / scale.std) ** 2)[plain].mean())),
     }
 
 
-Predict = Callable[[Context, Array], np.ndarray]
-
-
-def in_parts(predict: Callable[..., Array], context: Context, times: Array, most: int = 100):
+def in_parts(
+    predict: Callable[[Context, Array], Array], context: Context, times: Array, most: int = 100
+) -> Float[np.ndarray, "stays rows channels"]:
     """Predictions of many stays, some at a time."""
-    parts = [
-        np.asarray(predict(jax.tree.map(lambda leaf: leaf[at : at + most], context),
-                           times[at : at + most]))  # fmt: skip
-        for at in range(0, len(times), most)
-    ]
-    return np.concatenate(parts)
+
+    def part(at: int) -> np.ndarray:
+        some, asked = jax.tree.map(lambda leaf: leaf[at : at + most], (context, times))
+        return np.asarray(predict(some, asked))
+
+    return np.concatenate([part(at) for at in range(0, len(times), most)])

@@ -68,9 +68,8 @@ def solve_together(
     slopes = jax.vmap(lambda t, y: together(t, y, args))(at, solution.ys)
     length = knots.span / knots.pieces
     # As products with matrices: gathering knots would be scattering, one by one, in the gradient.
-    away = (
-        jnp.clip(times, 0, knots.span)[..., None] / length
-        - jnp.arange(knots.pieces + 1, dtype=times.dtype)
+    away = jnp.clip(times, 0, knots.span)[..., None] / length - jnp.arange(
+        knots.pieces + 1, dtype=times.dtype
     )
     near = jnp.maximum(1 - jnp.abs(away), 0) ** 2
     of_value, of_slope = near * (1 + 2 * jnp.abs(away)), near * away * length

@@ -65,7 +65,9 @@ class ReferenceEncoder(AbstractEncoder):
         span: Float[Array, ""],
     ) -> Float[Array, "heads points observations"]:
         """Logarithms of the weights of observations at the reference points."""
-        asked, known = (jnp.sin(part[:, None] * self.rates + self.shifts) for part in (at, distance))
+        asked, known = (
+            jnp.sin(part[:, None] * self.rates + self.shifts) for part in (at, distance)
+        )
         likeness = jnp.einsum("pw,hwv,ov->hpo", asked, self.query, known)
         width = jnp.exp(self.log_width)[:, None, None] * jnp.maximum(span, 1e-3)
         return likeness - 0.5 * ((at[:, None] - distance) / width) ** 2
