@@ -117,3 +117,12 @@ def test_the_real_stays():
     assert stays.minutes.max() == 2880
     for first, last in zip(stays.start[:50], stays.start[1:]):
         assert (np.diff(stays.minutes[first:last]) >= 0).all()
+
+
+def test_the_first_stays_are_a_part(write):
+    stays = load_physionet(*write())
+    assert stays.first(None).values.tolist() == stays.values.tolist()
+    (alone,) = stays.first(1).records
+    assert (
+        alone == 3 and len(stays.first(1).values) == 2 and stays.first(1).start.tolist() == [0, 2]
+    )

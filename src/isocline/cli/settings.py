@@ -73,9 +73,9 @@ class ForecastSettings(RunSettings):
         description="Times to forecast: a CSV, TSV or Parquet file, or the times themselves. "
         "A regular grid over the horizon if not given.",
     )
-    encoder: Annotated[Literal["attention", "ode_rnn", "rnn"], Parameter(group=_MODEL)] = Field(
-        default="ode_rnn", description="What reads the past observations."
-    )
+    encoder: Annotated[
+        Literal["attention", "cde", "mtan", "ode_rnn", "rnn"], Parameter(group=_MODEL)
+    ] = Field(default="ode_rnn", description="What reads the past observations.")
     members: Annotated[int, Parameter(group=_MODEL)] = Field(
         default=4, ge=1, description="Models in the ensemble."
     )

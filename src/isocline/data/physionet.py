@@ -59,9 +59,17 @@ class Stays(NamedTuple):
 
     def first(self, count: int | None) -> Stays:
         """The first so many of them; all if None."""
+        count = len(self.records) if count is None else count
         start = self.start[: count + 1]
-        listed = (part[: start[-1]] for part in (self.minutes, self.variable, self.values))
-        return Stays(self.records[:count], start, *listed, self.died[:count])
+        last = start[-1]
+        return self._replace(
+            records=self.records[:count],
+            start=start,
+            minutes=self.minutes[:last],
+            variable=self.variable[:last],
+            values=self.values[:last],
+            died=self.died[:count],
+        )
 
 
 def load_physionet(records: str | Path | None = None, outcomes: str | Path | None = None) -> Stays:

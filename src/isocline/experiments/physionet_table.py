@@ -55,7 +55,7 @@ def results_of(
     protocol: dict[str, Any], runs: list[dict[str, Any]], seeds: Sequence[int], quick: bool
 ) -> dict[str, Any]:
     """What is written: a row for each task and model, papers last."""
-    summary = [row for task in protocol["tasks"] for row in _rows(task, runs)]
+    summary = [row for task in protocol["learning"] for row in _rows(task, runs)]
     titles = ("task", "model", *COLUMNS.values(), "s an epoch", "seeds")
     keys = ("task", "model", *COLUMNS, "seconds_an_epoch", "seeds")
     return {

@@ -16,8 +16,9 @@ class ReferenceEncoder(AbstractEncoder):
 
     At each point every channel is averaged over its own observations, with weights from learnt
     embeddings of time and a learnt width; and how much was observed there is told as well. However
-    many observations there are, the recurrence has as many steps as points. A channel's nearest
-    value and its age go by a direct path.
+    many observations there are, the recurrence has as many steps as points. What is plain to see
+    of a channel goes by a direct path: its nearest and its farthest value, how far these are, its
+    mean, and how many observations it has.
 
     Args:
         channels, features: as for all encoders.
@@ -55,7 +56,7 @@ class ReferenceEncoder(AbstractEncoder):
         self.read = eqx.nn.Linear(2 * heads * channels + 2, features, key=keys[2])
         self.cell = eqx.nn.GRUCell(features, features, key=keys[3])
         self.head = eqx.nn.MLP(
-            features + 2 * channels, features, 2 * features, 1, jax.nn.tanh, key=keys[4]
+            features + 6 * channels, features, 2 * features, 1, jax.nn.tanh, key=keys[4]
         )
 
     def weights(
@@ -93,5 +94,8 @@ class ReferenceEncoder(AbstractEncoder):
 
         start = jnp.zeros(self.cell.hidden_size, values.dtype)
         hidden, _ = jax.lax.scan(read, start, rows)
-        last, age = nearest_values(times, values, mask)
-        return self.head(jnp.concatenate([hidden, last, age]))
+        near = nearest_values(distance, values, mask)
+        far = nearest_values(span - distance, values, mask)
+        count = jnp.sum(mask, axis=0)
+        mean = jnp.sum(values * mask, axis=0) / jnp.maximum(count, 1)
+        return self.head(jnp.concatenate([hidden, *near, *far, mean, jnp.log1p(count)]))
