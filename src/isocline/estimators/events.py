@@ -21,6 +21,7 @@ from .settings import Configured
 
 KNOTS = Knots(1.0, 48)
 DRAWS = 32
+FEWEST_STEPS = 20  # of an epoch, however few sequences there are
 NO_SEASON = 0
 
 
@@ -106,7 +107,7 @@ class EventIntensity(Configured):
             ),
             Settings(
                 epochs=self.epochs,
-                steps=max(len(kept) // self.batch_size, 5),
+                steps=max(len(kept) // self.batch_size, FEWEST_STEPS),
                 learning_rate=self.learning_rate,
                 patience=None,
                 kl_weight=self.kl_weight,
