@@ -73,6 +73,9 @@ EXPERIMENTS = {
     "cnf": Entry(
         "bench", "bench_cnf", "Training a CNF on two circles: ours and torchdiffeq's example"
     ),
+    "latent": Entry(
+        "bench", "bench_latent", "Training a latent ODE on spirals: ours and two public codes"
+    ),
     "detest": Entry(
         "bench", "bench_detest", "DETEST: evaluations for equal error, ours and SciPy's"
     ),
