@@ -22,13 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from isocline.data.physionet import load_physionet
+from isocline.data.physionet import VARIABLES, load_physionet
 from isocline.models import Context, Knots, LatentClassifier, LatentODE
 from isocline.train import Checkpoint, Settings, train
 from isocline.train.checkpoint import write_bytes
 
 from . import physionet_tracks as tracks
 from .physionet_baselines import classifiers, simple_means
+from .physionet_figure import SHOWN as FIGURE
 from .physionet_figure import draw
 from .physionet_table import results_of
 from .results import answer_of, kept_run, write_results
@@ -326,8 +327,11 @@ def _shown(model: Any, stage: Stage) -> dict[str, Any]:
     asked = jnp.broadcast_to(jnp.linspace(0, 1, 97, dtype=jnp.float32), (len(chosen), 97))
     drawn = np.asarray(model.predict(context, asked, jax.random.key(1), DRAWS).mean)
     drawn = drawn * stage.scale.std + stage.scale.mean
+    channels = [VARIABLES.index(name) for name in FIGURE]
+    drawn = drawn[..., channels]
     tables = {
-        "times": rows.times, "values": rows.values, "mask": np.asarray(rows.mask, int),
+        "times": rows.times, "values": rows.values[..., channels],
+        "mask": rows.mask[..., channels].astype(int),
         "hidden": hidden.astype(int), "asked": asked, "mean": drawn.mean(axis=0),
         "low": np.quantile(drawn, 0.05, axis=0), "high": np.quantile(drawn, 0.95, axis=0),
     }  # fmt: skip

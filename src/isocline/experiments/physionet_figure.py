@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from isocline.data.physionet import VARIABLES
-
 from .results import save_figure
 
 SHOWN = {"HR": "heart rate, 1/min", "Temp": "temperature, °C", "GCS": "Glasgow coma scale"}
@@ -20,19 +18,21 @@ def draw(out: Path, shown: dict[str, Any]) -> None:
 
     Args:
         out: where physionet.png and physionet.svg go.
-        shown: tables by name, each with the stays first: `times`, `values`, `mask` and `hidden` of
-            the rows; `mean`, `low` and `high` of the curves at `asked`.
+        shown: tables by name, each with the stays first and the variables of `SHOWN` last: `times`,
+            `values`, `mask` and `hidden` of the rows; `mean`, `low` and `high` of the curves at
+            `asked`. Stays without observations of these variables are left out.
     """
     from matplotlib.figure import Figure
 
     tables = {name: np.asarray(table) for name, table in shown.items()}
-    stays = len(tables["times"])
+    full = tables["mask"].any(axis=1).all(axis=1)
+    tables = {name: table[full] for name, table in tables.items()}
+    stays = max(len(tables["times"]), 1)
     figure = Figure(figsize=(9.6, 6.4), layout="constrained")
     axes = figure.subplots(len(SHOWN), stays, squeeze=False, sharex=True)
-    for row, (name, title) in enumerate(SHOWN.items()):
-        channel = VARIABLES.index(name)
-        for stay in range(stays):
-            axis = axes[row, stay]
+    for channel, title in enumerate(SHOWN.values()):
+        for stay in range(len(tables["times"])):
+            axis = axes[channel, stay]
             seen = tables["mask"][stay, :, channel].astype(bool)
             hidden = tables["hidden"][stay].astype(bool)
             asked = 48 * tables["asked"][stay]
@@ -49,7 +49,7 @@ def draw(out: Path, shown: dict[str, Any]) -> None:
             axis.spines[["top", "right"]].set_visible(False)
             if stay == 0:
                 axis.set_ylabel(title)
-            if row == 0:
+            if channel == 0:
                 axis.set_title(f"test stay {stay + 1}", fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("hours since admission")
