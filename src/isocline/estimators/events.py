@@ -20,6 +20,8 @@ from .checking import check_event_intensity
 from .settings import Configured
 
 KNOTS = Knots(1.0, 48)
+# The expected number grows without bound: the tolerance is relative to it.
+SOLVER = (("rtol", 1e-4), ("atol", 1e-5), ("max_steps", 256))
 DRAWS = 32
 FEWEST_STEPS = 20  # of an epoch, however few sequences there are
 NO_SEASON = 0
@@ -131,6 +133,7 @@ class EventIntensity(Configured):
             key=jax.random.key(self.seed),
             intensity=True,
             knots=KNOTS,
+            solver=SOLVER,
         )
 
         def bias(model: LatentODE) -> Any:
