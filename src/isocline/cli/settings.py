@@ -92,9 +92,9 @@ class ForecastSettings(RunSettings):
         description="CSV, TSV or Parquet file with the known inputs after the last observation; "
         "not needed where DATA has rows for them, with empty targets.",
     )
-    encoder: Annotated[Literal["attention", "ode_rnn", "rnn"], Parameter(group=_MODEL)] = Field(
-        default="ode_rnn", description="What reads the past observations."
-    )
+    encoder: Annotated[
+        Literal["attention", "cde", "mtan", "ode_rnn", "rnn"], Parameter(group=_MODEL)
+    ] = Field(default="ode_rnn", description="What reads the past observations.")
     members: Annotated[int, Parameter(group=_MODEL)] = Field(
         default=4, ge=1, description="Models in the ensemble."
     )

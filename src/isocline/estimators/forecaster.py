@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from isocline.data import Series, SeriesTable, candidate_periods
+from isocline.data import Series, candidate_periods
 from isocline.errors import InputError
 from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.windows import Split, rolling_origins
@@ -53,7 +53,8 @@ class LatentODEForecaster(Configured):
     Args:
         horizon: how far forecasts reach, in units of the time axis (days for dates); a tenth of the
             median span of the series if not given.
-        encoder: "ode_rnn", "attention" or "rnn".
+        encoder: "ode_rnn", "rnn", "attention", "mtan" (attention to reference points) or "cde" (a
+            neural controlled differential equation).
         latent_size, hidden_size: of the latent state, and of the networks.
         members: of the ensemble.
         periods: of the seasons, in units of the time axis; found in the data if not given.
@@ -277,7 +278,7 @@ class LatentODEForecaster(Configured):
                 input is not given up to the last time asked.
         """
         self._require_fitted()
-        table = self.table_ if data is None else self._like(data)
+        table = self.table_ if data is None else table_like(self.table_, data)
         table = table if future is None else with_future(table, future)
         asked = asked_times(table, times, self.horizon_)
         require_future(table, asked)
@@ -299,7 +300,7 @@ class LatentODEForecaster(Configured):
                 trained on).
         """
         self._require_fitted()
-        table = self.table_ if data is None else self._like(data)
+        table = self.table_ if data is None else table_like(self.table_, data)
         split = self.split_ if data is None else rolling_origins(table, self.horizon_)
         return run_backtest(self.predictor_, self.rival(), table, split, self.periods_)
 
@@ -329,7 +330,7 @@ class LatentODEForecaster(Configured):
                 among rows that the model has seen.
         """
         self._require_fitted()
-        table = self.table_ if data is None else self._like(data)
+        table = self.table_ if data is None else table_like(self.table_, data)
         length = self.horizon_ if horizon is None else float(horizon)
         chosen = chosen_cutoffs(table, cutoffs, count, step, length)
         return cross_validate(self, table, chosen, length, refit)
@@ -383,10 +384,6 @@ class LatentODEForecaster(Configured):
     def load(cls, directory: str | Path) -> Self:
         """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
         return load_parts(cls, Path(directory))
-
-    def _like(self, data: Any) -> SeriesTable:
-        """New data with the columns of the fitted table."""
-        return table_like(self.table_, data)
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "predictor_"):

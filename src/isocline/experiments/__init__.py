@@ -33,6 +33,11 @@ EXPERIMENTS = {
     "fitness": Entry(
         "reproduce", "fitness", "What series the forecaster is good for: defaults on twelve sets"
     ),
+    "physionet": Entry(
+        "reproduce",
+        "physionet",
+        "Rubanova et al. 2019, tables 4 and 5: stays in intensive care, and who dies",
+    ),
     "encoders": Entry(
         "reproduce", "encoders", "Encoders of the latent ODE by the backtest on real series"
     ),

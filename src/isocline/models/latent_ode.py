@@ -15,6 +15,8 @@ from isocline.ode import solve
 from .batch import Context, Prediction, Target
 from .exogenous import NO_COVARIATES, DrivenField, Exogenous, Widths, solver_on
 from .likelihood import gaussian_log_likelihood
+from .point_process import CountingField, Intensity, poisson_log_likelihood
+from .together import Knots, solve_together
 
 LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
 
@@ -33,6 +35,11 @@ class LatentODE(eqx.Module):
         noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
         covariates: what drives the field beside the seasons; encoder and decoder are told as well.
         anchored: the mean is what the state says beside a level of the latest observations.
+        intensity: model as well when rows are observed, as a Poisson process (sec. 5.1). Its
+            integral runs from time 0 to the last time of the target: that is the end of what was
+            watched, and may be a row without observations.
+        knots: solve all trajectories of a batch together, and read them off between these knots;
+            without, each has a solve of its own.
     """
 
     encoder: AbstractEncoder
@@ -41,9 +48,11 @@ class LatentODE(eqx.Module):
     decoder: eqx.nn.MLP
     log_std: Float[Array, " channels"]
     level: Level | None
+    intensity: Intensity | None
     frequencies: tuple[float, ...] = eqx.field(static=True)
     forced: tuple[int, ...] = eqx.field(static=True)
     noise: str = eqx.field(static=True)
+    knots: Knots | None = eqx.field(static=True)
     solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
     covariates: Widths = eqx.field(static=True)
 
@@ -61,6 +70,8 @@ class LatentODE(eqx.Module):
         decoder_depth: int = 1,
         anchored: bool = False,
         forced: tuple[int, ...] | None = None,
+        intensity: bool = False,
+        knots: Knots | None = None,
         solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
         covariates: Widths = NO_COVARIATES,
     ):
@@ -68,6 +79,10 @@ class LatentODE(eqx.Module):
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
         self.forced = tuple(range(len(frequencies))) if forced is None else tuple(forced)
         self.covariates, told = covariates, covariates.forcing
+        self.knots = knots
+        # Of a key of its own, so that the other weights are as they were without it.
+        beside = jax.random.fold_in(key, 4)
+        self.intensity = Intensity(latent_size, hidden_size, key=beside) if intensity else None
         self.encoder = ENCODERS[encoder](channels + covariates.read, hidden_size, key=keys[0])
         self.posterior = eqx.nn.Linear(
             hidden_size + 2 * len(frequencies) + told, 2 * latent_size, key=keys[1]
@@ -113,35 +128,47 @@ class LatentODE(eqx.Module):
         exogenous: Exogenous | None = None,
     ) -> Prediction:
         """Solve from time 0 through each trajectory's own times, and read the observations off."""
-        field, ts, options = self.field, times, dict(self.solver)
+        z, expected, nfe = self._path(z0, phase, times, exogenous)
+        states = z
+        if exogenous is not None:
+            states = jnp.concatenate([z, exogenous.drive.along(times, self.covariates)], axis=2)
+        output = jax.vmap(jax.vmap(self.decoder))(states)
+        mean, raw = jnp.split(output, 2, axis=-1) if self.noise == "state" else (output, 0.0)
+        log_std = jnp.clip(self.log_std + raw, LOWEST_LOG_STD, HIGHEST_LOG_STD)
+        std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
+        log_rate = None if self.intensity is None else jax.vmap(jax.vmap(self.intensity))(z)
+        return Prediction(mean, std, z, nfe, log_rate, expected)
+
+    def _path(
+        self,
+        z0: Float[Array, "batch latent"],
+        phase: Float[Array, "batch periods"],
+        times: Float[Array, "batch times"],
+        exogenous: Exogenous | None,
+    ) -> tuple[Array, Array | None, Array]:
+        """Latent states at the times, the expected number of events if that is modelled, NFE."""
         forced = jnp.asarray(self.forced, int)
         args = jnp.asarray(self.frequencies, z0.dtype)[forced], phase[:, forced]
+        field, y0, ts, options = self.field, z0, times, dict(self.solver)
         if exogenous is not None:
             field, args = DrivenField(field, self.covariates), (*args, exogenous.drive)
             if exogenous.grid is not None:
                 options = solver_on(exogenous.grid)
                 ts = jnp.concatenate([times, exogenous.grid[:, -1:]], axis=1)
-        solution = solve(
-            field,
-            z0,
-            ts,
-            args,
-            t0=jnp.zeros(times.shape[0], times.dtype),
-            batch="independent",
-            args_axes=(None, *[0] * (len(args) - 1)),
-            on_failure="mask",
-            **options,
-        )
-        latent = states = solution.ys
-        if exogenous is not None:
-            latent = latent[:, : times.shape[1]]
-            told = exogenous.drive.along(times, self.covariates)
-            states = jnp.concatenate([latent, told], axis=2)
-        output = jax.vmap(jax.vmap(self.decoder))(states)
-        mean, raw = jnp.split(output, 2, axis=-1) if self.noise == "state" else (output, 0.0)
-        log_std = jnp.clip(self.log_std + raw, LOWEST_LOG_STD, HIGHEST_LOG_STD)
-        std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
-        return Prediction(mean, std, latent, solution.stats.nfe)
+        if self.intensity is not None:
+            field = CountingField(field, self.intensity)
+            y0 = z0, jnp.zeros(len(z0), z0.dtype)
+        options |= {"args_axes": (None, *[0] * (len(args) - 1)), "on_failure": "mask"}
+        if self.knots is not None and exogenous is None:
+            ys, nfe = solve_together(field, y0, times, args, self.knots, **options)
+        else:
+            start = jnp.zeros(times.shape[0], times.dtype)
+            solution = solve(field, y0, ts, args, t0=start, batch="independent", **options)
+            ys, nfe = solution.ys, solution.stats.nfe
+        if ts is not times:
+            ys = jax.tree.map(lambda leaf: leaf[:, : times.shape[1]], ys)
+        z, expected = (ys, None) if self.intensity is None else ys
+        return z, expected, nfe
 
     def predict(
         self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int
@@ -171,9 +198,26 @@ class LatentODE(eqx.Module):
         """
         mean, std = self.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
+        return self.bound((mean, std), z0, context, target, kl_weight)
+
+    def bound(
+        self,
+        posterior: tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]],
+        z0: Float[Array, "batch latent"],
+        context: Context,
+        target: Target,
+        kl_weight: Float[Array, ""],
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The same for a draw z0 from a posterior, given by its mean and standard deviation."""
+        mean, std = posterior
         prediction = self.decode(z0, context.phase, target.times, context.exogenous)
         prediction = self._anchored(prediction, context, target.times)
         log_likelihood = gaussian_log_likelihood(prediction, target)
+        if prediction.log_rate is not None and prediction.expected is not None:
+            events = jnp.any(target.mask, axis=-1)
+            log_likelihood += poisson_log_likelihood(
+                prediction.log_rate, prediction.expected, events
+            )
         divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
         observed = jnp.maximum(jnp.sum(target.mask), 1)
         loss = (-log_likelihood + kl_weight * divergence) / observed
