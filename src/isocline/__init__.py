@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from isocline.errors import InputError, IsoclineError
     from isocline.estimators import (
         ContinuousFlow,
+        EventIntensity,
         LatentODEForecaster,
         NormalizingFlow,
         ODENetClassifier,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "ContinuousFlow": "isocline.estimators",
     "Event": "isocline.ode",
+    "EventIntensity": "isocline.estimators",
     "InputError": "isocline.errors",
     "IsoclineError": "isocline.errors",
     "LatentODEForecaster": "isocline.estimators",
@@ -63,6 +65,7 @@ _MODULES = (
 __all__ = [
     "ContinuousFlow",
     "Event",
+    "EventIntensity",
     "InputError",
     "IsoclineError",
     "LatentODEForecaster",

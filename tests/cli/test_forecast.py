@@ -204,6 +204,29 @@ def test_evaluate_repeats_the_backtest(isocline, tmp_path, fitted):
     assert other["model"]["rmse"] != kept["model"]["rmse"]
 
 
+def test_evaluate_from_chosen_cutoffs(isocline, tmp_path, fitted):
+    cutoffs = "2017-01-20,2017-03-01"
+    ended = isocline(
+        "evaluate", fitted, "--cutoffs", cutoffs, "--json", "--out", tmp_path / "a.csv"
+    )
+    assert ended.code == 0
+    assert ended.document["cutoffs"] == ["2017-01-20T00:00:00", "2017-03-01T00:00:00"]
+    assert {row["model"] for row in ended.document["scores"]} >= {"model", "persistence", "gru"}
+    assert csv_of((tmp_path / "a.csv").read_text()).cutoff.nunique() == 2
+    told = isocline("evaluate", fitted, "--count", 2, "--step", "10d", "--horizon", "30d")
+    assert "2 cut-offs, the weights as they are" in told.out and "RMSE climatology" in told.out
+
+
+def test_evaluate_refuses_cutoffs_that_the_model_has_seen(isocline, fitted):
+    for arguments, words in (
+        (["--cutoffs", "2015-06-01"], "has seen"),
+        (["--cutoffs", "yesterday"], "--cutoffs yesterday"),
+        (["--refit"], "--cutoffs"),
+    ):
+        ended = isocline("evaluate", fitted, *arguments)
+        assert ended.code and words in ended.err.replace("\n", " ")
+
+
 def test_info_describes_a_model(isocline, fitted):
     for path in (fitted, fitted / "model"):
         document = isocline("info", path, "--json").document

@@ -89,7 +89,7 @@ def test_version(isocline):
         (["forecast", "--horizn", "3d"], "Did you mean --horizon"),
         (["forecast", "--members", "0"], "--members = '0': must be greater than or equal to 1"),
         (["forecast", "--members", "two"], "--members = 'two': must be a valid integer"),
-        (["forecast", "--encoder", "rn"], "must be 'attention', 'ode_rnn' or 'rnn'"),
+        (["forecast", "--encoder", "rn"], "must be 'attention', 'cde', 'mtan', 'ode_rnn' or 'rnn'"),
         (["forecast", "--seed", "-1"], "--seed = '-1': must be greater"),
         (["forecast", "a.csv", "b.csv"], "b.csv"),
         (["forecast", "--horizon"], "--horizon"),

@@ -134,13 +134,13 @@ def test_calibration_is_applied_to_the_intervals(fitted):
 
     def spread(ratio):
         numbers = np.arange(50)
-        outcomes = Calibration(np.zeros(50), np.full(50, ratio), numbers)
+        outcomes = Calibration.of_outer(np.zeros(50), np.full(50, ratio), numbers)
         return replace(fitted.predictor_, calibration=outcomes).forecast(series, times)
 
     narrow, wide = spread(0.8), spread(2.4)
     np.testing.assert_array_equal(narrow.mean, wide.mean)
-    ratio = (wide.quantiles - wide.mean[..., None]) / (narrow.quantiles - wide.mean[..., None])
-    np.testing.assert_allclose(ratio, 3.0, rtol=1e-6)
+    spread = [np.diff(one.at((0.05, 0.5, 0.95)), axis=-1) for one in (narrow, wide)]
+    np.testing.assert_allclose(spread[1] / spread[0], 3.0, rtol=1e-6)
 
 
 def test_calibration_knows_outcomes_after_the_training_rows_alone(fitted):

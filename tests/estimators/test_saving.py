@@ -69,6 +69,30 @@ def test_a_loaded_model_backtests_the_same(scored, tmp_path):
     pandas.testing.assert_frame_equal(found.frame, backtest.frame)
 
 
+def test_a_model_of_before_loads_as_it_was(frame, tmp_path):
+    """Without a level, transforms, and factors but those of the 90 % interval."""
+    plain = LatentODEForecaster(**TINY | {"epochs": 1}, anchored=False, transform="none").fit(frame)
+    plain.save(tmp_path)
+    arrays = load((tmp_path / "weights.safetensors").read_bytes())
+    newer = [name for name in arrays if name.endswith((".inner", ".channels", ".above"))]
+    assert len(newer) == 3
+    content = save({name: array for name, array in arrays.items() if name not in newer})
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for name in ("forced", "transforms", "config_sha256"):
+        del config[name]
+    for name in ("anchored", "transform"):
+        del config["settings"][name]
+    config["sha256"] = hashlib.sha256(content).hexdigest()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    again = LatentODEForecaster.load(tmp_path)
+    assert again.anchored is False and again.transform == "none"
+    before, after = plain.predict(), again.predict()
+    pandas.testing.assert_frame_equal(before[["time", "mean"]], after[["time", "mean"]])
+    wide = [(one.q95 - one.q05).mean() for one in (before, after)]
+    assert 0.3 < wide[1] / wide[0] < 3
+
+
 def test_a_folder_holds_two_files_without_pickle(saved, model):
     assert {file.name for file in saved.iterdir()} == {"config.json", "weights.safetensors"}
     config = json.loads((saved / "config.json").read_text())

@@ -23,5 +23,5 @@ def test_both_experiments_leave_tables_and_do_nothing_twice(tmp_path, monkeypatc
     assert [row["model"] for row in result["summary"]] == ["rnn", *BASELINES]
     row = result["summary"][0]
     assert 0 < row["rmse"] < 10 and 0 <= row["coverage_90"] <= 1 and row["seconds"] >= 0
-    monkeypatch.setattr(fitting, "LatentODEForecaster", lambda **_: pytest.fail("fitted again"))
+    monkeypatch.setattr(fitting.builtin, "load", lambda *_: pytest.fail("fitted again"))
     assert encoders.run(tmp_path / "b", protocol=protocol)["summary"] == result["summary"]

@@ -177,3 +177,25 @@ def test_gru_padding_does_not_matter():
     )
     expected = predict(gru(), context, target.times).mean
     np.testing.assert_allclose(predict(gru(), padded, target.times).mean, expected, atol=1e-5)
+
+
+def test_an_anchored_model_adds_its_level_to_the_mean():
+    """The same weights without the level say the same but for it."""
+    context, target = data()
+    model = latent_ode(anchored=True)
+    plain = eqx.tree_at(lambda one: one.level, model, None)
+    level = jax.vmap(model.level)(context.times, context.values, context.mask, target.times)
+    found, alone = (predict(one, context, target.times) for one in (model, plain))
+    np.testing.assert_allclose(found.mean, alone.mean + level, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found.std, alone.std)
+    assert np.abs(level).max() > 0.1
+
+
+def test_a_season_that_does_not_force_the_field_is_known_to_the_encoder_alone():
+    context, target = data()
+    model = latent_ode(forced=())
+    other = eqx.tree_at(lambda one: one.phase, context, context.phase + 1)
+    z0 = jnp.zeros((BATCH, 3))
+    before, after = (model.decode(z0, one.phase, target.times).mean for one in (context, other))
+    np.testing.assert_array_equal(before, after)
+    assert np.abs(model.encode(context)[0] - model.encode(other)[0]).max() > 1e-3

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from isocline.nn import ENCODERS
+from isocline.nn import ENCODERS, ControlledEncoder, ReferenceEncoder
+from isocline.nn.controlled_encoder import WIDEST_PATH, filled
 
 CHANNELS, FEATURES, ROWS = 2, 6, 7
 encoders = pytest.mark.parametrize("name", list(ENCODERS))
@@ -100,3 +101,47 @@ def test_gradients_are_finite_in_all_observed_values_only(name):
     assert np.isfinite(gradient).all()
     np.testing.assert_array_equal(np.asarray(gradient)[~mask], 0)
     assert (np.asarray(gradient)[mask] != 0).any()
+
+
+def test_a_path_is_the_same_with_another_knot_on_its_lines():
+    """Kidger et al. (2020): what drives the state is the path, and not how it is written down."""
+    made = ControlledEncoder(CHANNELS, FEATURES, key=jax.random.key(1), counts=False)
+    read = jax.jit(made.__call__)
+    times = jnp.float32([-1.5, -1.0, -0.4, -0.1])
+    values = jnp.float32([[1.0, 0.5], [0.2, -0.6], [-0.7, 0.8], [0.3, 0.1]])
+    whole = jnp.ones(values.shape, bool)
+    at = jnp.float32([-1.3, -1.1, -0.85, -0.2])
+    between = jax.vmap(lambda line: jnp.interp(at, times, line), 1, 1)(values)
+    more = jnp.append(times, at), jnp.append(values, between, 0), jnp.ones((8, CHANNELS), bool)
+    expected = read(times, values, whole)
+    np.testing.assert_allclose(read(*more), expected, atol=2e-3)
+    # And with a knot that has one of the channels only: the other's line goes through.
+    half = jnp.concatenate([whole, jnp.zeros((4, CHANNELS), bool).at[:, 0].set(True)])
+    np.testing.assert_allclose(read(more[0], more[1], half), expected, atol=2e-3)
+    beside = values.at[1, 0].add(0.3)
+    assert np.abs(read(times, beside, whole) - expected).max() > 2e-2
+
+
+def test_lines_between_the_observations_of_a_channel():
+    distance = jnp.float32([4, 3, 2, 1])
+    mask = jnp.array([[0, 0], [1, 0], [0, 0], [1, 0]], bool)
+    values = jnp.where(mask, jnp.float32([[9, 9], [1, 9], [9, 9], [5, 9]]), 0)
+    np.testing.assert_allclose(filled(distance, values, mask), [[1, 0], [1, 0], [3, 0], [5, 0]])
+
+
+def test_a_cde_of_many_channels_has_a_narrow_path():
+    made = ControlledEncoder(40, FEATURES, key=jax.random.key(0))
+    assert made.mixing.shape == (WIDEST_PATH, 81)
+    rng = np.random.default_rng(0)
+    mask = jnp.asarray(rng.random((ROWS, 40)) < 0.5)
+    values = jnp.asarray(rng.normal(size=mask.shape), jnp.float32)
+    assert np.isfinite(made(jnp.linspace(-1, 0, ROWS), values, mask)).all()
+
+
+def test_reference_points_smooth_a_channel_by_its_own_observations():
+    """Where a channel is observed once, it is this value at all points that are near."""
+    made = ReferenceEncoder(CHANNELS, FEATURES, key=jax.random.key(0))
+    score = made.weights(jnp.float32([1.0, 0.5, 0.0]), jnp.float32([1.0, 0.1]), jnp.float32(1))
+    assert score.shape == (3, 3, 2)
+    narrow = np.asarray(score)[0]
+    assert narrow[0, 0] > narrow[0, 1] + 50 and narrow[2, 1] > narrow[2, 0] + 50

@@ -71,12 +71,19 @@ COMMANDS = {
     ),
     "evaluate": Command(
         "isocline.cli.evaluate:evaluate",
-        "Backtest a saved model against the baselines.",
+        "Backtest a saved model against the baselines, or cross-validate it.",
         "MODEL is the folder DIR/model that `isocline forecast --out DIR` wrote. Model and "
         "baselines forecast from the same rolling origins over the last fifth of the rows: of"
         " the data that the model was trained on (without that last fifth), or of the file "
-        "that --data names.",
-        ("evaluate results/sst/model", "evaluate results/a/model --data newer.csv --json"),
+        "that --data names. With --cutoffs, or --count and --step, they forecast from chosen times "
+        "instead, which must come after the rows that the model was fitted to, or, with --refit, "
+        "from a fresh model at each.",
+        (
+            "evaluate results/sst/model",
+            "evaluate results/a/model --data newer.csv --json",
+            "evaluate results/a/model --cutoffs 2019-01-01,2020-01-01",
+            "evaluate results/a/model --count 3 --step 180d --horizon 90d --refit",
+        ),
     ),
     "density": Command(
         "isocline.cli.density:density",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas
     from rich.table import Table
 
 _NAMES = {
@@ -25,6 +26,20 @@ def score_table(metrics: dict[str, Any]) -> Table:
     for name, scores in rows.items():
         numbers = [_number(scores[key]) for key, _ in _COLUMNS]
         table.add_row(name, *numbers, *(_share(scores[key]) for key, _ in _SHARES))
+    return table
+
+
+def cutoff_table(scores: pandas.DataFrame) -> Table:
+    """The model's scores from each cut-off, and the RMSE of each baseline beside them."""
+    names = [name for name in scores.model.unique() if name != "model"]
+    heads = [title for _, title in (*_COLUMNS, *_SHARES)]
+    table = plain_table("cut-off", *heads, *(f"RMSE {_NAMES.get(name, name)}" for name in names))
+    for cutoff, rows in scores.groupby("cutoff"):
+        by_model = rows.set_index("model")
+        one = by_model.loc["model"]
+        numbers = [_number(one[key]) for key, _ in _COLUMNS]
+        numbers += [_share(one[key]) for key, _ in _SHARES]
+        table.add_row(str(cutoff), *numbers, *(_number(by_model.rmse[name]) for name in names))
     return table
 
 

@@ -92,9 +92,9 @@ class ForecastSettings(RunSettings):
         description="CSV, TSV or Parquet file with the known inputs after the last observation; "
         "not needed where DATA has rows for them, with empty targets.",
     )
-    encoder: Annotated[Literal["attention", "ode_rnn", "rnn"], Parameter(group=_MODEL)] = Field(
-        default="ode_rnn", description="What reads the past observations."
-    )
+    encoder: Annotated[
+        Literal["attention", "cde", "mtan", "ode_rnn", "rnn"], Parameter(group=_MODEL)
+    ] = Field(default="ode_rnn", description="What reads the past observations.")
     members: Annotated[int, Parameter(group=_MODEL)] = Field(
         default=4, ge=1, description="Models in the ensemble."
     )
@@ -117,6 +117,10 @@ class ForecastSettings(RunSettings):
     )
     interpolation: Annotated[Literal["linear", "hold"], Parameter(group=_MODEL)] = Field(
         default="linear", description="What known inputs do between the times of their rows."
+    )
+    transform: Annotated[Literal["auto", "none"], Parameter(group=_MODEL)] = Field(
+        default="auto",
+        description="auto: forecast the logarithm of what grows by factors; none: of nothing.",
     )
     epochs: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=60, ge=1, description="Train for at most so many epochs."
@@ -179,6 +183,7 @@ class ForecastSettings(RunSettings):
             "learning_rate",
             "kl_weight",
             "deletion",
+            "transform",
             "batch_size",
             "interpolation",
             "seed",

@@ -6,6 +6,7 @@ from isocline.data.builtin import load, names
 from isocline.data.covariates import Covariates
 from isocline.data.densities import PlaneDensity, plane_densities, plane_density
 from isocline.data.images import ImageSet, image_sets, load_images, read_idx
+from isocline.data.physionet import Stays, load_physionet
 from isocline.data.reading import read_table
 from isocline.data.seasons import candidate_periods
 from isocline.data.spirals import Spirals, spirals
@@ -20,11 +21,13 @@ __all__ = [
     "Series",
     "SeriesTable",
     "Spirals",
+    "Stays",
     "TimeAxis",
     "candidate_periods",
     "image_sets",
     "load",
     "load_images",
+    "load_physionet",
     "names",
     "parse_horizon",
     "plane_densities",

@@ -32,13 +32,14 @@ class Remote:
     Args:
         url: of one pinned version, as far as the publisher keeps versions.
         sha256: of the content, in hexadecimal; unpacked, if its name ends with ".gz": the same
-            content is packed in more than one way.
+            content is packed in more than one way. None where nobody who wrote this has seen the
+            file: then its loader checks what it reads from it.
         place: path below the folder `ISOCLINE_DATA`, and below the cache.
         licence: in a word, for whoever wants to pass it on.
     """
 
     url: str
-    sha256: str
+    sha256: str | None
     place: str
     licence: str
 
@@ -72,6 +73,14 @@ REGISTRY: dict[str, Remote] = {
         "series/seattle_weather/seattle-weather.csv",
         "public domain",
     ),
+}
+_CHALLENGE = "https://physionet.org/files/challenge-2012/1.0.0"
+REGISTRY |= {
+    name: Remote(f"{_CHALLENGE}/{file}", None, f"medical/physionet2012/{file}", "ODC-By 1.0")
+    for name, file in (
+        ("physionet2012_records", "set-a.tar.gz"),
+        ("physionet2012_outcomes", "Outcomes-a.txt"),
+    )
 }
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist"
 _FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
@@ -150,7 +159,7 @@ def _sha256(content: bytes, name: str) -> str:
 
 
 def _checked(path: Path, remote: Remote) -> Path:
-    found = _sha256(path.read_bytes(), path.name)
+    found = _sha256(path.read_bytes(), path.name) if remote.sha256 else None
     if found != remote.sha256:
         raise InputError(
             f"{path} is not the file that Isocline knows: its SHA-256 is {found}, and should be "
@@ -164,12 +173,13 @@ def _download(remote: Remote, path: Path) -> Path:
         with urllib.request.urlopen(remote.url, timeout=_TIMEOUT_SECONDS) as answer:
             content = answer.read()
     except (urllib.error.URLError, OSError) as error:
+        known = f" (SHA-256 {remote.sha256})" if remote.sha256 else ""
         raise InputError(
             f"{remote.url} cannot be downloaded ({getattr(error, 'reason', error)}). Download it "
-            f"by other means (SHA-256 {remote.sha256}) and put it at {path}, or at {remote.place} "
+            f"by other means{known} and put it at {path}, or at {remote.place} "
             f"in a folder that the environment variable ISOCLINE_DATA names."
         ) from None
-    found = _sha256(content, path.name)
+    found = _sha256(content, path.name) if remote.sha256 else None
     if found != remote.sha256:
         raise InputError(
             f"{remote.url} has changed: the SHA-256 of its content is {found}, and should be "

@@ -18,6 +18,7 @@ _SHARE_EXPLAINED = 0.3
 _SHARE_OF_HALF = 0.2
 _MOST_FREQUENCIES = 4_000
 _MOST_ROWS = 4_000
+_MOST_CURVES = 64
 
 
 def candidate_periods(table: SeriesTable) -> tuple[float, ...]:
@@ -40,6 +41,9 @@ def candidate_periods(table: SeriesTable) -> tuple[float, ...]:
 
 def _strongest_period(table: SeriesTable) -> tuple[float, ...]:
     curves = [curve for one in table.series for curve in _curves(one.times, one.values)]
+    if len(curves) > _MOST_CURVES:
+        # Evenly spaced ones: more would take minutes and hardly move the mean.
+        curves = [curves[k] for k in np.linspace(0, len(curves) - 1, _MOST_CURVES).astype(int)]
     if not curves:
         return ()
     first, last = table.span

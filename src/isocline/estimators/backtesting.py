@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,18 +44,7 @@ def run_backtest(
     truth = [comparable(history, target) for (history, *_), target in zip(requests, targets)]
     forecasts = predictor.forecasts(requests)
     period = max(periods, default=None)
-    # A file without a season has none to repeat: the horizon stands in, and says so in the
-    # settings.
-    rules = {
-        "persistence": Persistence(),
-        "seasonal_naive": SeasonalNaive(period or horizon),
-        "climatology": Climatology(period),
-    }
-    known = table.until(split.validation_end)
-    rivals: dict[str, list[Forecast]] = {}
-    for name, rule in rules.items():
-        rule.fit(known, horizon) if name != "climatology" else rule.fit(known)
-        rivals[name] = [rule.forecast(history, times) for history, _, times in requests]
+    rivals = forecasts_of_rules(table.until(split.validation_end), period, horizon, requests)
     rivals["gru"] = gru.forecasts(requests)
     metrics = {
         "model": summarize(forecasts, truth),
@@ -67,7 +57,25 @@ def run_backtest(
     }
     if len(table.channels) > 1:
         metrics["channels"] = _by_channel(table, forecasts, truth)
-    return Backtest(metrics, _frame(table, (requests, targets), forecasts, rivals))
+    return Backtest(metrics, frame_of(table, (requests, targets), forecasts, rivals))
+
+
+def forecasts_of_rules(
+    known: SeriesTable, period: float | None, horizon: float, requests: list[Request]
+) -> dict[str, list[Forecast]]:
+    """What the simple baselines, fitted to the rows that are known, say to all requests."""
+    # A file without a season has none to repeat: the horizon stands in, and says so in the
+    # settings.
+    rules = {
+        "persistence": Persistence(),
+        "seasonal_naive": SeasonalNaive(period or horizon),
+        "climatology": Climatology(period),
+    }
+    made = {}
+    for name, rule in rules.items():
+        rule.fit(known, horizon)
+        made[name] = [rule.forecast(history, times) for history, _, times in requests]
+    return made
 
 
 def _by_channel(
@@ -86,13 +94,17 @@ def _by_channel(
     return scores
 
 
-def _frame(
+def frame_of(
     table: SeriesTable,
     asked: tuple[list[Request], list[Series]],
     forecasts: list[Forecast],
     rivals: dict[str, list[Forecast]],
+    start: str = "origin",
 ) -> pandas.DataFrame:
-    """A row a forecast: where and when, what was observed, mean, quantiles, baselines."""
+    """A row a forecast: where and when, what was observed, mean, quantiles, baselines.
+
+    `start` names the column of the origins.
+    """
     import pandas
 
     parts = []
@@ -101,7 +113,7 @@ def _frame(
         labels = table.time_column(np.append(times, origin))
         for index, channel in enumerate(table.channels):
             columns = {
-                "origin": labels.iloc[-1],
+                start: labels.iloc[-1],
                 "time": labels.iloc[:-1],
                 "series": history.name,
                 "channel": channel,
@@ -115,6 +127,25 @@ def _frame(
             columns |= {name: made[place].mean[:, index] for name, made in rivals.items()}
             parts.append(pandas.DataFrame(columns))
     return pandas.concat(parts, ignore_index=True)
+
+
+def deletion_rows(
+    predictor: Predictor,
+    table: SeriesTable,
+    split: Split,
+    fractions: Sequence[float],
+    seeds: Sequence[int],
+) -> list[dict[str, float]]:
+    """A row for each share of the history that is withheld, 0 first; means over the seeds."""
+    whole = model_rmse(predictor, table, split, 0.0, 0)
+    rows = [{"deleted": 0.0, "rmse": whole, "spread": 0.0, "increase": 0.0}]
+    for fraction in fractions:
+        scores = [model_rmse(predictor, table, split, fraction, seed) for seed in seeds]
+        mean, spread = float(np.mean(scores)), float(np.std(scores))
+        rows.append(
+            {"deleted": fraction, "rmse": mean, "spread": spread, "increase": mean / whole - 1}
+        )
+    return rows
 
 
 def model_rmse(

@@ -44,6 +44,11 @@ def check_continuous_flow(settings: dict[str, Any]) -> None:
         raise InputError("hamilton_jacobi is a residual of a potential: choose field='potential'.")
 
 
+def check_event_intensity(settings: dict[str, Any]) -> None:
+    """InputError for the first setting of a model of events that does not fit."""
+    _check(settings, {name: _EVENTS[name] for name in settings})
+
+
 def check_normalizing_flow(settings: dict[str, Any]) -> None:
     """InputError for the first setting of a discrete flow that does not fit."""
     _check(settings, _DENSITY | dict.fromkeys(("layers", "epochs"), _COUNT))
@@ -147,6 +152,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, str) and value in INTERPOLATIONS,
         f"one of: {', '.join(INTERPOLATIONS)}",
     ),
+    "anchored": (lambda value: isinstance(value, bool), "True or False"),
+    "transform": (lambda value: value in ("auto", "none"), "one of: auto, none"),
     "seed": _SEED,
 }
 _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -201,3 +208,4 @@ _CONTINUOUS_FLOW: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("energy", "jacobian", "hamilton_jacobi"), _CLASSIFIER["energy"]),
     **dict.fromkeys(("tolerance", "learning"), (_is_positive, "a positive number")),
 }
+_EVENTS = _RULES | {"validation": _CLASSIFIER["validation"]}

@@ -244,5 +244,5 @@ def _past_scaling(table: SeriesTable, scaling: Scaling) -> Scaling:
         for one in table.series
         if one.covariates is not None and table.columns.past
     ]
-    shared = scaling.periods, scaling.harmonics, scaling.horizon
-    return Scaling.fit(table.with_series(readings), *shared)
+    shared = Scaling(scaling.periods, scaling.harmonics, scaling.horizon, {})
+    return shared.fitted(table.with_series(readings))

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from isocline.data import Series, SeriesTable, candidate_periods
+from isocline.data import Series, candidate_periods
 from isocline.errors import InputError
 from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.windows import Split, rolling_origins
-from isocline.models import Ensemble, GRUForecaster, LatentODE, Widths
+from isocline.models import Ensemble
 from isocline.train import Checkpoint, Settings, train
 
+from .anchoring import with_persistence
 from .asking import asked_times, default_horizon, forecast_frame
-from .backtesting import Backtest, run_backtest
+from .backtesting import Backtest, deletion_rows, run_backtest
+from .building import build_ensemble
 from .calendar import Calendar, require_dates
 from .checking import check_deletions, check_settings
-from .covariates import fit_covariates
+from .covariates import CovariateScaling, fit_covariates
+from .cross_validation import CrossValidation, chosen_cutoffs, cross_validate
 from .fingerprint import fingerprint
 from .future import require_future, require_past, with_future
 from .predicting import Predictor, outcomes_from, validation_outcomes
@@ -29,12 +32,14 @@ from .saving import load_parts, save_parts
 from .settings import Configured
 from .tables import as_table, table_like
 from .training import training_problem
+from .transforms import choose_transforms
 from .windows import window_shape
 
 if TYPE_CHECKING:
     import pandas
 
 HARMONICS = 2
+MOST_CYCLES = 4  # of a season within the horizon, for it to force the latent ODE
 
 
 class LatentODEForecaster(Configured):
@@ -48,7 +53,8 @@ class LatentODEForecaster(Configured):
     Args:
         horizon: how far forecasts reach, in units of the time axis (days for dates); a tenth of the
             median span of the series if not given.
-        encoder: "ode_rnn", "attention" or "rnn".
+        encoder: "ode_rnn", "rnn", "attention", "mtan" (attention to reference points) or "cde" (a
+            neural controlled differential equation).
         latent_size, hidden_size: of the latent state, and of the networks.
         members: of the ensemble.
         periods: of the seasons, in units of the time axis; found in the data if not given.
@@ -63,6 +69,10 @@ class LatentODEForecaster(Configured):
         calendar: what of it is an input: "hour", "weekday", "month", "yearday"; it needs dates.
         interpolation: known inputs go in a straight line ("linear") from where they are given to
             where they are given next, or "hold" their value until then.
+        anchored: forecasts build on a level of the latest observations; how far back it reaches,
+            and how soon it is forgotten, are learnt.
+        transform: "auto" takes the logarithm of channels that grow by factors, as the training rows
+            show; "none" leaves all as they are.
         seed: of everything random.
 
     Attributes:
@@ -88,6 +98,8 @@ class LatentODEForecaster(Configured):
         batch_size: int = 64,
         calendar: Sequence[str] = (),
         interpolation: str = "linear",
+        anchored: bool = True,
+        transform: str = "auto",
         seed: int = 0,
     ):
         self.horizon = horizon
@@ -106,6 +118,8 @@ class LatentODEForecaster(Configured):
         self.batch_size = batch_size
         self.calendar = calendar
         self.interpolation = interpolation
+        self.anchored = anchored
+        self.transform = transform
         self.seed = seed
 
     def settings(self) -> dict[str, Any]:
@@ -162,9 +176,14 @@ class LatentODEForecaster(Configured):
         seen = self.table_.until(self.split_.train_end)
         periods = candidate_periods(seen) if self.periods is None else tuple(self.periods)
         self.periods_ = tuple(float(period) for period in periods)
+        # Faster seasons are in the season that is taken off: solves need not follow them.
+        slow = [k for k, one in enumerate(self.periods_) if self.horizon_ <= MOST_CYCLES * one]
+        self.forced_ = tuple(slow)
         self._folder = None if checkpoint is None else Path(checkpoint)
         self._resume, self._progress = resume, progress
-        training_scale = self._training_scale()
+        transforms = choose_transforms(seen) if self.transform == "auto" else ()
+        scaling = Scaling(self.periods_, HARMONICS, self.horizon_, {}, transforms).fitted(seen)
+        training_scale = replace(scaling, covariates=self._covariates(scaling))
         self.shape_ = window_shape(self.table_, self.horizon_, self.batch_size)
         model, trained = self._train("latent_ode", training_scale)
         self.history_, self.best_epoch_ = trained.history, trained.best_epoch
@@ -174,20 +193,6 @@ class LatentODEForecaster(Configured):
             float(np.mean([row["nfe"] for row in trained.history[-1:]])) if trained.history else 0.0
         )
         return self
-
-    def _build(self, kind: str, scaling: Scaling) -> Ensemble:
-        import jax
-
-        channels, seasons = len(self.table_.channels), scaling.frequencies
-        told = Widths() if scaling.covariates is None else scaling.covariates.widths
-
-        def make(key: Any) -> Any:
-            if kind == "gru":
-                return GRUForecaster(channels, self.hidden_size, seasons, key=key, covariates=told)
-            sizes = self.latent_size, self.hidden_size
-            return LatentODE(channels, *sizes, self.encoder, seasons, key=key, covariates=told)
-
-        return Ensemble(make, 1 if kind == "gru" else self.members, key=jax.random.key(self.seed))
 
     def _train(self, kind: str, scaling: Scaling) -> tuple[Ensemble, Any]:
         problem = training_problem(
@@ -208,7 +213,9 @@ class LatentODEForecaster(Configured):
             )
         progress = self._progress
         report = None if progress is None else lambda row: progress({"stage": kind, **row})
-        model = self._build(kind, scaling)
+        model = build_ensemble(self, kind, scaling)
+        if kind == "latent_ode" and self.anchored:
+            model = with_persistence(model, self.table_.until(self.split_.train_end), scaling)
         trained = train(
             model,
             problem,
@@ -230,10 +237,7 @@ class LatentODEForecaster(Configured):
         predictor = Predictor(model, scaling, self.shape_)
         validated = validation_outcomes(predictor, self.table_, self.split_)
         known = self.table_.until(self.split_.validation_end)
-        refined = Scaling.fit(known, self.periods_, HARMONICS, self.horizon_)
-        # The weights were fitted to covariates as they are: their scale stays.
-        refined = replace(refined, covariates=scaling.covariates)
-        predictor = replace(predictor, scaling=refined)
+        predictor = replace(predictor, scaling=scaling.fitted(known))
         tested = outcomes_from(predictor, self.table_, self.split_.origins)
         return replace(predictor, calibration=validated.joined(tested))
 
@@ -274,7 +278,7 @@ class LatentODEForecaster(Configured):
                 input is not given up to the last time asked.
         """
         self._require_fitted()
-        table = self.table_ if data is None else self._like(data)
+        table = self.table_ if data is None else table_like(self.table_, data)
         table = table if future is None else with_future(table, future)
         asked = asked_times(table, times, self.horizon_)
         require_future(table, asked)
@@ -296,19 +300,57 @@ class LatentODEForecaster(Configured):
                 trained on).
         """
         self._require_fitted()
-        table = self.table_ if data is None else self._like(data)
+        table = self.table_ if data is None else table_like(self.table_, data)
         split = self.split_ if data is None else rolling_origins(table, self.horizon_)
+        return run_backtest(self.predictor_, self.rival(), table, split, self.periods_)
+
+    def cross_validation(
+        self,
+        data: Any = None,
+        *,
+        cutoffs: Any = None,
+        count: int | None = None,
+        step: float | None = None,
+        horizon: float | None = None,
+        refit: bool = False,
+    ) -> CrossValidation:
+        """Forecasts from chosen cut-offs, scored beside the baselines'.
+
+        Args:
+            data: another table; without it, the one that was fitted.
+            cutoffs: times to forecast from; each forecast knows the rows up to its own.
+            count, step: instead of naming them, so many (5), one every so many units of the time
+                axis (a horizon); the last one lies a horizon before the end.
+            horizon: how far to forecast, in units of the time axis; the model's if not given.
+            refit: fit a fresh model, with the same settings, to the rows up to each cut-off.
+                Without it the weights stay, and cut-offs must follow the rows they were fitted to.
+
+        Raises:
+            InputError: a cut-off lies outside of the data, too close to its end, or (without refit)
+                among rows that the model has seen.
+        """
+        self._require_fitted()
+        table = self.table_ if data is None else table_like(self.table_, data)
+        length = self.horizon_ if horizon is None else float(horizon)
+        chosen = chosen_cutoffs(table, cutoffs, count, step, length)
+        return cross_validate(self, table, chosen, length, refit)
+
+    def rival(self) -> Predictor:
+        """The GRU of the baselines, trained the first time that it is asked for."""
+        self._require_fitted()
         if self.gru_ is None:
             scaling = self._training_scale()
             self.gru_ = self._finish(self._train("gru", scaling)[0], scaling)
-        return run_backtest(self.predictor_, self.gru_, table, split, self.periods_)
+        return self.gru_
 
     def _training_scale(self) -> Scaling:
-        end = self.split_.train_end
-        scaling = Scaling.fit(self.table_.until(end), self.periods_, HARMONICS, self.horizon_)
+        return self.predictor_.scaling.fitted(self.table_.until(self.split_.train_end))
+
+    def _covariates(self, scaling: Scaling) -> CovariateScaling | None:
+        """How covariates are seen; by their values up to the end of training, and so for good."""
         calendar = Calendar(tuple(self.calendar), self.table_.axis.timezone)
-        covariates = fit_covariates(self.table_, end, scaling, calendar, self.interpolation)
-        return replace(scaling, covariates=covariates)
+        end = self.split_.train_end
+        return fit_covariates(self.table_, end, scaling, calendar, self.interpolation)
 
     def robustness(
         self, fractions: Sequence[float] = (0.25, 0.5), repeats: int = 3
@@ -319,27 +361,10 @@ class LatentODEForecaster(Configured):
             A row for each fraction, 0 first: deleted, rmse (mean over the repeats),
             spread, increase.
         """
-        from .backtesting import model_rmse
-
         self._require_fitted()
         check_deletions(fractions, repeats)
-        whole = model_rmse(self.predictor_, self.table_, self.split_, 0.0, 0)
-        rows = [{"deleted": 0.0, "rmse": whole, "spread": 0.0, "increase": 0.0}]
-        for fraction in fractions:
-            scores = [
-                model_rmse(self.predictor_, self.table_, self.split_, fraction, self.seed + repeat)
-                for repeat in range(repeats)
-            ]
-            mean = float(np.mean(scores))
-            rows.append(
-                {
-                    "deleted": fraction,
-                    "rmse": mean,
-                    "spread": float(np.std(scores)),
-                    "increase": mean / whole - 1,
-                }
-            )
-        return rows
+        seeds = range(self.seed, self.seed + repeats)
+        return deletion_rows(self.predictor_, self.table_, self.split_, fractions, seeds)
 
     def score(self, data: Any = None) -> float:
         """Minus the CRPS of the backtest: higher is better."""
@@ -359,10 +384,6 @@ class LatentODEForecaster(Configured):
     def load(cls, directory: str | Path) -> Self:
         """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
         return load_parts(cls, Path(directory))
-
-    def _like(self, data: Any) -> SeriesTable:
-        """New data with the columns of the fitted table."""
-        return table_like(self.table_, data)
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "predictor_"):

@@ -15,7 +15,7 @@ from isocline.evaluation.forecast import DENSE_LEVELS, Forecast
 from isocline.evaluation.windows import Split, history_until, targets_after
 from isocline.models import Context
 
-from .calibration import Calibration, outcomes, widened
+from .calibration import MEMORY, Calibration, outcomes, widened
 from .future import known_ahead
 from .preparing import Scaling
 from .windows import Shape, stack_windows, window_at
@@ -23,6 +23,7 @@ from .windows import Shape, stack_windows, window_at
 DRAWS = 32
 BATCH = 256
 VALIDATION_ORIGINS = 8
+MOST_OUTCOMES = 1024  # forecasts that intervals are calibrated by, of each part
 
 Request = tuple[Series, float, np.ndarray]
 
@@ -55,7 +56,15 @@ class Predictor:
             self.scaling.covariates,
         )
         mean, std = _draw(self.model, context, target.times)
-        return [self._unscale(request, mean[:, k], std[:, k]) for k, request in enumerate(requests)]
+        made, factors = [], {}
+        for k, request in enumerate(requests):
+            # Origins between the same outcomes know the same.
+            known = int(np.sum(self.calibration.times <= request[1]))
+            if known not in factors:
+                memory = MEMORY * self.scaling.horizon
+                factors[known] = self.calibration.factors(request[1], mean.shape[-1], memory)
+            made.append(widened(self._unscale(request, mean[:, k], std[:, k]), factors[known]))
+        return made
 
     def _window(self, history: Series, origin: float, times: np.ndarray) -> tuple[dict, dict]:
         blank = np.full((len(times), history.values.shape[1]), np.nan)
@@ -64,23 +73,23 @@ class Predictor:
         )
 
     def _unscale(self, request: Request, mean: np.ndarray, std: np.ndarray) -> Forecast:
-        """Quantiles of the mixture of all draws, each a normal, in the units of the file."""
+        """Mean and quantiles of the mixture of all draws, each a normal, in the file's units.
+
+        Of a channel whose logarithm is forecast, the mean is that of the logarithm: the mean of
+        values that grow by factors would follow the unlikeliest of them.
+        """
         from scipy.special import ndtri
 
-        history, origin, times = request
+        history, _, times = request
         scale = self.scaling.scale_of(history)
         season = self.scaling.season(scale, times)
         mean, std = mean[:, : len(times)], std[:, : len(times)]
         points = mean[..., None] + std[..., None] * ndtri((np.arange(20) + 0.5) / 20)
         points = np.moveaxis(points, -1, 1).reshape(-1, *mean.shape[1:])
-        centre = np.mean(mean, axis=0)
-        quantiles = np.moveaxis(np.quantile(points, DENSE_LEVELS, axis=0), 0, -1)
-        forecast = Forecast(
-            times,
-            season + centre * scale.spread,
-            season[..., None] + quantiles * scale.spread[:, None],
-        )
-        return widened(forecast, self.calibration.width(origin))
+        centre, quantiles = np.mean(mean, axis=0), np.quantile(points, DENSE_LEVELS, axis=0)
+        both = np.concatenate([centre[None], quantiles])
+        centre, *quantiles = self.scaling.inverse(season + both * scale.spread)
+        return Forecast(times, centre, np.stack(quantiles, axis=-1))
 
     def latent(self, table: SeriesTable, points: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The mean latent trajectory of the first member over one horizon, by series.
@@ -148,6 +157,10 @@ def outcomes_from(
 ) -> Calibration:
     """What the rows later than `after` say about the forecasts from these origins."""
     requests, targets = requests_at(table, origins, predictor.scaling.horizon)
+    if len(requests) > MOST_OUTCOMES:
+        # A thousand series say no more about the width of intervals than some hundreds of them.
+        chosen = np.random.default_rng(0).choice(len(requests), MOST_OUTCOMES, replace=False)
+        requests, targets = ([part[k] for k in sorted(chosen)] for part in (requests, targets))
     return outcomes(predictor.forecasts(requests), targets, predictor.scaling.horizon, after)
 
 

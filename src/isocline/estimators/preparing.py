@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from isocline.data import Series, SeriesTable
+
+from .transforms import Transform
 
 if TYPE_CHECKING:
     from .covariates import CovariateScaling
@@ -42,6 +44,7 @@ class Scaling:
         harmonics: of each period.
         horizon: the unit of model time.
         scales: one a series.
+        transforms: of each channel, before all else; none if empty.
         covariates: how they are seen, if there are any.
     """
 
@@ -49,22 +52,20 @@ class Scaling:
     harmonics: int
     horizon: float
     scales: dict[str, SeriesScale]
+    transforms: tuple[Transform, ...] = ()
     covariates: CovariateScaling | None = None
 
-    @classmethod
-    def fit(
-        cls, table: SeriesTable, periods: tuple[float, ...], harmonics: int, horizon: float
-    ) -> Scaling:
-        """Fit every series of a table of training rows."""
-        empty = cls(tuple(periods), harmonics, horizon, {})
-        scales = {one.name: empty.scale_of(one) for one in table.series}
-        return cls(tuple(periods), harmonics, horizon, scales)
+    def fitted(self, table: SeriesTable) -> Scaling:
+        """The same with the scales of every series of a table of training rows."""
+        empty = replace(self, scales={})
+        return replace(self, scales={one.name: empty.scale_of(one) for one in table.series})
 
     def scale_of(self, series: Series) -> SeriesScale:
         """The scale of a series: the fitted one, or for a new series a fit to its rows."""
         if series.name in self.scales:
             return self.scales[series.name]
-        fits = [self._fit_channel(series.times, column) for column in series.values.T]
+        values = self.forward(series.values)
+        fits = [self._fit_channel(series.times, column) for column in values.T]
         coefficients, spread, doubt = zip(*fits, strict=True)
         return SeriesScale(np.stack(coefficients, axis=1), np.array(spread), np.stack(doubt))
 
@@ -128,13 +129,27 @@ class Scaling:
         return np.stack(columns, axis=1)
 
     def season(self, scale: SeriesScale, times: np.ndarray) -> Float[np.ndarray, "times channels"]:
-        """Level and season at these times, in the units of the file."""
+        """Level and season at these times, in the units of the file, or of its logarithm."""
         return self.design(np.asarray(times, np.float64)) @ scale.coefficients
 
     def scaled(self, series: Series) -> Float[np.ndarray, "times channels"]:
         """The anomalies of a series, in units of its spread; NaN stays."""
         scale = self.scale_of(series)
-        return (series.values - self.season(scale, series.times)) / scale.spread
+        return (self.forward(series.values) - self.season(scale, series.times)) / scale.spread
+
+    def forward(self, values: Float[np.ndarray, "times channels"]) -> np.ndarray:
+        """The transformed values of every channel."""
+        if not self.transforms:
+            return values
+        columns = [one.forward(column) for one, column in zip(self.transforms, values.T)]
+        return np.stack(columns, axis=-1)
+
+    def inverse(self, seen: Float[np.ndarray, "*more channels"]) -> np.ndarray:
+        """Values of every channel in the units of the file, from transformed ones."""
+        if not self.transforms:
+            return seen
+        columns = np.moveaxis(seen, -1, 0)
+        return np.stack([one.inverse(c) for one, c in zip(self.transforms, columns)], axis=-1)
 
     def phases(self, times: Any) -> Float[np.ndarray, "times periods"]:
         """Where each season stands, in radians from 0 to 2 pi."""

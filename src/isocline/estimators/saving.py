@@ -12,6 +12,7 @@ from isocline.data import Series, SeriesTable
 from isocline.errors import InputError
 from isocline.evaluation.windows import Split
 
+from .building import build_ensemble
 from .calibration import Calibration
 from .predicting import Predictor
 from .preparing import Scaling
@@ -24,12 +25,14 @@ from .saving_covariates import (
     scales_in,
 )
 from .storing import filled, leaves_of, read_model, write_model
+from .transforms import Transform
 from .windows import Shape
 
 if TYPE_CHECKING:
     from .forecaster import LatentODEForecaster
 
-OUTCOME_PARTS = ("times", "ratios", "cases")
+OUTCOME_PARTS = ("times", "ratios", "cases", "inner", "channels", "above")
+FIRST_PARTS = OUTCOME_PARTS[:3]  # that models of before have
 KIND = "LatentODEForecaster"
 _SOURCE = "`isocline forecast --out DIR` wrote, as DIR/model"
 
@@ -55,6 +58,8 @@ def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
         "series": [one.name for one in forecaster.table_.series],
         "periods": list(forecaster.periods_),
         "harmonics": predictor.scaling.harmonics,
+        "forced": list(forecaster.forced_),
+        "transforms": [one.shift for one in predictor.scaling.transforms],
         "horizon": forecaster.horizon_,
         "shape": list(predictor.shape),
         "models": ["latent_ode"] if forecaster.gru_ is None else ["latent_ode", "gru"],
@@ -95,7 +100,8 @@ def load_parts(cls: type[LatentODEForecaster], directory: Path) -> Any:
 def _rebuild(
     cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> Any:
-    forecaster = cls(**config["settings"])
+    # Models of before these settings were made without them.
+    forecaster = cls(**{"anchored": False, "transform": "none"} | config["settings"])
     forecaster.calendar = tuple(forecaster.calendar)  # JSON made a list of it
     beside = covariates_in(config, arrays)
     series = tuple(
@@ -104,23 +110,28 @@ def _rebuild(
     )
     forecaster.table_ = SeriesTable.from_config(config["table"]).with_series(series)
     forecaster.horizon_, forecaster.periods_ = config["horizon"], tuple(config["periods"])
+    forced = config.get("forced", range(len(forecaster.periods_)))
+    forecaster.forced_ = tuple(map(int, forced))
     train_end, validation_end, origins = config["split"]
     forecaster.split_ = Split(train_end, validation_end, np.array(origins))
     forecaster.history_, forecaster.best_epoch_ = config["history"], config["best_epoch"]
     forecaster.nfe_ = config["nfe"]
     forecaster.shape_ = Shape(*map(int, config["shape"]))
     forecaster._folder, forecaster._resume, forecaster._progress = None, False, None
-    scaling = Scaling(
-        forecaster.periods_,
-        config["harmonics"],
-        forecaster.horizon_,
-        scales_in(arrays, "scale", config["series"]),
-    )
+    transforms = tuple(map(Transform, config.get("transforms", ())))
+    shared = forecaster.periods_, config["harmonics"], forecaster.horizon_
+    scaling = Scaling(*shared, scales_in(arrays, "scale", config["series"]), transforms)
     scaling = replace(scaling, covariates=covariate_scaling_in(config, arrays, forecaster, scaling))
 
     def predictor(kind: str) -> Predictor:
-        calibration = Calibration(*(arrays[f"{kind}.outcomes.{part}"] for part in OUTCOME_PARTS))
-        model = forecaster._build(kind, scaling)
+        kept = {
+            part: arrays[f"{kind}.outcomes.{part}"]
+            for part in OUTCOME_PARTS
+            if part in FIRST_PARTS or f"{kind}.outcomes.{part}" in arrays
+        }
+        whole = len(kept) == len(OUTCOME_PARTS)
+        calibration = Calibration(**kept) if whole else Calibration.of_outer(**kept)
+        model = build_ensemble(forecaster, kind, scaling)
         return Predictor(filled(model, kind, arrays), scaling, forecaster.shape_, calibration)
 
     forecaster.predictor_ = predictor("latent_ode")

@@ -109,7 +109,7 @@ def covariate_scaling_in(
         columns=table.columns,
         horizon=scaling.horizon,
         known=Standard(arrays["known.centre"], arrays["known.spread"]),
-        past=replace(scaling, scales=scales_in(arrays, "past", names)),
+        past=replace(scaling, scales=scales_in(arrays, "past", names), transforms=()),
         static=tuple(
             StaticColumn(**column | {"categories": tuple(column["categories"])})
             for column in kept["static"]

@@ -74,8 +74,8 @@ def validation_windows(
     """Windows from evenly spaced origins; only rows of the validation part are asked."""
     earliest = max(split.train_end - scaling.horizon / 2, min(one.times[0] for one in table.series))
     origins = np.linspace(earliest, split.validation_end, VALIDATION_ORIGINS, endpoint=False)
-    windows = [
-        window_at(one, origin, asked, scaling, shape)
+    asked_of = [
+        (one, origin, asked)
         for origin in origins
         for one in table.series
         if len(
@@ -85,11 +85,12 @@ def validation_windows(
         )
         and one.times[0] <= origin
     ]
-    if not windows:
+    if not asked_of:
         raise InputError(
             "The table is too short to hold a validation part: give more rows or a shorter horizon."
         )
-    if len(windows) > VALIDATION_WINDOWS:
-        chosen = np.random.default_rng(0).choice(len(windows), VALIDATION_WINDOWS, replace=False)
-        windows = [windows[index] for index in sorted(chosen)]
+    if len(asked_of) > VALIDATION_WINDOWS:
+        chosen = np.random.default_rng(0).choice(len(asked_of), VALIDATION_WINDOWS, replace=False)
+        asked_of = [asked_of[index] for index in sorted(chosen)]
+    windows = [window_at(one, origin, asked, scaling, shape) for one, origin, asked in asked_of]
     return stack_windows(windows, scaling.covariates)

@@ -30,6 +30,14 @@ EXPERIMENTS = {
     "forecasts": Entry(
         "reproduce", "forecasts", "The forecaster against the baselines on the built-in real series"
     ),
+    "fitness": Entry(
+        "reproduce", "fitness", "What series the forecaster is good for: defaults on twelve sets"
+    ),
+    "physionet": Entry(
+        "reproduce",
+        "physionet",
+        "Rubanova et al. 2019, tables 4 and 5: stays in intensive care, and who dies",
+    ),
     "encoders": Entry(
         "reproduce", "encoders", "Encoders of the latent ODE by the backtest on real series"
     ),
@@ -67,6 +75,9 @@ EXPERIMENTS = {
     ),
     "cnf": Entry(
         "bench", "bench_cnf", "Training a CNF on two circles: ours and torchdiffeq's example"
+    ),
+    "series": Entry(
+        "bench", "bench_series", "Memory and time of the forecaster from 10 to 1,000 series"
     ),
     "latent": Entry(
         "bench", "bench_latent", "Training a latent ODE on spirals: ours and two public codes"

@@ -15,7 +15,7 @@ from typing import Any
 from .fitting import NOTE, TITLES, baseline_rows, fit_and_score, model_row
 from .results import answer_of, command_of, markdown_table, versions, write_results
 
-ENCODERS = {name: {"encoder": name} for name in ("rnn", "ode_rnn", "attention")}
+ENCODERS = {name: {"encoder": name} for name in ("rnn", "ode_rnn", "attention", "mtan", "cde")}
 HELPS = {
     "ode_rnn, one member": {"encoder": "ode_rnn", "members": 1},
     "ode_rnn, trained without deletion": {"encoder": "ode_rnn", "deletion": 0.0},

@@ -61,7 +61,9 @@ def fit_and_score(
         progress: called with a row after every epoch.
         look: called with the forecaster and its `Backtest`, to draw it.
     """
-    identity = json.dumps([data, settings, baselines, DELETED, REPEATS], sort_keys=True)
+    # All settings: a run of before other defaults is another run.
+    whole = LatentODEForecaster(**settings).settings()
+    identity = json.dumps([data, whole, baselines, DELETED, REPEATS], sort_keys=True)
     path = out / "runs" / f"{name}.json"
     if (done := kept_run(path, identity)) is not None:
         return done

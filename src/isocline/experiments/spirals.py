@@ -98,9 +98,11 @@ KINDS = {
     "gru": Kind("GRU with time differences", cell="gru"),
     "latent_ode_rnn": Kind("latent ODE, ODE-RNN encoder", "ode_rnn"),
     "latent_ode_attention": Kind("latent ODE, attention encoder", "attention"),
+    "latent_ode_mtan": Kind("latent ODE, mTAN encoder", "mtan"),
+    "latent_ode_cde": Kind("latent ODE, neural CDE encoder", "cde"),
 }
 MAIN = ("rnn", "rnn_gaps", "latent_ode")
-ENCODERS = ("latent_ode_rnn", "latent_ode_attention")
+ENCODERS = ("latent_ode_rnn", "latent_ode_attention", "latent_ode_mtan", "latent_ode_cde")
 
 
 class Case(NamedTuple):

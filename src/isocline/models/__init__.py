@@ -12,5 +12,9 @@ from .exogenous import Exogenous as Exogenous
 from .exogenous import Widths as Widths
 from .flow import Flow as Flow
 from .gru import GRUForecaster as GRUForecaster
+from .latent_classifier import LatentClassifier as LatentClassifier
 from .latent_ode import LatentODE as LatentODE
 from .planar import PlanarFlow as PlanarFlow
+from .point_process import poisson_log_likelihood as poisson_log_likelihood
+from .together import Knots as Knots
+from .together import solve_together as solve_together

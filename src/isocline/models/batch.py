@@ -52,9 +52,16 @@ class Target(eqx.Module):
 
 
 class Prediction(eqx.Module):
-    """A normal distribution at each asked time: mean and standard deviation; and what it cost."""
+    """A normal distribution at each asked time: mean and standard deviation; and what it cost.
+
+    Attributes:
+        log_rate, expected: of a model of when rows are observed, the logarithm of their rate and
+            their expected number since time 0.
+    """
 
     mean: Float[Array, "batch times channels"]
     std: Float[Array, "batch times channels"]
     latent: Float[Array, "batch times latent"]
     nfe: Array
+    log_rate: Float[Array, "batch times"] | None = None
+    expected: Float[Array, "batch times"] | None = None

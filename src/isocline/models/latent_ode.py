@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from isocline.nn import ENCODERS, AbstractEncoder, ForcedField
+from isocline.nn import ENCODERS, AbstractEncoder, ForcedField, Level
 from isocline.ode import solve
 
 from .batch import Context, Prediction, Target
 from .exogenous import NO_COVARIATES, DrivenField, Exogenous, Widths, solver_on
 from .likelihood import gaussian_log_likelihood
+from .point_process import CountingField, Intensity, poisson_log_likelihood
+from .together import Knots, solve_together
 
 LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
 
@@ -27,9 +29,17 @@ class LatentODE(eqx.Module):
         latent_size: components of z.
         hidden_size: width of field, decoder and encoder.
         encoder: a name of `isocline.nn.ENCODERS`.
-        frequencies: of the seasons that force the field, in radians per unit of model time.
+        frequencies: of the seasons, in radians per unit of model time.
+        forced: which of them force the field, by place; all if None. A fast one makes every solve
+            take small steps; the encoder knows the phases of all.
         noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
         covariates: what drives the field beside the seasons; encoder and decoder are told as well.
+        anchored: the mean is what the state says beside a level of the latest observations.
+        intensity: model as well when rows are observed, as a Poisson process (sec. 5.1). Its
+            integral runs from time 0 to the last time of the target: that is the end of what was
+            watched, and may be a row without observations.
+        knots: solve all trajectories of a batch together, and read them off between these knots;
+            without, each has a solve of its own.
     """
 
     encoder: AbstractEncoder
@@ -37,8 +47,12 @@ class LatentODE(eqx.Module):
     field: ForcedField
     decoder: eqx.nn.MLP
     log_std: Float[Array, " channels"]
+    level: Level | None
+    intensity: Intensity | None
     frequencies: tuple[float, ...] = eqx.field(static=True)
+    forced: tuple[int, ...] = eqx.field(static=True)
     noise: str = eqx.field(static=True)
+    knots: Knots | None = eqx.field(static=True)
     solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
     covariates: Widths = eqx.field(static=True)
 
@@ -54,12 +68,21 @@ class LatentODE(eqx.Module):
         noise: str = "state",
         field_depth: int = 1,
         decoder_depth: int = 1,
+        anchored: bool = False,
+        forced: tuple[int, ...] | None = None,
+        intensity: bool = False,
+        knots: Knots | None = None,
         solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
         covariates: Widths = NO_COVARIATES,
     ):
         keys = jax.random.split(key, 4)
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
+        self.forced = tuple(range(len(frequencies))) if forced is None else tuple(forced)
         self.covariates, told = covariates, covariates.forcing
+        self.knots = knots
+        # Of a key of its own, so that the other weights are as they were without it.
+        beside = jax.random.fold_in(key, 4)
+        self.intensity = Intensity(latent_size, hidden_size, key=beside) if intensity else None
         self.encoder = ENCODERS[encoder](channels + covariates.read, hidden_size, key=keys[0])
         self.posterior = eqx.nn.Linear(
             hidden_size + 2 * len(frequencies) + told, 2 * latent_size, key=keys[1]
@@ -68,7 +91,7 @@ class LatentODE(eqx.Module):
             latent_size,
             hidden_size,
             field_depth,
-            len(frequencies),
+            len(self.forced),
             len(covariates.felt),
             key=keys[2],
         )
@@ -77,6 +100,7 @@ class LatentODE(eqx.Module):
             latent_size + told, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3]
         )
         self.log_std = jnp.full(channels, -1.0, jnp.float32)
+        self.level = Level(channels) if anchored else None
 
     def encode(
         self, context: Context
@@ -104,34 +128,47 @@ class LatentODE(eqx.Module):
         exogenous: Exogenous | None = None,
     ) -> Prediction:
         """Solve from time 0 through each trajectory's own times, and read the observations off."""
-        field, ts, options = self.field, times, dict(self.solver)
-        args = (jnp.asarray(self.frequencies, z0.dtype), phase)
+        z, expected, nfe = self._path(z0, phase, times, exogenous)
+        states = z
+        if exogenous is not None:
+            states = jnp.concatenate([z, exogenous.drive.along(times, self.covariates)], axis=2)
+        output = jax.vmap(jax.vmap(self.decoder))(states)
+        mean, raw = jnp.split(output, 2, axis=-1) if self.noise == "state" else (output, 0.0)
+        log_std = jnp.clip(self.log_std + raw, LOWEST_LOG_STD, HIGHEST_LOG_STD)
+        std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
+        log_rate = None if self.intensity is None else jax.vmap(jax.vmap(self.intensity))(z)
+        return Prediction(mean, std, z, nfe, log_rate, expected)
+
+    def _path(
+        self,
+        z0: Float[Array, "batch latent"],
+        phase: Float[Array, "batch periods"],
+        times: Float[Array, "batch times"],
+        exogenous: Exogenous | None,
+    ) -> tuple[Array, Array | None, Array]:
+        """Latent states at the times, the expected number of events if that is modelled, NFE."""
+        forced = jnp.asarray(self.forced, int)
+        args = jnp.asarray(self.frequencies, z0.dtype)[forced], phase[:, forced]
+        field, y0, ts, options = self.field, z0, times, dict(self.solver)
         if exogenous is not None:
             field, args = DrivenField(field, self.covariates), (*args, exogenous.drive)
             if exogenous.grid is not None:
                 options = solver_on(exogenous.grid)
                 ts = jnp.concatenate([times, exogenous.grid[:, -1:]], axis=1)
-        solution = solve(
-            field,
-            z0,
-            ts,
-            args,
-            t0=jnp.zeros(times.shape[0], times.dtype),
-            batch="independent",
-            args_axes=(None, *[0] * (len(args) - 1)),
-            on_failure="mask",
-            **options,
-        )
-        latent = states = solution.ys
-        if exogenous is not None:
-            latent = latent[:, : times.shape[1]]
-            told = exogenous.drive.along(times, self.covariates)
-            states = jnp.concatenate([latent, told], axis=2)
-        output = jax.vmap(jax.vmap(self.decoder))(states)
-        mean, raw = jnp.split(output, 2, axis=-1) if self.noise == "state" else (output, 0.0)
-        log_std = jnp.clip(self.log_std + raw, LOWEST_LOG_STD, HIGHEST_LOG_STD)
-        std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
-        return Prediction(mean, std, latent, solution.stats.nfe)
+        if self.intensity is not None:
+            field = CountingField(field, self.intensity)
+            y0 = z0, jnp.zeros(len(z0), z0.dtype)
+        options |= {"args_axes": (None, *[0] * (len(args) - 1)), "on_failure": "mask"}
+        if self.knots is not None and exogenous is None:
+            ys, nfe = solve_together(field, y0, times, args, self.knots, **options)
+        else:
+            start = jnp.zeros(times.shape[0], times.dtype)
+            solution = solve(field, y0, ts, args, t0=start, batch="independent", **options)
+            ys, nfe = solution.ys, solution.stats.nfe
+        if ts is not times:
+            ys = jax.tree.map(lambda leaf: leaf[:, : times.shape[1]], ys)
+        z, expected = (ys, None) if self.intensity is None else ys
+        return z, expected, nfe
 
     def predict(
         self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int
@@ -140,7 +177,17 @@ class LatentODE(eqx.Module):
         mean, std = self.encode(context)
         noise = jax.random.normal(key, (samples, *mean.shape), mean.dtype)
         given = context.phase, times, context.exogenous
-        return jax.lax.map(lambda draw: self.decode(mean + std * draw, *given), noise)
+        drawn = jax.lax.map(lambda draw: self.decode(mean + std * draw, *given), noise)
+        return self._anchored(drawn, context, times)
+
+    def _anchored(
+        self, prediction: Prediction, context: Context, times: Float[Array, "batch times"]
+    ) -> Prediction:
+        """The prediction around the level of the latest observations, where the model has one."""
+        if self.level is None:
+            return prediction
+        level = jax.vmap(self.level)(context.times, context.values, context.mask, times)
+        return eqx.tree_at(lambda one: one.mean, prediction, prediction.mean + level)
 
     def loss(
         self, context: Context, target: Target, key: PRNGKeyArray, kl_weight: Float[Array, ""]
@@ -151,8 +198,26 @@ class LatentODE(eqx.Module):
         """
         mean, std = self.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
+        return self.bound((mean, std), z0, context, target, kl_weight)
+
+    def bound(
+        self,
+        posterior: tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]],
+        z0: Float[Array, "batch latent"],
+        context: Context,
+        target: Target,
+        kl_weight: Float[Array, ""],
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The same for a draw z0 from a posterior, given by its mean and standard deviation."""
+        mean, std = posterior
         prediction = self.decode(z0, context.phase, target.times, context.exogenous)
+        prediction = self._anchored(prediction, context, target.times)
         log_likelihood = gaussian_log_likelihood(prediction, target)
+        if prediction.log_rate is not None and prediction.expected is not None:
+            events = jnp.any(target.mask, axis=-1)
+            log_likelihood += poisson_log_likelihood(
+                prediction.log_rate, prediction.expected, events
+            )
         divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
         observed = jnp.maximum(jnp.sum(target.mask), 1)
         loss = (-log_likelihood + kl_weight * divergence) / observed

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .attention_encoder import AttentionEncoder as AttentionEncoder
 from .budget import BudgetError as BudgetError
 from .budget import NFEBudget as NFEBudget
+from .controlled_encoder import ControlledEncoder as ControlledEncoder
 from .divergence import TRACES as TRACES
 from .divergence import AbstractFlowField as AbstractFlowField
 from .divergence import AbstractTrace as AbstractTrace
@@ -11,15 +13,16 @@ from .divergence import ExactTrace as ExactTrace
 from .divergence import Hutchinson as Hutchinson
 from .divergence import HutchPlusPlus as HutchPlusPlus
 from .encoders import ENCODERS as ENCODERS
-from .encoders import AbstractEncoder as AbstractEncoder
-from .encoders import AttentionEncoder as AttentionEncoder
-from .encoders import ODERNNEncoder as ODERNNEncoder
-from .encoders import RNNEncoder as RNNEncoder
+from .encoding import AbstractEncoder as AbstractEncoder
 from .fields import ForcedField as ForcedField
 from .flow_fields import FIELDS as FIELDS
 from .flow_fields import GatedField as GatedField
 from .flow_fields import HyperField as HyperField
 from .flow_fields import PotentialField as PotentialField
+from .level import Level as Level
+from .recurrent_encoders import ODERNNEncoder as ODERNNEncoder
+from .recurrent_encoders import RNNEncoder as RNNEncoder
+from .reference_encoder import ReferenceEncoder as ReferenceEncoder
 from .regularized import Regularized as Regularized
 from .regularized import regularized_solve as regularized_solve
 from .regularizers import AbstractIntegral as AbstractIntegral

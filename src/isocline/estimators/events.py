@@ -1,0 +1,269 @@
+"""Rates of events over time, learnt from when they happened (Chen et al. 2018, sec. 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, ArrayLike, Float
+
+from isocline.errors import InputError
+from isocline.models import Context, Knots, LatentODE, Prediction, Target, poisson_log_likelihood
+from isocline.train import Problem, Settings, train
+
+from .checking import check_event_intensity
+from .settings import Configured
+
+KNOTS = Knots(1.0, 48)
+# The expected number grows without bound: the tolerance is relative to it.
+SOLVER = (("rtol", 1e-4), ("atol", 1e-5), ("max_steps", 256))
+DRAWS = 32
+FEWEST_STEPS = 20  # of an epoch, however few sequences there are
+NO_SEASON = 0
+
+
+class EventIntensity(Configured):
+    """Sequences of events as Poisson processes, each with a rate that a latent ODE drives.
+
+    An encoder reads a sequence, the ODE is solved over the time that was watched, and the rate is a
+    function of its state: `log p = sum log rate(t_i) - integral of the rate`. A sequence has a rate
+    of its own; that of an unknown sequence is the mean over the prior.
+
+    Args:
+        encoder: a name of `isocline.nn.ENCODERS`.
+        latent_size, hidden_size: of the latent state, and of the networks.
+        epochs, batch_size, learning_rate: of training; the epoch is chosen on a part of the
+            sequences that is held out.
+        kl_weight: of the bound's second term.
+        validation: the share that is held out.
+        seed: of everything random.
+
+    Attributes:
+        model_, history_, best_epoch_, end_: after `fit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "attention",
+        latent_size: int = 4,
+        hidden_size: int = 32,
+        epochs: int = 60,
+        batch_size: int = 32,
+        learning_rate: float = 5e-3,
+        kl_weight: float = 1.0,
+        validation: float = 0.2,
+        seed: int = 0,
+    ):
+        self.encoder = encoder
+        self.latent_size = latent_size
+        self.hidden_size = hidden_size
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.kl_weight = kl_weight
+        self.validation = validation
+        self.seed = seed
+
+    def fit(
+        self,
+        sequences: Sequence[ArrayLike],
+        end: float,
+        *,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Self:
+        """Learn the rates.
+
+        Args:
+            sequences: the times of the events of each, from 0 to `end` and in any order; a sequence
+                may have none.
+            end: how long each was watched.
+            progress: called after every epoch.
+
+        Raises:
+            InputError: a time or a setting does not fit; the message says which.
+        """
+        check_event_intensity(self.get_params())
+        if not (np.isfinite(end) and end > 0):
+            raise InputError(f"end={end!r} must be a positive number.")
+        self.end_ = float(end)
+        events = self._padded(sequences)
+        if len(sequences) < 2 or not len(events[0][0]):
+            raise InputError("Give at least two sequences, and an event in one of them.")
+        order = np.random.default_rng(self.seed).permutation(len(sequences))
+        held = min(max(round(self.validation * len(order)), 1), len(order) - 1)
+        times, there = events
+        kept = jnp.asarray(order[held:])
+        validation = _asked(times[order[:held]], there[order[:held]])
+        trained = train(
+            self._untrained(float(there.sum()) / len(there)),
+            Problem(
+                Partial(_sample, self.batch_size, times[kept], there[kept]),
+                _loss,
+                Partial(_validate, *validation),
+            ),
+            Settings(
+                epochs=self.epochs,
+                steps=max(len(kept) // self.batch_size, FEWEST_STEPS),
+                learning_rate=self.learning_rate,
+                patience=None,
+                kl_weight=self.kl_weight,
+                average=0.98,
+                catch_up=True,
+            ),
+            seed=self.seed,
+            progress=progress,
+        )
+        self.model_, self.history_ = trained.model, trained.history
+        self.best_epoch_ = trained.best_epoch
+        return self
+
+    def _untrained(self, mean: float) -> LatentODE:
+        """A model whose rate begins near the mean number of events."""
+        model = LatentODE(
+            1,
+            self.latent_size,
+            self.hidden_size,
+            self.encoder,
+            key=jax.random.key(self.seed),
+            intensity=True,
+            knots=KNOTS,
+            solver=SOLVER,
+        )
+
+        def bias(model: LatentODE) -> Any:
+            return model.intensity.log_rate.layers[-1].bias  # pyright: ignore[reportOptionalMemberAccess]
+
+        return eqx.tree_at(bias, model, bias(model) + np.log(mean))
+
+    def rate(
+        self, times: Float[ArrayLike, " times"], sequence: ArrayLike | None = None
+    ) -> Float[np.ndarray, " times"]:
+        """Events per unit of time: of a sequence whose events are given, or of an unknown one."""
+        log_rate, _ = self._solved(times, sequence)
+        return np.asarray(jnp.mean(jnp.exp(log_rate[:, 0]), axis=0)) / self.end_
+
+    def expected(
+        self, times: Float[ArrayLike, " times"], sequence: ArrayLike | None = None
+    ) -> Float[np.ndarray, " times"]:
+        """The expected number of events from 0 to each of the times."""
+        _, expected = self._solved(times, sequence)
+        return np.asarray(jnp.mean(expected[:, 0], axis=0))
+
+    def score(self, sequences: Sequence[ArrayLike], draws: int = DRAWS) -> float:
+        """The log density of the sequences' times, mean over the sequences, with time in units.
+
+        It is the importance-weighted bound (Burda et al. 2016) of so many draws: the true value is
+        at least as large.
+        """
+        self._require_fit()
+        times, there = self._padded(sequences)
+        context, target = _asked(times, there)
+        found = _weighted(self.model_, context, target, draws)
+        # From densities in units of `end_` to those in the times' own.
+        return float(jnp.mean(found - jnp.sum(there, axis=1) * np.log(self.end_)))
+
+    def _solved(self, times: ArrayLike, sequence: ArrayLike | None) -> tuple[Array, Array]:
+        self._require_fit()
+        at = np.asarray(times, float)
+        if at.ndim != 1 or not np.all((at >= 0) & (at <= self.end_)):
+            raise InputError(f"times must be a list of numbers from 0 to {self.end_:g}.")
+        asked = jnp.asarray(at / self.end_, jnp.float32)[None]
+        context = _asked(*self._padded([np.empty(0) if sequence is None else sequence]))[0]
+        return _drawn(self.model_, context, asked, sequence is None)
+
+    def _require_fit(self) -> None:
+        if not hasattr(self, "model_"):
+            raise InputError("This EventIntensity is not fitted yet: call fit first.")
+
+    def _padded(
+        self, sequences: Sequence[ArrayLike]
+    ) -> tuple[Float[Array, "sequences events"], Array]:
+        """Times in units of the end, in order, and which of them are there."""
+        rows = []
+        for index, sequence in enumerate(sequences):
+            row = np.sort(np.asarray(sequence, float).reshape(-1))
+            if not np.all((row >= 0) & (row <= self.end_)):
+                raise InputError(
+                    f"Sequence {index} (counted from 0) has an event outside of 0 to "
+                    f"{self.end_:g}, or one that is not a number."
+                )
+            rows.append(row / self.end_)
+        most = max([len(row) for row in rows] + [1])
+        there = np.arange(most) < np.array([len(row) for row in rows])[:, None]
+        times = np.ones((len(rows), most), np.float32)
+        times[there] = np.concatenate(rows)
+        return jnp.asarray(times), jnp.asarray(there)
+
+
+def _asked(times: Array, there: Array) -> tuple[Context, Target]:
+    """A sequence is read, and asked as well: the events, and the end of what was watched."""
+    mask = there[:, :, None]
+    context = Context(times, mask.astype(times.dtype), mask, jnp.zeros((len(times), NO_SEASON)))
+    until = jnp.concatenate([times, jnp.ones((len(times), 1), times.dtype)], axis=1)
+    events = jnp.concatenate([mask, jnp.zeros((len(times), 1, 1), bool)], axis=1)
+    return context, Target(until, jnp.zeros(events.shape, times.dtype), events)
+
+
+def _sample(batch: int, times: Array, there: Array, key: Array) -> tuple[Context, Target]:
+    chosen = jax.random.randint(key, (batch,), 0, len(times))
+    return _asked(times[chosen], there[chosen])
+
+
+def _loss(
+    model: LatentODE, batch: tuple[Context, Target], key: Array, kl_weight: Array
+) -> tuple[Array, dict[str, Array]]:
+    """The negative bound, per sequence."""
+    context, target = batch
+    mean, std = model.encode(context)
+    z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
+    found = model.decode(z0, context.phase, target.times)
+    log_likelihood = poisson_log_likelihood(*_course(found), jnp.any(target.mask, axis=2))
+    divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
+    loss = (-log_likelihood + kl_weight * divergence) / len(mean)
+    return loss, {"kl": divergence / len(mean), "nfe": jnp.mean(1.0 * found.nfe)}
+
+
+def _validate(context: Context, target: Target, model: LatentODE) -> Array:
+    return -jnp.mean(_weighted(model, context, target, 8))
+
+
+def _weighted(
+    model: LatentODE, context: Context, target: Target, draws: int
+) -> Float[Array, " sequences"]:
+    """The importance-weighted bound of each sequence's log density."""
+    mean, std = model.encode(context)
+    events = jnp.any(target.mask, axis=2)
+
+    def weight(noise: Array) -> Array:
+        z0 = mean + std * noise
+        log_rate, expected = _course(model.decode(z0, context.phase, target.times))
+        likelihood = jnp.sum(jnp.where(events, log_rate, 0), axis=1) - expected[:, -1]
+        ratio = jnp.sum(jnp.log(std) + 0.5 * (noise**2 - z0**2), axis=1)
+        return likelihood + ratio
+
+    noise = jax.random.normal(jax.random.key(0), (draws, *mean.shape), mean.dtype)
+    return jax.nn.logsumexp(jax.lax.map(weight, noise), axis=0) - np.log(draws)
+
+
+def _drawn(model: LatentODE, context: Context, times: Array, unknown: bool) -> tuple[Array, Array]:
+    """Rates and expected numbers for draws of the posterior, or of the prior."""
+    mean, std = model.encode(context)
+    if unknown:
+        mean, std = jnp.zeros_like(mean), jnp.ones_like(std)
+    noise = jax.random.normal(jax.random.key(1), (DRAWS, *mean.shape), mean.dtype)
+    return jax.lax.map(
+        lambda draw: _course(model.decode(mean + std * draw, context.phase, times)), noise
+    )
+
+
+def _course(found: Prediction) -> tuple[Array, Array]:
+    """The logarithm of the rate and the expected number."""
+    if found.log_rate is None or found.expected is None:
+        raise TypeError("a model without an intensity")
+    return found.log_rate, found.expected

@@ -1,0 +1,81 @@
+"""Rates of events: recovered from simulated ones, and the laws of a Poisson process."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isocline import EventIntensity, InputError
+
+END = 10.0
+
+
+def true_rate(times):
+    return 3 + 2.5 * np.sin(2 * np.pi * times / END)
+
+
+def simulate(count, seed=0, scale=1.0):
+    """Inhomogeneous Poisson processes by thinning (Lewis & Shedler 1979)."""
+    rng = np.random.default_rng(seed)
+    highest = 5.5 * scale
+    sequences = []
+    for _ in range(count):
+        times = rng.uniform(0, END, rng.poisson(highest * END))
+        sequences.append(times[rng.uniform(0, highest, len(times)) < scale * true_rate(times)])
+    return sequences
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    model = EventIntensity(latent_size=2, hidden_size=16, epochs=30, learning_rate=1e-2)
+    return model.fit(simulate(150), END)
+
+
+@pytest.mark.slow
+def test_the_true_rate_is_recovered(fitted):
+    at = np.linspace(0, END, 101)
+    found, truth = fitted.rate(at), true_rate(at)
+    assert np.sqrt(np.mean((found - truth) ** 2)) < 0.2 * truth.mean()
+    assert np.corrcoef(found, truth)[0, 1] > 0.96
+
+
+@pytest.mark.slow
+def test_the_expected_number_is_the_integral_of_the_rate(fitted):
+    at = np.linspace(0, END, 401)
+    from scipy.integrate import cumulative_simpson
+
+    for sequence in (None, simulate(1, 5)[0]):
+        expected = cumulative_simpson(fitted.rate(at, sequence), x=at, initial=0)
+        np.testing.assert_allclose(fitted.expected(at, sequence), expected, rtol=3e-3, atol=3e-3)
+
+
+@pytest.mark.slow
+def test_the_score_is_near_that_of_the_truth_and_above_a_constant_rates(fitted):
+    """By the density in closed form; no model is better than the truth but by chance."""
+    fresh = simulate(100, 9)
+    count = np.mean([len(one) for one in fresh])
+    truth = np.mean([np.log(true_rate(one)).sum() for one in fresh]) - 3 * END
+    constant = count * np.log(3.0) - 3 * END
+    score = fitted.score(fresh)
+    assert constant + 0.6 * (truth - constant) < score < truth + 0.5
+
+
+@pytest.mark.parametrize(
+    ("sequences", "end", "settings", "message"),
+    [
+        ([[1, 2], [11]], 10, {}, r"Sequence 1 \(counted from 0\) has an event outside of 0 to 10"),
+        ([[1, np.nan], [1]], 10, {}, "Sequence 0"),
+        ([[1], [2]], 0, {}, "end=0 must be a positive number"),
+        ([[1]], 10, {}, "at least two sequences"),
+        ([[1], [2]], 10, {"encoder": "mtann"}, "encoder='mtann' must be one of"),
+        ([[1], [2]], 10, {"validation": 1.0}, "validation=1.0 must be"),
+    ],
+)
+def test_what_does_not_fit_is_named(sequences, end, settings, message):
+    with pytest.raises(InputError, match=message):
+        EventIntensity(**settings).fit(sequences, end)
+
+
+def test_a_rate_is_asked_of_what_is_fitted():
+    with pytest.raises(InputError, match="not fitted"):
+        EventIntensity().rate([1.0])
