@@ -45,7 +45,7 @@ NOTE = (
     "Simulated irregular series of {fewest} to {most} points and one channel, one member, "
     "{epochs} epochs of 50 steps of 64 windows; the fastest epoch. What is around the epochs: "
     "scaling, windows, compiling, and the forecasts that intervals are calibrated by. predict: its "
-    "second call, the default grid over the horizon."
+    "second call, the default grid over the horizon. Seconds depend on what else ran beside."
 )
 
 
@@ -168,7 +168,7 @@ def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
         axis.set(xscale="log", xlabel="series", title=title)
         axis.set_yscale("log" if len(lines) > 1 else "linear")
         if len(lines) == 1:
-            axis.set_ylim(0, None)
+            axis.set_ylim(0, 1.15 * max(row[next(iter(lines))] for row in rows))
         else:
             axis.legend(frameon=False, fontsize=8)
     save_figure(figure, out, "series")
