@@ -183,6 +183,13 @@ def test_bad_settings(few, name):
         ODENetClassifier(**{name: BAD_SETTINGS[name]}).fit(*few)
 
 
+def test_rk_net_learns_by_its_steps_and_answers_to_any_tolerance(few):
+    model = ODENetClassifier(**(TINY | {"epochs": 1, "adjoint": "direct"})).fit(*few)
+    assert np.isfinite(model.with_tolerance(1e-5).predict_proba(few[0][:4])).all()
+    with pytest.raises(InputError, match="their number must be given"):
+        ODENetClassifier(adjoint="direct", learning=None).fit(*few)
+
+
 def test_a_method_without_error_estimate_can_not_predict(few):
     with pytest.raises(InputError, match="can not adapt"):
         ODENetClassifier(method="rk4").fit(*few)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from isocline.experiments import densities, flow_targets, flows, logdet, tabular
+from isocline.experiments import bench_cnf, densities, flow_targets, flows, logdet, tabular
 from isocline.experiments.flow_runs import race, time_to
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -75,6 +76,25 @@ def test_a_table_is_split_and_standardised():
     assert parts["train"].shape[1] == 2 and len(parts["test"]) == len(parts["train"]) // 4
     np.testing.assert_allclose(parts["train"].mean(axis=0), 0, atol=1e-5)
     assert len(np.unique(parts["train"][:, 1])) == len(parts["train"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "ISOCLINE_DATA" not in os.environ, reason="ISOCLINE_DATA does not name the folder of real data"
+)
+def test_tabular_leaves_a_table(tmp_path):
+    found = tabular.run(tmp_path, quick=True)
+    models = [row["model"] for row in found["summary"]]
+    assert {"Gaussian", *tabular.QUICK.flows} < set(models)
+    assert all(np.isfinite(row["nll"]) for row in found["summary"])
+
+
+@pytest.mark.slow
+def test_bench_cnf_leaves_a_table(tmp_path):
+    found = bench_cnf.run(tmp_path, quick=True)
+    names = [row["name"] for row in found["summary"]]
+    assert names[-2:] == ["isocline, the example's network", "isocline, ContinuousFlow by matching"]
+    assert all(np.isfinite(row["nll"]) and row["seconds"] > 0 for row in found["summary"])
 
 
 def course(model, *pairs):

@@ -81,7 +81,7 @@ COMMANDS = {
         (
             "evaluate results/sst/model",
             "evaluate results/a/model --data newer.csv --json",
-            "evaluate results/a/model --cutoffs 2019-01-01,2020-01-01 --out windows.csv",
+            "evaluate results/a/model --cutoffs 2019-01-01,2020-01-01",
             "evaluate results/a/model --count 3 --step 180d --horizon 90d --refit",
         ),
     ),

@@ -26,6 +26,11 @@ def check_classifier(settings: dict[str, Any]) -> None:
     _check(settings, _CLASSIFIER)
     if settings["learning"] is not None:
         find(settings["learning"][0])
+    elif settings["adjoint"] == "direct":
+        raise InputError(
+            "adjoint='direct' differentiates through every step, so their number must be given: "
+            "choose learning=('rk4', 1) or the like, or another adjoint."
+        )
     _require_adaptive(settings["method"])
 
 

@@ -264,10 +264,12 @@ class ODENetClassifier(Configured):
         )
 
     def _solving(self, learning: bool = False) -> Solving:
+        # Answers are not differentiated, and adjoint="direct" would have to bound their steps.
+        adjoint = self.adjoint if learning else "replay"
         if learning and self.learning is not None:
             method, steps = self.learning
-            return Solving(method, steps=steps, adjoint=self.adjoint)
-        return Solving(self.method, self.tolerance, self.tolerance, adjoint=self.adjoint)
+            return Solving(method, steps=steps, adjoint=adjoint)
+        return Solving(self.method, self.tolerance, self.tolerance, adjoint=adjoint)
 
     def _build(self) -> Any:
         names = ("channels", "blocks", "stem", "augment")

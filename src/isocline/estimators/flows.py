@@ -35,8 +35,8 @@ class ContinuousFlow(Density):
             units come from a hyper-network) or "potential" (a gradient, as in OT-Flow).
         hidden_size: units of the field, the paper's M.
         matching, likelihood: epochs of flow matching, and of maximum likelihood after it.
-        coupling: pair noise and data by optimal transport in flow matching (Tong et al. 2024); not
-            for conditional flows, whose noise must not depend on the context.
+        coupling: pair noise and data by optimal transport in flow matching (Tong et al. 2024), for
+            straighter paths; not for conditional flows, whose noise must not depend on the context.
         trace: in maximum likelihood: "exact", "hutchinson" or "hutch++".
         energy, jacobian: weights of RNODE's regularizers in maximum likelihood (Finlay et al.
             2020): with them solves take fewer steps.
@@ -65,7 +65,7 @@ class ContinuousFlow(Density):
         hidden_size: int = 64,
         matching: int = 60,
         likelihood: int = 0,
-        coupling: bool = True,
+        coupling: bool = False,
         trace: str = "exact",
         energy: float = 0.0,
         jacobian: float = 0.0,

@@ -74,6 +74,9 @@ EXPERIMENTS = {
     "series": Entry(
         "bench", "bench_series", "Memory and time of the forecaster from 10 to 1,000 series"
     ),
+    "latent": Entry(
+        "bench", "bench_latent", "Training a latent ODE on spirals: ours and two public codes"
+    ),
     "detest": Entry(
         "bench", "bench_detest", "DETEST: evaluations for equal error, ours and SciPy's"
     ),

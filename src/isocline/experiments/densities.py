@@ -28,12 +28,12 @@ REGULARIZED = "the same, regularized"
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     PLANAR: ("planar", {"layers": 32, "epochs": 20}),
     CNF: ("continuous", {"field": "hyper", "hidden_size": 8, "matching": 16, "likelihood": 6}),
-    BOTH: ("continuous", {"matching": 24, "likelihood": 2}),
-    MATCHING: ("continuous", {"matching": 24}),
+    BOTH: ("continuous", {"matching": 48, "likelihood": 2}),
+    MATCHING: ("continuous", {"matching": 48}),
     LIKELIHOOD: ("continuous", {"matching": 0, "likelihood": 4}),
     REGULARIZED: (
         "continuous",
-        {"matching": 24, "likelihood": 2, "energy": 0.02, "jacobian": 0.02},
+        {"matching": 48, "likelihood": 2, "energy": 0.02, "jacobian": 0.02},
     ),
 }
 # One more, where the density ends at once: its bounds are known, and its edges need units.

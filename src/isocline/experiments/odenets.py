@@ -25,16 +25,17 @@ PAPER = {
     "rk-net": (0.47, 0.22e6),
     "ode-net, backsolve": (0.42, 0.22e6),
 }
+# In the order in which they are trained: what answers the question comes first.
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"network": "mlp"},
     "no block": {"network": "resnet", "blocks": 0},
     "resnet-1": {"network": "resnet", "blocks": 1},
-    "resnet-6": {"network": "resnet", "blocks": 6},
     "ode-net": {"energy": 0.1},
+    "resnet-6": {"network": "resnet", "blocks": 6},
     "ode-net, any energy": {"energy": 0.0},
-    "ode-net, backsolve": {"adjoint": "backsolve", "energy": 0.0},
     "rk-net": {"adjoint": "direct", "energy": 0.0},
     "ode-net, augmented": {"augment": 16, "energy": 0.1},
+    "ode-net, backsolve": {"adjoint": "backsolve", "energy": 0.0},
 }
 MAIN = "ode-net"
 QUICK = ("mlp", "no block", "resnet-1", MAIN)

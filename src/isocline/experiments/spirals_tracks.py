@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.special import logsumexp
 
 from isocline.data.spirals import WINDOW, Spirals
@@ -40,14 +40,21 @@ def training_problem(data: Spirals, noise: float, batch: int, growth: float, see
     )
 
 
-def _tracks(data: Spirals, part: np.ndarray, noise: float, seed: int) -> Tracks:
-    """The window's observations, then as many of what follows, with the same noise."""
+def continuations(
+    data: Spirals, noise: float, seed: int
+) -> tuple[Int[np.ndarray, "curves observations"], Float[np.ndarray, "curves observations 2"]]:
+    """As many points of what follows as of the window: their positions, and values with noise."""
     random = np.random.default_rng([seed, 1])
     count = data.times.shape[1]
     positions = np.tile(np.arange(WINDOW), (len(data.times), 1))
     chosen = np.sort(random.permuted(positions, axis=1)[:, :count], axis=1)
     later = np.take_along_axis(data.future, chosen[..., None], axis=1)
-    later = later + noise * random.standard_normal(later.shape)
+    return chosen, later + noise * random.standard_normal(later.shape)
+
+
+def _tracks(data: Spirals, part: np.ndarray, noise: float, seed: int) -> Tracks:
+    """The window's observations, then as many of what follows, with the same noise."""
+    chosen, later = continuations(data, noise, seed)
     ahead = _windows(data, data.future_times)[chosen]
     times = np.concatenate([_windows(data, data.times), ahead], axis=1)
     values = np.concatenate([data.values, later], axis=1) / SCALE
