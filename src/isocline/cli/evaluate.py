@@ -93,11 +93,12 @@ def _cutoffs(
 
     texts = [text.strip() for entry in cutoffs or () for text in entry.split(",") if text.strip()]
     try:
-        times = table.axis.to_number(texts) if cutoffs else None
+        if cutoffs:
+            table.axis.to_number(texts)
     except InputError as error:
         raise InputError(f"--cutoffs {' '.join(cutoffs or ())}: {error}") from None
     return {
-        "cutoffs": times,
+        "cutoffs": texts if cutoffs else None,
         "count": count,
         "step": None if step is None else length_of("--step", step, table),
         "horizon": None if horizon is None else length_of("--horizon", horizon, table),
