@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,9 @@ from jaxtyping import Float
 from isocline.data import Series, SeriesTable
 
 from .transforms import Transform
+
+if TYPE_CHECKING:
+    from .covariates import CovariateScaling
 
 RIDGE = 0.5  # in rows: how strongly a season is pulled to zero
 ROWS_A_COEFFICIENT = 4
@@ -42,6 +45,7 @@ class Scaling:
         horizon: the unit of model time.
         scales: one a series.
         transforms: of each channel, before all else; none if empty.
+        covariates: how they are seen, if there are any.
     """
 
     periods: tuple[float, ...]
@@ -49,6 +53,14 @@ class Scaling:
     horizon: float
     scales: dict[str, SeriesScale]
     transforms: tuple[Transform, ...] = ()
+    covariates: CovariateScaling | None = None
+
+    @classmethod
+    def fit(
+        cls, table: SeriesTable, periods: tuple[float, ...], harmonics: int, horizon: float
+    ) -> Scaling:
+        """Fit every series of a table of training rows, untransformed."""
+        return cls(tuple(periods), harmonics, horizon, {}).fitted(table)
 
     def fitted(self, table: SeriesTable) -> Scaling:
         """The same with the scales of every series of a table of training rows."""

@@ -92,6 +92,5 @@ def validation_windows(
     if len(asked_of) > VALIDATION_WINDOWS:
         chosen = np.random.default_rng(0).choice(len(asked_of), VALIDATION_WINDOWS, replace=False)
         asked_of = [asked_of[index] for index in sorted(chosen)]
-    return stack_windows(
-        [window_at(one, origin, asked, scaling, shape) for one, origin, asked in asked_of]
-    )
+    windows = [window_at(one, origin, asked, scaling, shape) for one, origin, asked in asked_of]
+    return stack_windows(windows, scaling.covariates)

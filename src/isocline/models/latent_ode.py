@@ -13,6 +13,7 @@ from isocline.nn import ENCODERS, AbstractEncoder, ForcedField, Level
 from isocline.ode import solve
 
 from .batch import Context, Prediction, Target
+from .exogenous import NO_COVARIATES, DrivenField, Exogenous, Widths, solver_on
 from .likelihood import gaussian_log_likelihood
 
 LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
@@ -31,6 +32,7 @@ class LatentODE(eqx.Module):
             take small steps; the encoder knows the phases of all.
         noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
         anchored: the mean is what the state says beside a level of the latest observations.
+        covariates: what drives the field beside the seasons; encoder and decoder are told as well.
     """
 
     encoder: AbstractEncoder
@@ -43,6 +45,7 @@ class LatentODE(eqx.Module):
     forced: tuple[int, ...] = eqx.field(static=True)
     noise: str = eqx.field(static=True)
     solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+    covariates: Widths = eqx.field(static=True)
 
     def __init__(
         self,
@@ -59,20 +62,27 @@ class LatentODE(eqx.Module):
         anchored: bool = False,
         forced: tuple[int, ...] | None = None,
         solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
+        covariates: Widths = NO_COVARIATES,
     ):
         keys = jax.random.split(key, 4)
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
         self.forced = tuple(range(len(frequencies))) if forced is None else tuple(forced)
-        self.encoder = ENCODERS[encoder](channels, hidden_size, key=keys[0])
+        self.covariates, told = covariates, covariates.forcing
+        self.encoder = ENCODERS[encoder](channels + covariates.read, hidden_size, key=keys[0])
         self.posterior = eqx.nn.Linear(
-            hidden_size + 2 * len(frequencies), 2 * latent_size, key=keys[1]
+            hidden_size + 2 * len(frequencies) + told, 2 * latent_size, key=keys[1]
         )
         self.field = ForcedField(
-            latent_size, hidden_size, field_depth, len(self.forced), key=keys[2]
+            latent_size,
+            hidden_size,
+            field_depth,
+            len(self.forced),
+            len(covariates.felt),
+            key=keys[2],
         )
         outputs = 2 * channels if noise == "state" else channels
         self.decoder = eqx.nn.MLP(
-            latent_size, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3]
+            latent_size + told, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3]
         )
         self.log_std = jnp.full(channels, -1.0, jnp.float32)
         self.level = Level(channels) if anchored else None
@@ -81,9 +91,16 @@ class LatentODE(eqx.Module):
         self, context: Context
     ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
         """Mean and standard deviation of q(z0)."""
-        features = jax.vmap(self.encoder)(context.times, context.values, context.mask)
+        features = jax.vmap(self.encoder)(context.times, *context.observations())
+        told = context.exogenous
         features = jnp.concatenate(
-            [features, jnp.cos(context.phase), jnp.sin(context.phase)], axis=1
+            [
+                features,
+                jnp.cos(context.phase),
+                jnp.sin(context.phase),
+                *([] if told is None else [told.drive.now(self.covariates)]),
+            ],
+            axis=1,
         )
         mean, raw = jnp.split(jax.vmap(self.posterior)(features), 2, axis=1)
         return mean, jax.nn.softplus(raw - 1.0) + 1e-4
@@ -93,26 +110,38 @@ class LatentODE(eqx.Module):
         z0: Float[Array, "batch latent"],
         phase: Float[Array, "batch periods"],
         times: Float[Array, "batch times"],
+        exogenous: Exogenous | None = None,
     ) -> Prediction:
         """Solve from time 0 through each trajectory's own times, and read the observations off."""
+        field, ts, options = self.field, times, dict(self.solver)
         forced = jnp.asarray(self.forced, int)
-        frequencies = jnp.asarray(self.frequencies, z0.dtype)[forced]
+        args = (jnp.asarray(self.frequencies, z0.dtype)[forced], phase[:, forced])
+        if exogenous is not None:
+            field, args = DrivenField(field, self.covariates), (*args, exogenous.drive)
+            if exogenous.grid is not None:
+                options = solver_on(exogenous.grid)
+                ts = jnp.concatenate([times, exogenous.grid[:, -1:]], axis=1)
         solution = solve(
-            self.field,
+            field,
             z0,
-            times,
-            (frequencies, phase[:, forced]),
+            ts,
+            args,
             t0=jnp.zeros(times.shape[0], times.dtype),
             batch="independent",
-            args_axes=(None, 0),
+            args_axes=(None, *[0] * (len(args) - 1)),
             on_failure="mask",
-            **dict(self.solver),
+            **options,
         )
-        output = jax.vmap(jax.vmap(self.decoder))(solution.ys)
+        latent = states = solution.ys
+        if exogenous is not None:
+            latent = latent[:, : times.shape[1]]
+            told = exogenous.drive.along(times, self.covariates)
+            states = jnp.concatenate([latent, told], axis=2)
+        output = jax.vmap(jax.vmap(self.decoder))(states)
         mean, raw = jnp.split(output, 2, axis=-1) if self.noise == "state" else (output, 0.0)
         log_std = jnp.clip(self.log_std + raw, LOWEST_LOG_STD, HIGHEST_LOG_STD)
         std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
-        return Prediction(mean, std, solution.ys, solution.stats.nfe)
+        return Prediction(mean, std, latent, solution.stats.nfe)
 
     def predict(
         self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int
@@ -120,9 +149,8 @@ class LatentODE(eqx.Module):
         """Predictions from so many draws of z0; a leading axis of draws on every array."""
         mean, std = self.encode(context)
         noise = jax.random.normal(key, (samples, *mean.shape), mean.dtype)
-        drawn = jax.lax.map(
-            lambda draw: self.decode(mean + std * draw, context.phase, times), noise
-        )
+        given = context.phase, times, context.exogenous
+        drawn = jax.lax.map(lambda draw: self.decode(mean + std * draw, *given), noise)
         return self._anchored(drawn, context, times)
 
     def _anchored(
@@ -143,7 +171,7 @@ class LatentODE(eqx.Module):
         """
         mean, std = self.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
-        prediction = self.decode(z0, context.phase, target.times)
+        prediction = self.decode(z0, context.phase, target.times, context.exogenous)
         prediction = self._anchored(prediction, context, target.times)
         log_likelihood = gaussian_log_likelihood(prediction, target)
         divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
