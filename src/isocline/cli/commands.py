@@ -51,7 +51,7 @@ COMMANDS = {
             "forecast --out results/sst",
             "forecast my.csv --time date --target level --horizon 90d",
             "forecast my.csv --at times.csv --out results/a",
-            "forecast my.csv --known price,holiday --static region --future plan.csv",
+            "forecast my.csv --known price,holiday --future plan.csv",
             "forecast --config results/a/config.toml --seed 1 --out results/b",
             "forecast --out results/a --resume",
         ),

@@ -77,11 +77,11 @@ def _static_column(
     entries = parse_numbers(column, source) if numeric else np.array(texts_of(column), object)
     said = np.isfinite(entries) if numeric else entries != ""
     values: list[float | str] = []
-    for code, name in enumerate(names):
-        rows = np.flatnonzero((codes == code) & said)
+    for name, mine in zip(names, rows_of(codes, len(names)), strict=True):
+        rows = mine[said[mine]]
         of = f" of series '{name}'" if name else ""
         if not len(rows):
-            row = int(np.flatnonzero(codes == code)[0])
+            row = int(mine[0])
             raise InputError(
                 f"The static column '{column.name}' of {source.label} has no value in the "
                 f"rows{of}, the first of which is {source.row(row)}. Fill a cell of it."
@@ -98,6 +98,11 @@ def _static_column(
             )
         values.append(float(entries[rows[0]]) if numeric else str(entries[rows[0]]))
     return values
+
+
+def rows_of(codes: Int[np.ndarray, "rows"], count: int) -> list[Int[np.ndarray, "part"]]:
+    """The rows of each of so many series, in their order."""
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[: count - 1])
 
 
 def series_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from isocline.data import Series, SeriesTable
 from isocline.data.cells import Source, parse_numbers, parse_times
 from isocline.data.columns import did_you_mean, require_column
-from isocline.data.contents import series_of
+from isocline.data.contents import rows_of, series_of
 from isocline.data.frames import as_frame, filled_rows
 from isocline.errors import InputError
 
@@ -46,7 +46,7 @@ def require_past(table: SeriesTable) -> None:
             if given[0] <= one.times[0] and one.times[-1] <= given[-1]:
                 continue
             edges = (given[0], one.times[0], given[-1], one.times[-1])
-            first, begin, last, end = table.axis.to_label(np.array(edges))
+            first, begin, last, end = _labels(table, edges)
             raise InputError(
                 f"The known input '{name}' is given from {first} to {last}{_of(one)}, but that is "
                 f"observed from {begin} to {end}. Fill the cells at its beginning and end (between "
@@ -64,10 +64,11 @@ def require_future(table: SeriesTable, asked: Mapping[str, np.ndarray]) -> None:
             given = one.covariates.given(index) if one.covariates is not None else np.empty(0)
             # The last time of a grid may be beyond by a rounding.
             if not len(given) or late[-1] - given[-1] > 1e-9 * max(abs(late[-1]), 1.0):
-                last, end = table.axis.to_label(np.array([*given[-1:], late[-1]]))[[0, -1]]
+                last, end = _labels(table, (*(given[-1:] if len(given) else late[-1:]), late[-1]))
+                reach = f"given up to {last}" if len(given) else "not given"
                 raise InputError(
-                    f"The known input '{name}'{_of(one)} is given up to {last}, but a forecast is "
-                    f"asked for {end}. {_GIVE}"
+                    f"The known input '{name}'{_of(one)} is {reach}, but a forecast is asked for "
+                    f"{end}. {_GIVE}"
                 )
 
 
@@ -96,14 +97,14 @@ def with_future(table: SeriesTable, future: Any, source: Source = IN_MEMORY) -> 
     series = columns.series if columns.series in cells.columns else None
     times, values = _times(cells, table, source), _values(cells, columns.known, source)
     names, codes = series_of(cells, series, source)
-    rows = {name: np.flatnonzero(codes == code) for code, name in enumerate(names)}
+    rows = dict(zip(names, rows_of(codes, len(names)), strict=True))
     continued = []
     for one in table.series:
         mine = rows[""] if series is None else rows.get(one.name, np.empty(0, np.int64))
         later = mine[times[mine] > one.times[-1]]
         if not len(later):
             close = did_you_mean(one.name, names) if series is not None else ""
-            end = table.axis.to_label(one.times[-1:])[0]
+            end = _labels(table, one.times[-1:])[0]
             raise InputError(
                 f"{source.label[0].upper()}{source.label[1:]} has no row{_of(one)} after its last "
                 f"observation ({end}).{close} Give its known inputs there, as far as it is "
@@ -151,6 +152,12 @@ def _refuse_twice(times: np.ndarray, rows: np.ndarray, column: str, source: Sour
             f"{first.capitalize()} and {second} of {source.label} have the same time in column "
             f"'{column}' for one series. Delete one of them."
         )
+
+
+def _labels(table: SeriesTable, numbers: Sequence[float] | np.ndarray) -> list[str]:
+    """Times as people write them: midnight goes without saying."""
+    labels = table.axis.to_label(np.asarray(numbers))
+    return [str(label).removesuffix("T00:00:00") for label in labels]
 
 
 def _of(series: Series) -> str:

@@ -102,6 +102,7 @@ def _rebuild(
 ) -> Any:
     # Models of before these settings were made without them.
     forecaster = cls(**{"anchored": False, "transform": "none"} | config["settings"])
+    forecaster.calendar = tuple(forecaster.calendar)  # JSON made a list of it
     beside = covariates_in(config, arrays)
     series = tuple(
         Series(name, arrays[f"data.{index:05d}.times"], arrays[f"data.{index:05d}.values"], more)
