@@ -82,7 +82,9 @@ def simulated_series(
 
 
 def _table(series: Sequence[Series], channels: Sequence[str], axis: TimeAxis) -> SeriesTable:
-    return SeriesTable(tuple(series), tuple(channels), axis, Columns("time", "series", channels))
+    return SeriesTable(
+        tuple(series), tuple(channels), axis, Columns("time", "series", tuple(channels))
+    )
 
 
 def _file(place: str) -> Path:

@@ -45,6 +45,7 @@ def draw(
         axis.minorticks_off()
         axis.grid(axis="x", alpha=0.3)
         axis.set_title(f"{score.upper()}, over the latent ODE's")
+    axes[0].set_ylim(-0.6, len(summary) - 0.4)
     axes[0].set_yticks(places, [row["data"] for row in summary])
     for label, row in zip(axes[0].get_yticklabels(), summary, strict=True):
         label.set_color("#777777" if row["data"] in developed else "black")
