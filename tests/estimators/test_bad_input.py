@@ -40,6 +40,8 @@ SETTINGS = {
     "learning_rate": [0, -1e-3, NAN, "fast", None],
     "kl_weight": [-1, NAN, None],
     "seed": [-1, 1.5, "a", None, 2**70],
+    "calendar": ["weekday", ("weekdays",), ("hour", "hour"), None, 3],
+    "interpolation": ["cubic", None, 1],
 }
 CASES = [(name, value) for name, values in SETTINGS.items() for value in values]
 

@@ -43,6 +43,19 @@ def test_a_loaded_model_predicts_the_same_numbers(fitted, saved):
     assert again.periods_ == fitted.periods_ and again.horizon_ == fitted.horizon_
 
 
+def test_a_model_of_the_first_format_predicts_the_same(fitted, model):
+    """It knows no covariates: neither among the columns nor among the settings."""
+    config = json.loads((model / "config.json").read_text())
+    assert config["format"] == 2 and "covariates" not in config
+    columns = {name: config["table"]["columns"][name] for name in ("time", "series", "targets")}
+    new = ("calendar", "interpolation")
+    settings = {name: value for name, value in config["settings"].items() if name not in new}
+    table = config["table"] | {"columns": columns}
+    rewrite(model, format=1, table=table, settings=settings)
+    again = LatentODEForecaster.load(model)
+    pandas.testing.assert_frame_equal(again.predict(), fitted.predict(), check_exact=True)
+
+
 @pytest.mark.core
 def test_a_loaded_model_backtests_the_same(scored, tmp_path):
     """With the GRU that the backtest trained; it is not trained anew."""
@@ -158,7 +171,7 @@ DAMAGE = {
     ),
     "config of others": (lambda m: (m / "config.json").write_text('{"a": 1}'), "format", "config"),
     "config is a list": (lambda m: (m / "config.json").write_text("[1]"), "format", "config.json"),
-    "newer": (lambda m: rewrite(m, format=2, isocline="9.9"), "format 2.*9.9.*Upgrade", ""),
+    "newer": (lambda m: rewrite(m, format=3, isocline="9.9"), "format 3.*9.9.*Upgrade", ""),
     "no number as format": (lambda m: rewrite(m, format="1"), "format", "config.json"),
     "format before the first": (lambda m: rewrite(m, format=0), "format", "config.json"),
     "nested without end": (

@@ -51,6 +51,7 @@ COMMANDS = {
             "forecast --out results/sst",
             "forecast my.csv --time date --target level --horizon 90d",
             "forecast my.csv --at times.csv --out results/a",
+            "forecast my.csv --known price,holiday --future plan.csv",
             "forecast --config results/a/config.toml --seed 1 --out results/b",
             "forecast --out results/a --resume",
         ),
@@ -65,6 +66,7 @@ COMMANDS = {
             "predict results/sst/model --horizon 180d",
             "predict results/sst/model --at 2011-01-15,2011-02-15",
             "predict results/a/model --at times.csv --data newer.csv",
+            "predict results/a/model --future plan.csv",
         ),
     ),
     "evaluate": Command(

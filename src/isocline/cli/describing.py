@@ -13,6 +13,7 @@ from isocline.data import Series, SeriesTable, candidate_periods
 from .common import Talk
 from .saved import open_model
 from .scores import plain_table, score_table
+from .sources import covariate_notes
 
 _MOST_ROWS = 20
 
@@ -38,6 +39,7 @@ def tell_table(name: str, table: SeriesTable, talk: Talk) -> None:
         f"time:     {document['columns']['time']} ({document['time_kind']})",
         f"series:   {document['columns']['series'] or '(none)'}",
         f"channels: {', '.join(document['channels'])}",
+        *covariate_notes(table),
         f"periods:  {periods} {document['time_unit'] if document['periods'] else ''}".rstrip(),
         *document["notes"],
         rows,
@@ -117,6 +119,8 @@ def tell_model(folder: Path, talk: Talk) -> None:
         f"training: {len(forecaster.history_)} epochs, best {forecaster.best_epoch_}, "
         f"{forecaster.nfe_:.1f} evaluations of the field a solve, seed {settings['seed']}",
         f"data:     {len(table.series)} series of {', '.join(table.channels)}, {first} to {last}",
+        *covariate_notes(table),
+        *([f"calendar: {', '.join(settings['calendar'])}"] if settings["calendar"] else []),
         *([score_table(scores)] if scores else []),
     )
 

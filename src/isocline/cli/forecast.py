@@ -63,7 +63,7 @@ def with_data_apart(options: dict, data: str | None) -> dict:
     An option that takes several words, such as `--target`, also takes a DATA that follows it: the
     last word is given back if it is a file.
     """
-    for name in ("target", "period"):
+    for name in ("target", "period", "known", "past", "static", "calendar"):
         words = options.get(name)
         if data is None and words and Path(words[-1]).is_file():
             data, options = words[-1], options | {name: words[:-1] or None}

@@ -40,6 +40,10 @@ def predict(
     data: Annotated[
         str | None, Parameter(help="Newer observations to forecast from, with the same columns.")
     ] = None,
+    future: Annotated[
+        str | None,
+        Parameter(help="Known inputs after the last observation: a CSV, TSV or Parquet file."),
+    ] = None,
     sort: Sort = False,
     duplicates: Duplicates = "error",
     out: Annotated[
@@ -48,15 +52,13 @@ def predict(
     talk: Talk = Talk(),  # noqa: B008 - frozen
 ) -> None:
     """Forecast; see `commands.COMMANDS`."""
-    if at and horizon is not None:
-        raise InputError("Give --at or --horizon, not both: each says which times are asked.")
-    if out is not None and out.is_dir():
-        raise InputError(f"--out {out} is a folder. Name a CSV file.")
+    _check(at, horizon, out)
     forecaster = open_model(model)
     table = newer_data(forecaster, data, sort=sort, duplicates=duplicates)
+    table = table if future is None else _planned(table, future)
     asked = _asked(table, at, horizon)
     _warn(table, asked, forecaster.horizon_, talk)
-    frame = forecaster.predict(asked, data=None if data is None else table)
+    frame = forecaster.predict(asked, data=None if data is future is None else table)
     if out is not None:
         write_table(out, frame)
         talk.note(f"Written to {out}: {len(frame)} rows.")
@@ -65,6 +67,19 @@ def predict(
         talk.result({"model": str(model), "out": written, "forecast": records(frame)})
     elif out is None:
         sys.stdout.write(frame.to_csv(index=False))
+
+
+def _check(at: tuple[str, ...] | None, horizon: str | None, out: Path | None) -> None:
+    if at and horizon is not None:
+        raise InputError("Give --at or --horizon, not both: each says which times are asked.")
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out} is a folder. Name a CSV file.")
+
+
+def _planned(table: SeriesTable, future: str) -> SeriesTable:
+    from .sources import open_future
+
+    return open_future(table, future)
 
 
 def _asked(

@@ -13,7 +13,14 @@ from .common import COMMAND, Talk, plain
 from .progress import Progress
 from .scores import score_table
 from .settings import ForecastSettings
-from .sources import asked_at, length_of, open_table, trained_for
+from .sources import (
+    asked_at,
+    covariate_notes,
+    length_of,
+    open_future,
+    open_table,
+    trained_for,
+)
 from .staged_run import StagedRun, Work, short
 
 if TYPE_CHECKING:
@@ -42,9 +49,19 @@ class Run(StagedRun[Outcome]):
 
     def prepared(self) -> Work[Outcome]:
         """Read the table and what is asked."""
+        from isocline.estimators.calendar import require_dates
+        from isocline.estimators.checking import check_settings
+        from isocline.estimators.future import require_future, require_past
+
         table = self._table()
         asked = self._asked(table)
-        return partial(self._work, self._forecaster(table, asked), table, asked)
+        forecaster = self._forecaster(table, asked)
+        check_settings(forecaster.get_params())
+        require_dates(tuple(forecaster.calendar), table)
+        # That known inputs end too early should not be found after the training.
+        require_past(table)
+        require_future(table, self._times(table, forecaster, asked))
+        return partial(self._work, forecaster, table, asked)
 
     def metrics_of(self, outcome: Outcome) -> dict[str, Any]:
         """Those of the backtest, and of the run."""
@@ -76,18 +93,14 @@ class Run(StagedRun[Outcome]):
 
     def _table(self) -> SeriesTable:
         chosen = self.settings
-        table = open_table(
-            chosen.data,
-            time=chosen.time,
-            series=chosen.series,
-            target=chosen.target,
-            sort=chosen.sort,
-            duplicates=chosen.duplicates,
-        )
+        table = open_table(chosen.data, **chosen.columns())
+        if chosen.future is not None:
+            table = open_future(table, chosen.future)
         rows = sum(map(len, table.series))
         self.talk.note(
             f"{short(chosen.data)}: {len(table.series)} series, {rows} rows, "
             f"{', '.join(table.channels)}",
+            *covariate_notes(table),
             *table.notes,
         )
         return table
@@ -99,6 +112,15 @@ class Run(StagedRun[Outcome]):
             return None
         # Asked here for its complaints, which should not wait for the training.
         return asked_times(table, asked_at(table, self.settings.at), 1.0)
+
+    def _times(
+        self, table: SeriesTable, forecaster: LatentODEForecaster, asked: Any
+    ) -> dict[str, np.ndarray]:
+        """What will be forecast, if nothing is asked over the whole horizon."""
+        from isocline.estimators.asking import asked_times, default_horizon
+
+        horizon = forecaster.horizon
+        return asked_times(table, asked, default_horizon(table) if horizon is None else horizon)
 
     def _forecaster(self, table: SeriesTable, asked: Any) -> LatentODEForecaster:
         from isocline.estimators import LatentODEForecaster
@@ -141,6 +163,11 @@ class Run(StagedRun[Outcome]):
                 "series": len(table.series),
                 "rows": sum(map(len, table.series)),
                 "channels": list(table.channels),
+                **{
+                    role: list(names)
+                    for role in ("known", "past", "static")
+                    if (names := getattr(table.columns, role))
+                },
                 "time_unit": table.axis.unit,
                 "notes": list(table.notes),
             },

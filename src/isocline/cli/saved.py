@@ -59,6 +59,9 @@ def newer_data(
         time=columns.time,
         series=columns.series,
         target=columns.targets,
+        known=columns.known,
+        past=columns.past,
+        static=columns.static,
         sort=sort,
         duplicates=duplicates,
     )

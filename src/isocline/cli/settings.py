@@ -20,6 +20,7 @@ _TIMES = Group("Times", sort_key=2)
 _MODEL = Group("Model", sort_key=3)
 _TRAINING = Group("Training", sort_key=4)
 Kind = TypeVar("Kind", bound="RunSettings")
+Names = Annotated[tuple[str, ...] | None, Parameter(group=_COLUMNS, consume_multiple=True)]
 Periods = Annotated[
     tuple[str, ...] | None, Parameter(name="--period", group=_MODEL, consume_multiple=True)
 ]
@@ -55,6 +56,19 @@ class ForecastSettings(RunSettings):
     target: Annotated[tuple[str, ...] | None, Parameter(group=_COLUMNS, consume_multiple=True)] = (
         Field(default=None, description="Columns to forecast; guessed if not given.")
     )
+    known: Names = Field(
+        default=None,
+        description="Columns of inputs that are known ahead, such as prices, plans or holidays; "
+        "commas between.",
+    )
+    past: Names = Field(
+        default=None,
+        description="Columns of readings that help to forecast and are not known ahead.",
+    )
+    static: Names = Field(
+        default=None,
+        description="Columns that do not change within a series: numbers or texts.",
+    )
     sort: Annotated[bool, Parameter(group=_COLUMNS)] = Field(
         default=False,
         description="Put rows in order of time, instead of refusing those out of order.",
@@ -73,6 +87,11 @@ class ForecastSettings(RunSettings):
         description="Times to forecast: a CSV, TSV or Parquet file, or the times themselves. "
         "A regular grid over the horizon if not given.",
     )
+    future: Annotated[str | None, Parameter(group=_TIMES)] = Field(
+        default=None,
+        description="CSV, TSV or Parquet file with the known inputs after the last observation; "
+        "not needed where DATA has rows for them, with empty targets.",
+    )
     encoder: Annotated[
         Literal["attention", "cde", "mtan", "ode_rnn", "rnn"], Parameter(group=_MODEL)
     ] = Field(default="ode_rnn", description="What reads the past observations.")
@@ -89,6 +108,15 @@ class ForecastSettings(RunSettings):
         default=None,
         description="Periods of the seasons, such as 1y or 7d, or none; found in the data if "
         "not given.",
+    )
+    calendar: Annotated[tuple[str, ...] | None, Parameter(group=_MODEL, consume_multiple=True)] = (
+        Field(
+            default=None,
+            description="Inputs from the dates: hour, weekday, month, yearday; commas between.",
+        )
+    )
+    interpolation: Annotated[Literal["linear", "hold"], Parameter(group=_MODEL)] = Field(
+        default="linear", description="What known inputs do between the times of their rows."
     )
     epochs: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=60, ge=1, description="Train for at most so many epochs."
@@ -127,6 +155,18 @@ class ForecastSettings(RunSettings):
         entries = value if isinstance(value, (list, tuple)) else [value]
         return tuple(str(entry) for entry in entries)
 
+    @field_validator("known", "past", "static", "calendar", mode="before")
+    @classmethod
+    def _parted(cls, value: Any) -> Any:
+        """As lists of names; commas part them as well."""
+        names = cls._listed(value) or ()
+        return tuple(name.strip() for entry in names for name in entry.split(",")) or None
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of the table, and how to read it."""
+        names = ("time", "series", "target", "known", "past", "static", "sort", "duplicates")
+        return {name: getattr(self, name) for name in names}
+
     def estimator(self) -> dict[str, Any]:
         """The settings that are the estimator's own, by its names."""
         names = (
@@ -140,9 +180,10 @@ class ForecastSettings(RunSettings):
             "kl_weight",
             "deletion",
             "batch_size",
+            "interpolation",
             "seed",
         )
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"calendar": self.calendar or ()}
 
 
 def read_settings(path: Path, kind: type[RunSettings] = ForecastSettings) -> dict[str, Any]:
@@ -177,6 +218,8 @@ def given(settings: RunSettings | None, folder: Path = Path()) -> dict[str, Any]
     values = settings.model_dump(include=set(settings.model_fields_set))
     if "data" in values:
         values["data"] = _located(values["data"], folder)
+    if values.get("future"):
+        values["future"] = _located(values["future"], folder)
     if values.get("at"):
         values["at"] = tuple(_located(entry, folder) for entry in values["at"])
     return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,9 @@ def open_table(
     time: str | None = None,
     series: str | None = None,
     target: Sequence[str] | None = None,
+    known: Sequence[str] | None = None,
+    past: Sequence[str] | None = None,
+    static: Sequence[str] | None = None,
     sort: bool = False,
     duplicates: str = "error",
 ) -> SeriesTable:
@@ -36,8 +40,9 @@ def open_table(
     Raises:
         InputError: there is neither, or it can not be read.
     """
+    beside = {"known": known, "past": past, "static": static}
     if data in names():
-        return _narrowed(load(data), data, time=time, series=series, target=target)
+        return _builtin(data, beside, time=time, series=series, target=target)
     path = Path(data)
     if not is_there(path) and not path.suffix and len(path.parts) == 1:
         raise InputError(
@@ -45,24 +50,68 @@ def open_table(
             f"{did_you_mean(data, names())} Built-in are: {', '.join(names())}."
         )
     table = read_table(
-        path, time=time, series=series, target=target or None, sort=sort, duplicates=duplicates
+        path,
+        time=time,
+        series=series,
+        target=target or None,
+        sort=sort,
+        duplicates=duplicates,
+        **beside,
     )
     _require_moderate(table, path.name)
     return table
 
 
+def open_future(table: SeriesTable, path: str) -> SeriesTable:
+    """The table with the known inputs in a file after its last rows.
+
+    Raises:
+        InputError: there is no such file, or it does not fit; see `with_future`.
+    """
+    from isocline.data.cells import Source
+    from isocline.estimators.future import with_future
+
+    return with_future(table, read_cells(Path(path)), Source(Path(path).name))
+
+
+def covariate_notes(table: SeriesTable) -> list[str]:
+    """What the table has beside its channels, a line a kind."""
+    titles = {"known": "known ahead", "past": "of the past", "static": "static"}
+    return [
+        f"{title}: {', '.join(names)}"
+        for role, title in titles.items()
+        if (names := getattr(table.columns, role))
+    ]
+
+
+def _builtin(data: str, beside: dict[str, Sequence[str] | None], **columns: Any) -> SeriesTable:
+    """Built-in data with some of its columns."""
+    table = load(data)
+    covariates = {name for names in beside.values() for name in names or ()}
+    if not covariates:
+        return _narrowed(table, data, **columns)
+    target = columns["target"] or [name for name in table.channels if name not in covariates]
+    _narrowed(table, data, **columns)
+    return load(data, target=tuple(target), **beside)
+
+
 def _require_moderate(table: SeriesTable, name: str) -> None:
     """Refuses values whose squares are no numbers any more: they are marks, not measurements."""
     for one in table.series:
-        rows, channels = np.nonzero(np.abs(one.values) > LARGEST)
-        if len(rows):
-            value, time = one.values[rows[0], channels[0]], table.axis.to_label(one.times[rows[0]])
-            raise InputError(
-                f"The value {value:.3g} in column '{table.channels[channels[0]]}' of {name}, at "
-                f"{time}{f' of series {one.name!r}' if one.name else ''}, is too large to "
-                f"reckon with. If it marks a missing value, leave the cell empty; else give the "
-                f"column in another unit."
-            )
+        parts = [(one.times, one.values, table.channels)]
+        if (beside := one.covariates) is not None:
+            parts.append((one.times, beside.past, table.columns.past))
+            parts.append((beside.times, beside.known, table.columns.known))
+        for times, values, called in parts:
+            rows, columns = np.nonzero(np.abs(values) > LARGEST)
+            if len(rows):
+                time = table.axis.to_label(times[rows[0]])
+                raise InputError(
+                    f"The value {values[rows[0], columns[0]]:.3g} in column '{called[columns[0]]}' "
+                    f"of {name}, at {time}{f' of series {one.name!r}' if one.name else ''}, is too "
+                    f"large to reckon with. If it marks a missing value, leave the cell empty; "
+                    f"else give the column in another unit."
+                )
 
 
 def _narrowed(

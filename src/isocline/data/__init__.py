@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from isocline.data.builtin import load, names
+from isocline.data.covariates import Covariates
 from isocline.data.densities import PlaneDensity, plane_densities, plane_density
 from isocline.data.images import ImageSet, image_sets, load_images, read_idx
 from isocline.data.physionet import Stays, load_physionet
@@ -14,6 +15,7 @@ from isocline.data.times import parse_horizon, read_times, regular_times
 
 __all__ = [
     "Columns",
+    "Covariates",
     "ImageSet",
     "PlaneDensity",
     "Series",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from types import MappingProxyType
+from typing import Any
 
 from isocline.data.columns import did_you_mean
 from isocline.data.reading import read_table
@@ -27,13 +28,14 @@ def names() -> tuple[str, ...]:
     return tuple(_OPTIONS)
 
 
-def load(name: str) -> SeriesTable:
+def load(name: str, **columns: Any) -> SeriesTable:
     """A data set that comes with Isocline.
 
     Args:
         name: `"sst"`: monthly sea-surface temperature of Nino 1+2 (1950-2010) and of boxes of the
             tropical oceans (2006-2010), deg C, with months missing. `"seattle_weather"`: daily
             precipitation (mm), highest and lowest temperature (deg C) and wind (m/s), 2012-2015.
+        columns: other targets, or covariates, as for `SeriesTable.from_frame`.
 
     Raises:
         InputError: there is no such data set.
@@ -44,4 +46,4 @@ def load(name: str) -> SeriesTable:
             f"{', '.join(_OPTIONS)}."
         )
     with as_file(files("isocline.data") / "files" / f"{name}.csv") as path:
-        return read_table(path, **_OPTIONS[name])
+        return read_table(path, **_OPTIONS[name] | columns)

@@ -1,4 +1,4 @@
-"""Which columns of a long table are time, series and targets: asked for, or guessed."""
+"""Which columns of a long table are time, series, targets and covariates: asked for, or guessed."""
 
 from __future__ import annotations
 
@@ -44,28 +44,38 @@ def choose_columns(
     time: str | None = None,
     series: str | None = None,
     target: str | Sequence[str] | None = None,
+    known: str | Sequence[str] | None = None,
+    past: str | Sequence[str] | None = None,
+    static: str | Sequence[str] | None = None,
 ) -> tuple[Columns, tuple[str, ...]]:
     """The columns to use, and notes on what was guessed and what was left out.
+
+    Covariates are never guessed, and a column that is named as one is nothing else by guess.
 
     Raises:
         InputError: an asked-for column does not exist or has two uses, or a guess is in doubt.
     """
-    targets = (target,) if isinstance(target, str) else tuple(target or ())
-    for name in (time, series, *targets):
+    targets, *beside = map(_names, (target, known, past, static))
+    covariates = tuple(name for names in beside for name in names)
+    for name in (time, series, *targets, *covariates):
         require_column(name, frame.columns, source)
     guess = _Guess(frame, source, {name: kind_of(frame[name]) for name in frame.columns})
     notes = []
     if time is None:
-        time = guess.time({series, *targets})
+        time = guess.time({series, *targets, *covariates})
         notes.append(f"time column: '{time}' (guessed)")
-    if series is None and (series := guess.series(time, set(targets))) is not None:
+    if series is None and (series := guess.series(time, {*targets, *covariates})) is not None:
         notes.append(f"series column: '{series}' (guessed)")
     if not targets:
-        targets, left_out = guess.targets({time, series})
+        targets, left_out = guess.targets({time, series, *covariates})
         notes.append(f"target columns: {_listed(targets)} (guessed)")
         notes.extend(f"column '{name}' is {why}: left out" for name, why in left_out.items())
-    _require_distinct(time, series, targets)
-    return Columns(time, series, targets), tuple(notes)
+    _require_distinct((time, series, *targets, *covariates))
+    return Columns(time, series, targets, *beside), tuple(notes)
+
+
+def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 def kind_of(column: nw.Series) -> Kind:
@@ -183,13 +193,13 @@ def without_values(name: str, rows: int, source: Source) -> str:
     )
 
 
-def _require_distinct(time: str, series: str | None, targets: Sequence[str]) -> None:
-    names = [name for name in (time, series, *targets) if name is not None]
+def _require_distinct(columns: Sequence[str | None]) -> None:
+    names = [name for name in columns if name is not None]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(
-            f"Column '{twice[0]}' is asked for twice: --time, --series and --target must each name "
-            f"columns of their own."
+            f"Column '{twice[0]}' is asked for twice: --time, --series, --target, --known, --past "
+            f"and --static must each name columns of their own."
         )
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import narwhals.stable.v2 as nw
 import numpy as np
-from jaxtyping import Float
 
-from isocline.data.cells import Source, parse_numbers, parse_times, suspected_dates
-from isocline.data.columns import choose_columns, without_values
+from isocline.data.cells import Source, parse_times, suspected_dates
+from isocline.data.columns import choose_columns
+from isocline.data.contents import covariates_of, series_of, static_of, values_of
 from isocline.data.rows import Rows, to_series
 from isocline.data.table import SeriesTable
 from isocline.errors import InputError
@@ -29,6 +29,9 @@ def read_frame(
     time: str | None = None,
     series: str | None = None,
     target: str | Sequence[str] | None = None,
+    known: str | Sequence[str] | None = None,
+    past: str | Sequence[str] | None = None,
+    static: str | Sequence[str] | None = None,
     sort: bool = False,
     duplicates: str = "error",
 ) -> SeriesTable:
@@ -37,18 +40,36 @@ def read_frame(
     Raises:
         InputError: the frame is no frame or is empty, or any fault of its cells.
     """
-    cells, source = filled_rows(_as_frame(frame), source)
-    columns, notes = choose_columns(cells, source, time=time, series=series, target=target)
+    cells, source = filled_rows(as_frame(frame), source)
+    columns, notes = choose_columns(
+        cells,
+        source,
+        time=time,
+        series=series,
+        target=target,
+        known=known,
+        past=past,
+        static=static,
+    )
     axis, times = parse_times(cells[columns.time], source)
     names, codes = series_of(cells, columns.series, source)
     rows = Rows(
         names=names,
         codes=codes,
         times=times,
-        values=_values_of(cells, columns.targets, source),
+        values=np.concatenate(
+            [
+                values_of(cells, columns.targets, source),
+                covariates_of(cells, (*columns.past, *columns.known), source),
+            ],
+            axis=1,
+        ),
         indices=np.arange(len(times)),
         time_column=columns.time,
         source=source,
+        past=len(columns.past),
+        known=len(columns.known),
+        static=static_of(cells, columns.static, (names, codes), source),
     )
     split = to_series(rows, sort=sort, duplicates=duplicates)
     if axis.kind == "number":
@@ -56,7 +77,8 @@ def read_frame(
     return SeriesTable(split, columns.targets, axis, columns, notes)
 
 
-def _as_frame(frame: IntoDataFrame) -> nw.DataFrame:
+def as_frame(frame: IntoDataFrame) -> nw.DataFrame:
+    """A frame of any library as one of narwhals; InputError if it is none, or names repeat."""
     names = list(getattr(frame, "columns", ()))
     odd = [name for name in names if not isinstance(name, str) or names.count(name) > 1]
     if odd:
@@ -87,31 +109,3 @@ def filled_rows(frame: nw.DataFrame, source: Source) -> tuple[nw.DataFrame, Sour
     if len(places) == len(frame):
         return frame, source
     return frame.filter(filled), replace(source, rows=places)
-
-
-def _values_of(
-    cells: nw.DataFrame, targets: Sequence[str], source: Source
-) -> Float[np.ndarray, "rows channels"]:
-    values = np.stack([parse_numbers(cells[name], source) for name in targets], axis=1)
-    silent = np.flatnonzero(np.isnan(values).all(axis=0))
-    if len(silent):
-        raise InputError(without_values(targets[int(silent[0])], len(values), source))
-    return values
-
-
-def series_of(
-    cells: nw.DataFrame, column: str | None, source: Source
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names in order of first appearance, and for each row the position of its name."""
-    if column is None:
-        return ("",), np.zeros(len(cells), np.int64)
-    # Only an empty cell is missing here: "NA" is a fair name (Namibia's, for one).
-    null = cells[column].is_null().to_list()
-    names = ["" if gone else str(name).strip() for gone, name in zip(null, cells[column].to_list())]
-    if "" in names:
-        raise InputError(
-            f"The name of the series is missing {source.at(column, names.index(''))}. Every row "
-            f"needs one: fill the cell, or delete the row."
-        )
-    order = {name: code for code, name in enumerate(dict.fromkeys(names))}
-    return tuple(order), np.array([order[name] for name in names], np.int64)

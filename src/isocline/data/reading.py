@@ -52,6 +52,9 @@ def read_table(
     time: str | None = None,
     series: str | None = None,
     target: str | Sequence[str] | None = None,
+    known: str | Sequence[str] | None = None,
+    past: str | Sequence[str] | None = None,
+    static: str | Sequence[str] | None = None,
     sort: bool = False,
     duplicates: str = "error",
 ) -> SeriesTable:
@@ -68,6 +71,9 @@ def read_table(
         time=time,
         series=series,
         target=target,
+        known=known,
+        past=past,
+        static=static,
         sort=sort,
         duplicates=duplicates,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from isocline.data.cells import Source
+from isocline.data.covariates import Covariates
 from isocline.data.table import Series
 from isocline.errors import InputError
 
@@ -23,19 +24,24 @@ class Rows:
         names: name of each series, in order of first appearance.
         codes: for each row, which of the names it belongs to.
         times: numbers on the time axis.
-        values: NaN where not observed.
+        values: of the channels, then of past and of known covariates; NaN where not observed.
         indices: where in the source each row stands, for messages.
         time_column: name of the time column, for messages.
         source: for messages.
+        past, known: how many of the values are covariates of these kinds.
+        static: what holds for each of the names; nothing where there is no such column.
     """
 
     names: tuple[str, ...]
     codes: Int[np.ndarray, "rows"]
     times: Float[np.ndarray, "rows"]
-    values: Float[np.ndarray, "rows channels"]
+    values: Float[np.ndarray, "rows columns"]
     indices: Int[np.ndarray, "rows"]
     time_column: str
     source: Source
+    past: int = 0
+    known: int = 0
+    static: tuple[tuple[float | str, ...], ...] = ()
 
     def take(self, which: np.ndarray) -> Rows:
         """The rows at these positions (or under this mask), in that order."""
@@ -50,6 +56,29 @@ class Rows:
     def of(self, row: int) -> str:
         """` of series 'x'`, or nothing where the table is one series."""
         return f" of series '{self.names[self.codes[row]]}'" if len(self.names) > 1 else ""
+
+    def observed(self, part: Int[np.ndarray, "part"]) -> Int[np.ndarray, "observed"]:
+        """Those of some rows that say more than what was known ahead; all without covariates."""
+        if not (self.past or self.known):
+            return part
+        return part[np.isfinite(self.values[part][:, : -self.known or None]).any(axis=1)]
+
+    def series(self, code: int, part: Int[np.ndarray, "part"]) -> Series:
+        """The rows of one name as a series."""
+        seen = self.observed(part)
+        times, values, name = self.times[seen], self.values[seen], self.names[code]
+        if not (self.past or self.known or self.static):
+            return Series(name, times, values)
+        first = values.shape[1] - self.past - self.known
+        known = self.values[part, first + self.past :]
+        given = np.isfinite(known).any(axis=1)
+        covariates = Covariates(
+            values[:, first : first + self.past],
+            self.times[part[given]],
+            known[given],
+            self.static[code] if self.static else (),
+        )
+        return Series(name, times, values[:, :first], covariates)
 
 
 def to_series(rows: Rows, *, sort: bool, duplicates: str) -> tuple[Series, ...]:
@@ -68,14 +97,15 @@ def to_series(rows: Rows, *, sort: bool, duplicates: str) -> tuple[Series, ...]:
     rows = _MERGES[duplicates](rows)
     series = []
     for code, part in enumerate(np.split(np.arange(len(rows.times)), _starts(rows)[1:])):
-        if len(part) < 2:
-            alone = rows.source.row(int(rows.indices[part[0]]))
+        seen = rows.observed(part)
+        if len(seen) == 1:
+            alone = rows.source.row(int(rows.indices[seen[0]]))
             whose = f"series '{rows.names[code]}'" if len(rows.names) > 1 else "table"
             raise InputError(
                 f"The {whose} has one row only, {alone} of {rows.source.label}, and one row shows "
                 f"no change. Give it more rows, or delete that one."
             )
-        series.append(Series(rows.names[code], rows.times[part], rows.values[part]))
+        series.append(rows.series(code, part))
         if np.isnan(series[-1].values).all():
             first, last = (rows.source.row(rows.indices[part].take(end)) for end in (0, -1))
             raise InputError(

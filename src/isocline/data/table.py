@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from isocline.data.covariates import Covariates
 from isocline.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Series:
         times: strictly increasing, in the units of the table's time axis.
         values: one row a time, one column a channel, in the units of the file. NaN means that
             a channel was not observed then.
+        covariates: what is known beside the channels, if anything.
 
     Raises:
         InputError: the shapes do not fit, or times are not finite and strictly increasing.
@@ -35,6 +37,7 @@ class Series:
     name: str
     times: Float[np.ndarray, "times"]
     values: Float[np.ndarray, "times channels"]
+    covariates: Covariates | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", np.asarray(self.times, np.float64))
@@ -46,6 +49,11 @@ class Series:
             )
         if not (np.isfinite(self.times).all() and (np.diff(self.times) > 0).all()):
             raise InputError(f"The times of series '{self.name}' must be finite and increasing.")
+        if self.covariates is not None and len(self.covariates.past) != len(self.times):
+            raise InputError(
+                f"Series '{self.name}' has {len(self.times)} times and {len(self.covariates.past)} "
+                f"rows of past covariates; there must be one each."
+            )
 
     def __len__(self) -> int:
         return len(self.times)
@@ -53,7 +61,19 @@ class Series:
     def between(self, after: float, until: float) -> Series:
         """The rows with `after < time <= until`."""
         first, last = np.searchsorted(self.times, [after, until], side="right")
-        return Series(self.name, self.times[first:last], self.values[first:last])
+        return self.rows(slice(first, last))
+
+    def rows(self, which: slice | np.ndarray, values: np.ndarray | None = None) -> Series:
+        """Some of the rows, with their values or others in their place."""
+        covariates = None if self.covariates is None else self.covariates.rows(which)
+        values = self.values if values is None else values
+        return Series(self.name, self.times[which], values[which], covariates)
+
+    @property
+    def observed(self) -> Bool[np.ndarray, "times"]:
+        """Where any channel was observed, or any past covariate."""
+        seen = np.asarray(~np.isnan(self.values).all(axis=1))
+        return seen if self.covariates is None else seen | self.covariates.observed
 
 
 @dataclass(frozen=True)
@@ -121,11 +141,25 @@ class TimeAxis:
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of a long table that are time, series (if any) and targets."""
+    """Names of the columns of a long table that are time, series (if any), targets and covariates.
+
+    Attributes:
+        known: inputs that are known ahead of time.
+        past: readings that are known up to the time from which a forecast is made.
+        static: what holds for a whole series.
+    """
 
     time: str
     series: str | None
     targets: tuple[str, ...]
+    known: tuple[str, ...] = ()
+    past: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """All covariates."""
+        return (*self.known, *self.past, *self.static)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +188,9 @@ class SeriesTable:
         time: str | None = None,
         series: str | None = None,
         target: str | Sequence[str] | None = None,
+        known: str | Sequence[str] | None = None,
+        past: str | Sequence[str] | None = None,
+        static: str | Sequence[str] | None = None,
         sort: bool = False,
         duplicates: str = "error",
     ) -> SeriesTable:
@@ -163,6 +200,9 @@ class SeriesTable:
             frame: one row a (series, time), with a time column of datetimes, ISO strings or
                 numbers, and number columns. NaN, null, empty and "NA" cells are not observed.
             time, series, target: names of columns; guessed where there is no doubt.
+            known, past, static: names of columns of covariates: numbers that are known ahead of
+                time (rows after the last target may hold them), numbers that are not, and what does
+                not change within a series (numbers or texts). Never guessed.
             sort: put the rows of each series in order of time instead of refusing them.
             duplicates: what to do with rows of the same series and time: `"error"`, `"mean"`,
                 `"first"` or `"last"`.
@@ -173,7 +213,15 @@ class SeriesTable:
         from isocline.data.frames import read_frame
 
         return read_frame(
-            frame, time=time, series=series, target=target, sort=sort, duplicates=duplicates
+            frame,
+            time=time,
+            series=series,
+            target=target,
+            known=known,
+            past=past,
+            static=static,
+            sort=sort,
+            duplicates=duplicates,
         )
 
     def to_frame(self) -> pandas.DataFrame:
@@ -233,9 +281,8 @@ class SeriesTable:
         cells = {one.name: part for one, part in zip(self.series, np.split(flat, ends))}
 
         def keep(one: Series) -> Series:
-            values = cells[one.name].reshape(one.values.shape)
-            rows = ~np.isnan(values).all(axis=1)
-            return Series(one.name, one.times[rows], values[rows])
+            thinned = one.rows(slice(None), cells[one.name].reshape(one.values.shape))
+            return thinned.rows(thinned.observed)
 
         return self._keep(keep, f"thinning by {fraction} left no cell")
 
@@ -267,16 +314,21 @@ class SeriesTable:
 
     def config(self) -> dict[str, Any]:
         """What a saved model needs of the table, ready for JSON."""
-        columns = asdict(self.columns) | {"targets": list(self.columns.targets)}
+        columns = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self.columns).items()
+        }
         return {"columns": columns, "channels": list(self.channels), "axis": asdict(self.axis)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SeriesTable:
         """The table without series that `config` describes; fill it by `with_series`."""
         columns = config["columns"]
+        # The first models know of no covariates.
+        beside = [tuple(columns.get(name, ())) for name in ("known", "past", "static")]
         return cls(
             series=(),
             channels=tuple(config["channels"]),
             axis=TimeAxis(**config["axis"]),
-            columns=Columns(columns["time"], columns["series"], tuple(columns["targets"])),
+            columns=Columns(columns["time"], columns["series"], tuple(columns["targets"]), *beside),
         )

@@ -99,7 +99,8 @@ def read_times(
     import narwhals.stable.v2 as nw
 
     from isocline.data.columns import require_column
-    from isocline.data.frames import filled_rows, series_of
+    from isocline.data.contents import series_of
+    from isocline.data.frames import filled_rows
     from isocline.data.reading import read_cells
 
     path = Path(path)

@@ -130,10 +130,10 @@ def model_rmse(
     for history, origin, times in requests:
         kept = random.random(history.values.shape) >= deleted
         values = np.where(kept, history.values, np.nan)
-        rows = np.asarray(np.isfinite(values).any(axis=1))
+        rows = np.array(history.rows(slice(None), values).observed)
         rows[-1] |= not rows.any()
         values[-1] = history.values[-1] if not kept[rows].any() else values[-1]
-        thinned.append((Series(history.name, history.times[rows], values[rows]), origin, times))
+        thinned.append((history.rows(rows, values), origin, times))
     forecasts = predictor.forecasts(thinned)
     mean = np.concatenate([one.mean.ravel() for one in forecasts])
     return rmse(mean, np.concatenate([target.values.ravel() for target in targets]))

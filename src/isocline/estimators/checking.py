@@ -12,6 +12,9 @@ from isocline.models.ode_net import STEMS
 from isocline.nn import ENCODERS, FIELDS, TRACES
 from isocline.ode.tableaus import find
 
+from .calendar import CALENDAR
+from .covariates import INTERPOLATIONS
+
 
 def check_settings(settings: dict[str, Any]) -> None:
     """InputError for the first setting of a forecaster that does not fit."""
@@ -93,6 +96,15 @@ def _are_periods(value: Any) -> bool:
     )
 
 
+def _are_of_the_calendar(value: Any) -> bool:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return False
+    names = list(value)
+    return all(isinstance(name, str) and name in CALENDAR for name in names) and len(
+        set(names)
+    ) == len(names)
+
+
 def _are_steps(value: Any) -> bool:
     """Whether it is a method and how many steps of it."""
     if value is None:
@@ -135,6 +147,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and less than 1"),
     ),
     "growth": (lambda value: _is_number(value) and 0 <= value <= 1, "a fraction from 0 to 1"),
+    "calendar": (_are_of_the_calendar, f"a list of some of: {', '.join(CALENDAR)}"),
+    "interpolation": (
+        lambda value: isinstance(value, str) and value in INTERPOLATIONS,
+        f"one of: {', '.join(INTERPOLATIONS)}",
+    ),
     "seed": _SEED,
 }
 _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {

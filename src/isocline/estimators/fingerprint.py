@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from isocline.data import SeriesTable
+from isocline.data import Series, SeriesTable
 
 
 def digest_of(description: Any, parts: Iterable[bytes]) -> str:
@@ -23,6 +23,16 @@ def fingerprint(settings: dict[str, Any], kind: str, table: SeriesTable) -> str:
     parts = (
         part
         for one in table.series
-        for part in (one.name.encode(), one.times.tobytes(), one.values.tobytes())
+        for part in (one.name.encode(), one.times.tobytes(), one.values.tobytes(), *_beside(one))
     )
-    return digest_of([settings, kind, table.channels], parts)
+    # Without covariates it is the name that it was before there were any.
+    covariates = [list(table.columns.covariates)] if table.columns.covariates else []
+    return digest_of([settings, kind, table.channels, *covariates], parts)
+
+
+def _beside(series: Series) -> list[bytes]:
+    beside = series.covariates
+    if beside is None:
+        return []
+    arrays = (beside.past, beside.times, beside.known)
+    return [*(array.tobytes() for array in arrays), repr(beside.static).encode()]

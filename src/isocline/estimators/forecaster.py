@@ -13,17 +13,21 @@ from isocline.data import Series, SeriesTable, candidate_periods
 from isocline.errors import InputError
 from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.windows import Split, rolling_origins
-from isocline.models import Ensemble, GRUForecaster, LatentODE
+from isocline.models import Ensemble, GRUForecaster, LatentODE, Widths
 from isocline.train import Checkpoint, Settings, train
 
 from .asking import asked_times, default_horizon, forecast_frame
 from .backtesting import Backtest, run_backtest
+from .calendar import Calendar, require_dates
 from .checking import check_deletions, check_settings
+from .covariates import fit_covariates
 from .fingerprint import fingerprint
+from .future import require_future, require_past, with_future
 from .predicting import Predictor, outcomes_from, validation_outcomes
 from .preparing import Scaling
 from .saving import load_parts, save_parts
 from .settings import Configured
+from .tables import as_table, table_like
 from .training import training_problem
 from .windows import window_shape
 
@@ -57,6 +61,9 @@ class LatentODEForecaster(Configured):
         average: decay of the running average of the weights that forecasts use (0: the last
             weights).
         batch_size: windows a step.
+        calendar: what of it is an input: "hour", "weekday", "month", "yearday"; it needs dates.
+        interpolation: known inputs go in a straight line ("linear") from where they are given to
+            where they are given next, or "hold" their value until then.
         seed: of everything random.
 
     Attributes:
@@ -80,6 +87,8 @@ class LatentODEForecaster(Configured):
         growth: float = 0.0,
         average: float = 0.0,
         batch_size: int = 64,
+        calendar: Sequence[str] = (),
+        interpolation: str = "linear",
         seed: int = 0,
     ):
         self.horizon = horizon
@@ -96,12 +105,15 @@ class LatentODEForecaster(Configured):
         self.growth = growth
         self.average = average
         self.batch_size = batch_size
+        self.calendar = calendar
+        self.interpolation = interpolation
         self.seed = seed
 
     def settings(self) -> dict[str, Any]:
         """All settings by name (scikit-learn's `get_params`)."""
         return self.get_params() | {
-            "periods": None if self.periods is None else [float(p) for p in self.periods]
+            "periods": None if self.periods is None else [float(p) for p in self.periods],
+            "calendar": list(self.calendar),
         }
 
     def fit(
@@ -111,6 +123,9 @@ class LatentODEForecaster(Configured):
         time: str | None = None,
         series: str | None = None,
         target: str | Sequence[str] | None = None,
+        known: str | Sequence[str] | None = None,
+        past: str | Sequence[str] | None = None,
+        static: str | Sequence[str] | None = None,
         checkpoint: str | Path | None = None,
         resume: bool = False,
         progress: Callable[[dict[str, Any]], None] | None = None,
@@ -120,6 +135,8 @@ class LatentODEForecaster(Configured):
         Args:
             data: a pandas or polars frame, or a `SeriesTable`.
             time, series, target: its columns; guessed where that is unambiguous.
+            known, past, static: its columns of covariates: known ahead of time, known up to the
+                origin of a forecast, and the same throughout a series; see docs/forecast.md.
             checkpoint: a folder that keeps the state of training after every epoch.
             resume: go on from there, exactly where it stopped.
             progress: called after every epoch with stage, epoch, loss, validation, nfe and seconds.
@@ -129,7 +146,11 @@ class LatentODEForecaster(Configured):
                 it.
         """
         check_settings(self.get_params())
-        self.table_ = as_table(data, time=time, series=series, target=target)
+        self.table_ = as_table(
+            data, time=time, series=series, target=target, known=known, past=past, static=static
+        )
+        require_dates(tuple(self.calendar), self.table_)
+        require_past(self.table_)
         self.horizon_ = (
             float(self.horizon) if self.horizon is not None else default_horizon(self.table_)
         )
@@ -139,12 +160,12 @@ class LatentODEForecaster(Configured):
                 f"({self.table_.duration:g}), in units of the time axis: give a shorter horizon."
             )
         self.split_ = rolling_origins(self.table_, self.horizon_)
-        known = self.table_.until(self.split_.train_end)
-        periods = candidate_periods(known) if self.periods is None else tuple(self.periods)
+        seen = self.table_.until(self.split_.train_end)
+        periods = candidate_periods(seen) if self.periods is None else tuple(self.periods)
         self.periods_ = tuple(float(period) for period in periods)
         self._folder = None if checkpoint is None else Path(checkpoint)
         self._resume, self._progress = resume, progress
-        training_scale = Scaling.fit(known, self.periods_, HARMONICS, self.horizon_)
+        training_scale = self._training_scale()
         self.shape_ = window_shape(self.table_, self.horizon_, self.batch_size)
         model, trained = self._train("latent_ode", training_scale)
         self.history_, self.best_epoch_ = trained.history, trained.best_epoch
@@ -155,15 +176,17 @@ class LatentODEForecaster(Configured):
         )
         return self
 
-    def _build(self, kind: str, channels: int, frequencies: tuple[float, ...]) -> Ensemble:
+    def _build(self, kind: str, scaling: Scaling) -> Ensemble:
         import jax
+
+        channels, seasons = len(self.table_.channels), scaling.frequencies
+        told = Widths() if scaling.covariates is None else scaling.covariates.widths
 
         def make(key: Any) -> Any:
             if kind == "gru":
-                return GRUForecaster(channels, self.hidden_size, frequencies, key=key)
-            return LatentODE(
-                channels, self.latent_size, self.hidden_size, self.encoder, frequencies, key=key
-            )
+                return GRUForecaster(channels, self.hidden_size, seasons, key=key, covariates=told)
+            sizes = self.latent_size, self.hidden_size
+            return LatentODE(channels, *sizes, self.encoder, seasons, key=key, covariates=told)
 
         return Ensemble(make, 1 if kind == "gru" else self.members, key=jax.random.key(self.seed))
 
@@ -186,7 +209,7 @@ class LatentODEForecaster(Configured):
             )
         progress = self._progress
         report = None if progress is None else lambda row: progress({"stage": kind, **row})
-        model = self._build(kind, len(self.table_.channels), scaling.frequencies)
+        model = self._build(kind, scaling)
         trained = train(
             model,
             problem,
@@ -208,9 +231,10 @@ class LatentODEForecaster(Configured):
         predictor = Predictor(model, scaling, self.shape_)
         validated = validation_outcomes(predictor, self.table_, self.split_)
         known = self.table_.until(self.split_.validation_end)
-        predictor = replace(
-            predictor, scaling=Scaling.fit(known, self.periods_, HARMONICS, self.horizon_)
-        )
+        refined = Scaling.fit(known, self.periods_, HARMONICS, self.horizon_)
+        # The weights were fitted to covariates as they are: their scale stays.
+        refined = replace(refined, covariates=scaling.covariates)
+        predictor = replace(predictor, scaling=refined)
         tested = outcomes_from(predictor, self.table_, self.split_.origins)
         return replace(predictor, calibration=validated.joined(tested))
 
@@ -226,9 +250,12 @@ class LatentODEForecaster(Configured):
                 f"{history.name!r}: ask for later times, or give only the history up to the time "
                 "from which to forecast."
             )
+        require_future(self.table_.with_series([history]), {history.name: times})
         return self.predictor_.forecast(history, times)
 
-    def predict(self, times: Any = None, *, data: Any = None) -> pandas.DataFrame:
+    def predict(
+        self, times: Any = None, *, data: Any = None, future: Any = None
+    ) -> pandas.DataFrame:
         """Forecast at any times.
 
         Args:
@@ -236,16 +263,22 @@ class LatentODEForecaster(Configured):
                 frame with the time column, and the series column if series differ; None for a
                 regular grid over the horizon.
             data: newer observations to forecast from, instead of the ones that were fitted.
+            future: the known inputs after the last observation: a frame with the time column, the
+                series column if series differ, and the columns that `fit` was given as known. Not
+                needed where the data have rows for it, with empty targets.
 
         Returns:
             Columns time, series, channel, mean, q05, q25, q50, q75, q95.
 
         Raises:
-            InputError: a time is not after the last observation, or a series is not known.
+            InputError: a time is not after the last observation, a series is not known, or a known
+                input is not given up to the last time asked.
         """
         self._require_fitted()
         table = self.table_ if data is None else self._like(data)
+        table = table if future is None else with_future(table, future)
         asked = asked_times(table, times, self.horizon_)
+        require_future(table, asked)
         forecasts = self.predictor_.forecasts(
             [
                 (one, float(one.times[-1]), asked[one.name])
@@ -272,9 +305,11 @@ class LatentODEForecaster(Configured):
         return run_backtest(self.predictor_, self.gru_, table, split, self.periods_)
 
     def _training_scale(self) -> Scaling:
-        return Scaling.fit(
-            self.table_.until(self.split_.train_end), self.periods_, HARMONICS, self.horizon_
-        )
+        end = self.split_.train_end
+        scaling = Scaling.fit(self.table_.until(end), self.periods_, HARMONICS, self.horizon_)
+        calendar = Calendar(tuple(self.calendar), self.table_.axis.timezone)
+        covariates = fit_covariates(self.table_, end, scaling, calendar, self.interpolation)
+        return replace(scaling, covariates=covariates)
 
     def robustness(
         self, fractions: Sequence[float] = (0.25, 0.5), repeats: int = 3
@@ -328,18 +363,7 @@ class LatentODEForecaster(Configured):
 
     def _like(self, data: Any) -> SeriesTable:
         """New data with the columns of the fitted table."""
-        columns = self.table_.columns
-        if isinstance(data, SeriesTable):
-            table = data
-        else:
-            table = as_table(data, time=columns.time, series=columns.series, target=columns.targets)
-        if table.channels != self.table_.channels or table.axis.kind != self.table_.axis.kind:
-            raise InputError(
-                f"The data has channels {', '.join(table.channels)} on a {table.axis.kind} time "
-                f"axis, but the model was fitted to {', '.join(self.table_.channels)} on a "
-                f"{self.table_.axis.kind} one."
-            )
-        return table
+        return table_like(self.table_, data)
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "predictor_"):
@@ -347,11 +371,6 @@ class LatentODEForecaster(Configured):
                 "This LatentODEForecaster is not fitted yet: call fit(frame) first, or load a "
                 "model."
             )
-
-
-def as_table(data: Any, **columns: Any) -> SeriesTable:
-    """Data as a table, whatever it came as."""
-    return data if isinstance(data, SeriesTable) else SeriesTable.from_frame(data, **columns)
 
 
 __all__ = ["LatentODEForecaster", "Split", "as_table"]

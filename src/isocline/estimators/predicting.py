@@ -16,6 +16,7 @@ from isocline.evaluation.windows import Split, history_until, targets_after
 from isocline.models import Context
 
 from .calibration import Calibration, outcomes, widened
+from .future import known_ahead
 from .preparing import Scaling
 from .windows import Shape, stack_windows, window_at
 
@@ -50,7 +51,8 @@ class Predictor:
         windows = [self._window(*request) for request in requests]
         # A full last batch has the shape of the others: one compilation serves all.
         context, target = stack_windows(
-            windows + [windows[-1]] * (_round_up(len(windows)) - len(windows))
+            windows + [windows[-1]] * (_round_up(len(windows)) - len(windows)),
+            self.scaling.covariates,
         )
         mean, std = _draw(self.model, context, target.times)
         return [self._unscale(request, mean[:, k], std[:, k]) for k, request in enumerate(requests)]
@@ -81,16 +83,24 @@ class Predictor:
         return widened(forecast, self.calibration.width(origin))
 
     def latent(self, table: SeriesTable, points: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """The mean latent trajectory of the first member over one horizon, by series."""
+        """The mean latent trajectory of the first member over one horizon, by series.
+
+        It ends where known inputs do; a series of which none is known ahead is left out.
+        """
         member = jax.tree.map(
             lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, self.model.members
         )
         paths = {}
         for one in table.series:
             origin = float(one.times[-1])
-            times = np.linspace(origin, origin + self.scaling.horizon, points)
-            context, _ = stack_windows([self._window(one, origin, times[1:])])
-            steps = jnp.linspace(0.0, 1.0, points, dtype=context.times.dtype)[None]
+            horizon = known_ahead(one, self.scaling.horizon)
+            if horizon <= 0:
+                continue
+            times = np.linspace(origin, origin + horizon, points)
+            window = self._window(one, origin, times[1:])
+            context, _ = stack_windows([window], self.scaling.covariates)
+            share = horizon / self.scaling.horizon
+            steps = jnp.linspace(0.0, share, points, dtype=context.times.dtype)[None]
             paths[one.name] = times, np.asarray(_mean_path(member, context, steps))
         return paths
 
@@ -105,7 +115,7 @@ def _round_up(count: int) -> int:
 @eqx.filter_jit
 def _mean_path(member: Any, context: Context, times: Any) -> Any:
     mean, _ = member.encode(context)
-    return member.decode(mean, context.phase, times).latent[0]
+    return member.decode(mean, context.phase, times, context.exogenous).latent[0]
 
 
 @eqx.filter_jit

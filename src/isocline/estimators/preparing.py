@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from isocline.data import Series, SeriesTable
+
+if TYPE_CHECKING:
+    from .covariates import CovariateScaling
 
 RIDGE = 0.5  # in rows: how strongly a season is pulled to zero
 ROWS_A_COEFFICIENT = 4
@@ -39,12 +42,14 @@ class Scaling:
         harmonics: of each period.
         horizon: the unit of model time.
         scales: one a series.
+        covariates: how they are seen, if there are any.
     """
 
     periods: tuple[float, ...]
     harmonics: int
     horizon: float
     scales: dict[str, SeriesScale]
+    covariates: CovariateScaling | None = None
 
     @classmethod
     def fit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,15 @@ from isocline.evaluation.windows import Split
 
 from .calibration import Calibration
 from .predicting import Predictor
-from .preparing import Scaling, SeriesScale
+from .preparing import Scaling
+from .saving_covariates import (
+    covariate_arrays,
+    covariate_config,
+    covariate_scaling_in,
+    covariates_in,
+    scale_arrays,
+    scales_in,
+)
 from .storing import filled, leaves_of, read_model, write_model
 from .windows import Shape
 
@@ -30,9 +39,10 @@ def save_parts(forecaster: LatentODEForecaster, directory: Path) -> None:
     arrays = _predictor_arrays("latent_ode", forecaster.predictor_)
     if forecaster.gru_ is not None:
         arrays |= _predictor_arrays("gru", forecaster.gru_)
-    arrays |= _scale_arrays(forecaster.predictor_.scaling, forecaster.table_)
+    arrays |= scale_arrays("scale", forecaster.predictor_.scaling, forecaster.table_.series)
     for index, one in enumerate(forecaster.table_.series):
         arrays |= {f"data.{index:05d}.times": one.times, f"data.{index:05d}.values": one.values}
+    arrays |= covariate_arrays(forecaster)
     write_model(directory, _config(forecaster), arrays)
 
 
@@ -56,7 +66,7 @@ def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
         "best_epoch": forecaster.best_epoch_,
         "history": forecaster.history_,
         "nfe": forecaster.nfe_,
-    }
+    } | covariate_config(forecaster)
 
 
 def _predictor_arrays(name: str, predictor: Predictor) -> dict[str, np.ndarray]:
@@ -64,16 +74,6 @@ def _predictor_arrays(name: str, predictor: Predictor) -> dict[str, np.ndarray]:
     return leaves_of(name, predictor.model) | {
         f"{name}.outcomes.{part}": getattr(outcomes, part) for part in OUTCOME_PARTS
     }
-
-
-def _scale_arrays(scaling: Scaling, table: SeriesTable) -> dict[str, np.ndarray]:
-    arrays = {}
-    for index, one in enumerate(table.series):
-        scale = scaling.scale_of(one)
-        prefix = f"scale.{index:05d}"
-        arrays |= {f"{prefix}.coefficients": scale.coefficients, f"{prefix}.spread": scale.spread}
-        arrays |= {f"{prefix}.doubt": scale.doubt}
-    return arrays
 
 
 def load_parts(cls: type[LatentODEForecaster], directory: Path) -> Any:
@@ -96,9 +96,11 @@ def _rebuild(
     cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> Any:
     forecaster = cls(**config["settings"])
+    forecaster.calendar = tuple(forecaster.calendar)  # JSON made a list of it
+    beside = covariates_in(config, arrays)
     series = tuple(
-        Series(name, arrays[f"data.{index:05d}.times"], arrays[f"data.{index:05d}.values"])
-        for index, name in enumerate(config["series"])
+        Series(name, arrays[f"data.{index:05d}.times"], arrays[f"data.{index:05d}.values"], more)
+        for index, (name, more) in enumerate(zip(config["series"], beside, strict=True))
     )
     forecaster.table_ = SeriesTable.from_config(config["table"]).with_series(series)
     forecaster.horizon_, forecaster.periods_ = config["horizon"], tuple(config["periods"])
@@ -108,17 +110,17 @@ def _rebuild(
     forecaster.nfe_ = config["nfe"]
     forecaster.shape_ = Shape(*map(int, config["shape"]))
     forecaster._folder, forecaster._resume, forecaster._progress = None, False, None
-    scales = {
-        name: SeriesScale(
-            *(arrays[f"scale.{index:05d}.{part}"] for part in ("coefficients", "spread", "doubt"))
-        )
-        for index, name in enumerate(config["series"])
-    }
-    scaling = Scaling(forecaster.periods_, config["harmonics"], forecaster.horizon_, scales)
+    scaling = Scaling(
+        forecaster.periods_,
+        config["harmonics"],
+        forecaster.horizon_,
+        scales_in(arrays, "scale", config["series"]),
+    )
+    scaling = replace(scaling, covariates=covariate_scaling_in(config, arrays, forecaster, scaling))
 
     def predictor(kind: str) -> Predictor:
         calibration = Calibration(*(arrays[f"{kind}.outcomes.{part}"] for part in OUTCOME_PARTS))
-        model = forecaster._build(kind, len(forecaster.table_.channels), scaling.frequencies)
+        model = forecaster._build(kind, scaling)
         return Predictor(filled(model, kind, arrays), scaling, forecaster.shape_, calibration)
 
     forecaster.predictor_ = predictor("latent_ode")

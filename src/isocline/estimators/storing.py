@@ -16,7 +16,8 @@ from isocline._version import __version__
 from isocline.errors import InputError
 from isocline.train.checkpoint import write_bytes
 
-FORMAT = 1
+# The newest format of each kind of model; 1 was the first of all.
+FORMATS = {"LatentODEForecaster": 2}  # 2: with covariates
 _MEND = "Restore it from a copy, or fit the model again."
 
 
@@ -34,7 +35,11 @@ def write_model(directory: Path, config: dict[str, Any], arrays: dict[str, np.nd
     from safetensors.numpy import save
 
     weights = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-    config = {"format": FORMAT, "isocline": __version__, "jax": jax.__version__} | config
+    config = {
+        "format": FORMATS.get(config["kind"], 1),
+        "isocline": __version__,
+        "jax": jax.__version__,
+    } | config
     config |= {"sha256": hashlib.sha256(weights).hexdigest()}
     config["config_sha256"] = _digest(config)
     try:
@@ -122,11 +127,12 @@ def _read_config(directory: Path, source: str) -> dict[str, Any]:
             f"The file {file} is not one of Isocline's: it names no format version. Give the "
             f"folder that {source}."
         )
-    if version > FORMAT:
+    newest = FORMATS.get(str(config.get("kind")), 1)
+    if version > newest:
         raise InputError(
             f"The model in {directory} has format {version}, written by Isocline "
             f"{config.get('isocline')}; this is Isocline {__version__}, which reads up to format "
-            f"{FORMAT}. Upgrade Isocline to read it."
+            f"{newest}. Upgrade Isocline to read it."
         )
     # The first models had no such entry.
     if config.get("config_sha256", _digest(config)) != _digest(config):

@@ -92,4 +92,4 @@ def validation_windows(
     if len(windows) > VALIDATION_WINDOWS:
         chosen = np.random.default_rng(0).choice(len(windows), VALIDATION_WINDOWS, replace=False)
         windows = [windows[index] for index in sorted(chosen)]
-    return stack_windows(windows)
+    return stack_windows(windows, scaling.covariates)

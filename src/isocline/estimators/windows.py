@@ -12,6 +12,14 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from isocline.data import Series, SeriesTable
 from isocline.models import Context, Target
 
+from .covariates import CovariateScaling
+from .driving import (
+    RowCovariates,
+    covariates_at,
+    gather_covariates,
+    sample_covariates,
+    stack_covariates,
+)
 from .preparing import Scaling
 
 
@@ -31,6 +39,7 @@ class Rows(NamedTuple):
     series: Int[Array, " rows"]
     design: Float[Array, "rows coefficients"]
     doubt: Float[Array, "series channels coefficients coefficients"]
+    covariates: RowCovariates | None = None
 
 
 class Shape(NamedTuple):
@@ -73,6 +82,7 @@ def gather_rows(table: SeriesTable, scaling: Scaling) -> Rows:
             np.concatenate([scaling.design(one.times) for one in table.series]), jnp.float32
         ),
         jnp.asarray(np.stack([scaling.scale_of(one).doubt for one in table.series]), jnp.float32),
+        None if scaling.covariates is None else gather_covariates(table, scaling.covariates),
     )
 
 
@@ -118,11 +128,16 @@ def sample_windows(
     phase = rows.phase[row] + frequencies * (origin - rows.times[row])[:, None]
     doubt = rows.doubt[rows.series[row]]
     season = jnp.einsum("bcpq,bcq->bcp", doubt, jax.random.normal(keys[5], doubt.shape[:3]))
+    exogenous = None
+    if rows.covariates is not None:
+        window = row, rows.series[row], origin
+        exogenous = sample_covariates(rows.covariates, window, back, known, rows.times)
     context = Context(
         rows.times[back] - origin[:, None],
         rows.values[back] + _shift(rows, season, back),
         rows.mask[back] & known[:, :, None],
         phase,
+        exogenous,
     )
     return context, _targets(rows, shape, (row, origin, season), keys[4])
 
@@ -153,10 +168,13 @@ def window_at(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """One window as padded arrays of NumPy: the last rows up to an origin, and those asked."""
     known = series.between(-np.inf, origin)
-    known = Series(known.name, known.times[-shape.context :], known.values[-shape.context :])
+    known = known.rows(slice(-shape.context, None))
     context = _padded(known, scaling, origin, shape.context) | {
         "phase": scaling.phases(np.array([origin]))[0]
     }
+    if scaling.covariates is not None:
+        end = max(origin + scaling.horizon, *asked.times[-1:])
+        context |= covariates_at(known, origin, end, scaling.covariates, shape.context)
     size = max(shape.target, len(asked))
     return context, _padded(asked, scaling, origin, size)
 
@@ -171,7 +189,9 @@ def _padded(series: Series, scaling: Scaling, origin: float, size: int) -> dict[
     return {"times": times, "values": values, "mask": np.isfinite(values)}
 
 
-def stack_windows(windows: list[tuple[dict, dict]]) -> tuple[Context, Target]:
+def stack_windows(
+    windows: list[tuple[dict, dict]], covariates: CovariateScaling | None = None
+) -> tuple[Context, Target]:
     """Windows as one batch; shorter targets are padded to the longest."""
     longest = max(len(target["times"]) for _, target in windows)
 
@@ -182,7 +202,11 @@ def stack_windows(windows: list[tuple[dict, dict]]) -> tuple[Context, Target]:
     contexts, targets = [c for c, _ in windows], [t for _, t in windows]
     context = [column(contexts, name, None) for name in ("times", "values", "mask", "phase")]
     target = [column(targets, name, longest) for name in ("times", "values", "mask")]
-    return Context(*context), Target(*target)
+    exogenous = None
+    if covariates is not None:
+        ahead = max(float(one["times"].max(initial=0)) for one in targets)
+        exogenous = stack_covariates(contexts, ahead, covariates)
+    return Context(*context, exogenous=exogenous), Target(*target)
 
 
 def _grow(array: np.ndarray, size: int | None, name: str) -> np.ndarray:

@@ -6,6 +6,10 @@ from .batch import Context as Context
 from .batch import Prediction as Prediction
 from .batch import Target as Target
 from .ensemble import Ensemble as Ensemble
+from .exogenous import NO_COVARIATES as NO_COVARIATES
+from .exogenous import Drive as Drive
+from .exogenous import Exogenous as Exogenous
+from .exogenous import Widths as Widths
 from .flow import Flow as Flow
 from .gru import GRUForecaster as GRUForecaster
 from .latent_classifier import LatentClassifier as LatentClassifier

@@ -6,6 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .exogenous import Exogenous
+
 
 class Context(eqx.Module):
     """The observations that a model may know, one row a trajectory.
@@ -15,12 +17,23 @@ class Context(eqx.Module):
         values: scaled; 0 where nothing was observed.
         mask: what was observed; all false in padding.
         phase: where each season stands at the time of the state, in radians.
+        exogenous: covariates, if there are any.
     """
 
     times: Float[Array, "batch observations"]
     values: Float[Array, "batch observations channels"]
     mask: Bool[Array, "batch observations channels"]
     phase: Float[Array, "batch periods"]
+    exogenous: Exogenous | None = None
+
+    def observations(
+        self,
+    ) -> tuple[Float[Array, "*batch observations read"], Bool[Array, "*batch observations read"]]:
+        """What an encoder reads: values and mask of the channels and of covariates."""
+        if self.exogenous is None:
+            return self.values, self.mask
+        values = jnp.concatenate([self.values, self.exogenous.values], axis=-1)
+        return values, jnp.concatenate([self.mask, self.exogenous.mask], axis=-1)
 
 
 class Target(eqx.Module):

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from isocline.nn.fields import seasons_at
 
 from .batch import Context, Prediction, Target
+from .exogenous import NO_COVARIATES, Widths
 from .likelihood import gaussian_log_likelihood
 
 
@@ -48,12 +49,14 @@ class GRUForecaster(eqx.Module):
         frequencies: of the seasons, in radians per unit of model time.
         gaps: whether it is told the time differences.
         cell: a name of `CELLS`; "tanh" without gaps is the paper's plain RNN.
+        covariates: it reads those of the past, and is told known ones at the times it is asked.
     """
 
     cell: Any
     readout: eqx.nn.MLP
     frequencies: tuple[float, ...] = eqx.field(static=True)
     gaps: bool = eqx.field(static=True)
+    covariates: Widths = eqx.field(static=True)
 
     def __init__(
         self,
@@ -64,18 +67,23 @@ class GRUForecaster(eqx.Module):
         key: PRNGKeyArray,
         gaps: bool = True,
         cell: str = "gru",
+        covariates: Widths = NO_COVARIATES,
     ):
         first, second = jax.random.split(key)
-        self.frequencies, self.gaps = tuple(frequencies), gaps
-        self.cell = CELLS[cell](2 * channels + 1 + 2 * len(frequencies), hidden_size, key=first)
-        inputs = hidden_size + 1 + 2 * len(frequencies)
+        self.frequencies, self.gaps, self.covariates = tuple(frequencies), gaps, covariates
+        told = 1 + 2 * len(frequencies)
+        entry = 2 * (channels + covariates.read) + told + covariates.static
+        self.cell = CELLS[cell](entry, hidden_size, key=first)
+        inputs = hidden_size + told + covariates.forcing
         self.readout = eqx.nn.MLP(inputs, 2 * channels, hidden_size, 1, jax.nn.tanh, key=second)
 
     def _roll(self, context: Context, times: Float[Array, " times"]) -> tuple[Array, Array]:
         """Mean and standard deviation for one trajectory (arrays without a batch axis)."""
         frequencies = jnp.asarray(self.frequencies, times.dtype)
-        channels = context.values.shape[1]
-        seen = jnp.any(context.mask, axis=1)
+        observed, known = context.observations()
+        drive = None if context.exogenous is None else context.exogenous.drive
+        stays = [] if drive is None else [drive.static]
+        seen = jnp.any(known, axis=1)
         order = jnp.argsort(jnp.where(seen, context.times, -jnp.inf))
 
         def season(t):
@@ -85,11 +93,11 @@ class GRUForecaster(eqx.Module):
             hidden, before, started = carry
             t, values, mask, there = row
             gap = jnp.where(started & self.gaps, t - before, 0)
-            entry = jnp.concatenate([values * mask, mask, gap[None], season(t)])
+            entry = jnp.concatenate([values * mask, mask, gap[None], season(t), *stays])
             hidden = jnp.where(there, self.cell(entry, hidden), hidden)
             return (hidden, jnp.where(there, t, before), started | there), None
 
-        rows = context.times[order], context.values[order], context.mask[order], seen[order]
+        rows = context.times[order], observed[order], known[order], seen[order]
         zero = jnp.zeros((), times.dtype)
         start = jnp.zeros(self.cell.hidden_size, times.dtype), zero, jnp.zeros((), bool)
         (hidden, before, _), _ = jax.lax.scan(read, start, rows)
@@ -97,12 +105,23 @@ class GRUForecaster(eqx.Module):
         def ahead(carry, t):
             hidden, before = carry
             gap = (t - before)[None] * self.gaps
-            mean, raw = jnp.split(self.readout(jnp.concatenate([hidden, gap, season(t)])), 2)
-            entry = jnp.concatenate([mean, jnp.ones(channels, mean.dtype), gap, season(t)])
+            told = [] if drive is None else [drive.at(t, self.covariates)]
+            asked = jnp.concatenate([hidden, gap, season(t), *told])
+            mean, raw = jnp.split(self.readout(asked), 2)
+            entry = jnp.concatenate([*self._entry(mean, told), gap, season(t), *stays])
             return (self.cell(entry, hidden), t), (mean, jnp.exp(jnp.clip(raw - 1.0, -5.0, 2.0)))
 
         _, (mean, std) = jax.lax.scan(ahead, (hidden, before), times)
         return mean, std
+
+    def _entry(self, mean: Float[Array, " channels"], told: list[Array]) -> list[Array]:
+        """Values and mask of a row that is predicted: with known inputs, and without readings."""
+        here = [jnp.ones(mean.shape, mean.dtype)]
+        if not told:
+            return [mean, *here]
+        unread, driving = jnp.zeros(self.covariates.past, mean.dtype), self.covariates.driving
+        given = jnp.ones(driving, mean.dtype)
+        return [mean, unread, told[0][:driving], *here, unread, given]
 
     def decode(self, context: Context, times: Float[Array, "batch times"]) -> Prediction:
         """The rolled-out prediction."""

@@ -59,7 +59,7 @@ class LatentClassifier(eqx.Module):
         """The negative ELBO per observed value and the weighted mean cross entropy; their parts."""
         mean, std = self.latent.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
-        loss, parts = self.latent.bound((mean, std), z0, context.phase, target, kl_weight)
+        loss, parts = self.latent.bound((mean, std), z0, context, target, kl_weight)
         chances = jax.nn.log_softmax(jax.vmap(self.head)(z0))
         entropy = -jnp.mean(jnp.take_along_axis(chances, labels[:, None], axis=1))
         return loss + self.weight * entropy, parts | {"cross_entropy": entropy}

@@ -13,6 +13,7 @@ from isocline.nn import ENCODERS, AbstractEncoder, ForcedField
 from isocline.ode import solve
 
 from .batch import Context, Prediction, Target
+from .exogenous import NO_COVARIATES, DrivenField, Exogenous, Widths, solver_on
 from .likelihood import gaussian_log_likelihood
 from .point_process import CountingField, Intensity, poisson_log_likelihood
 from .together import Knots, solve_together
@@ -34,7 +35,8 @@ class LatentODE(eqx.Module):
             integral runs from time 0 to the last time of the target: that is the end of what was
             watched, and may be a row without observations.
         knots: solve all trajectories of a batch together, and read them off between these knots;
-            without, each has a solve of its own.
+            without, or where covariates ask for steps of their own, each has its own solve.
+        covariates: what drives the field beside the seasons; encoder and decoder are told as well.
     """
 
     encoder: AbstractEncoder
@@ -47,6 +49,7 @@ class LatentODE(eqx.Module):
     noise: str = eqx.field(static=True)
     knots: Knots | None = eqx.field(static=True)
     solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+    covariates: Widths = eqx.field(static=True)
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class LatentODE(eqx.Module):
         intensity: bool = False,
         knots: Knots | None = None,
         solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
+        covariates: Widths = NO_COVARIATES,
     ):
         keys = jax.random.split(key, 4)
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
@@ -70,16 +74,22 @@ class LatentODE(eqx.Module):
         # Of a key of its own, so that the other weights are as they were without it.
         beside = jax.random.fold_in(key, 4)
         self.intensity = Intensity(latent_size, hidden_size, key=beside) if intensity else None
-        self.encoder = ENCODERS[encoder](channels, hidden_size, key=keys[0])
+        self.covariates, told = covariates, covariates.forcing
+        self.encoder = ENCODERS[encoder](channels + covariates.read, hidden_size, key=keys[0])
         self.posterior = eqx.nn.Linear(
-            hidden_size + 2 * len(frequencies), 2 * latent_size, key=keys[1]
+            hidden_size + 2 * len(frequencies) + told, 2 * latent_size, key=keys[1]
         )
         self.field = ForcedField(
-            latent_size, hidden_size, field_depth, len(frequencies), key=keys[2]
+            latent_size,
+            hidden_size,
+            field_depth,
+            len(frequencies),
+            len(covariates.felt),
+            key=keys[2],
         )
         outputs = 2 * channels if noise == "state" else channels
         self.decoder = eqx.nn.MLP(
-            latent_size, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3]
+            latent_size + told, outputs, hidden_size, decoder_depth, jax.nn.tanh, key=keys[3]
         )
         self.log_std = jnp.full(channels, -1.0, jnp.float32)
 
@@ -87,9 +97,16 @@ class LatentODE(eqx.Module):
         self, context: Context
     ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
         """Mean and standard deviation of q(z0)."""
-        features = jax.vmap(self.encoder)(context.times, context.values, context.mask)
+        features = jax.vmap(self.encoder)(context.times, *context.observations())
+        told = context.exogenous
         features = jnp.concatenate(
-            [features, jnp.cos(context.phase), jnp.sin(context.phase)], axis=1
+            [
+                features,
+                jnp.cos(context.phase),
+                jnp.sin(context.phase),
+                *([] if told is None else [told.drive.now(self.covariates)]),
+            ],
+            axis=1,
         )
         mean, raw = jnp.split(jax.vmap(self.posterior)(features), 2, axis=1)
         return mean, jax.nn.softplus(raw - 1.0) + 1e-4
@@ -99,35 +116,48 @@ class LatentODE(eqx.Module):
         z0: Float[Array, "batch latent"],
         phase: Float[Array, "batch periods"],
         times: Float[Array, "batch times"],
+        exogenous: Exogenous | None = None,
     ) -> Prediction:
         """Solve from time 0 through each trajectory's own times, and read the observations off."""
-        z, expected, nfe = self._path(z0, phase, times)
-        output = jax.vmap(jax.vmap(self.decoder))(z)
+        latent, expected, nfe = self._path(z0, phase, times, exogenous)
+        states = latent
+        if exogenous is not None:
+            told = exogenous.drive.along(times, self.covariates)
+            states = jnp.concatenate([latent, told], axis=2)
+        output = jax.vmap(jax.vmap(self.decoder))(states)
         mean, raw = jnp.split(output, 2, axis=-1) if self.noise == "state" else (output, 0.0)
         log_std = jnp.clip(self.log_std + raw, LOWEST_LOG_STD, HIGHEST_LOG_STD)
         std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
-        log_rate = None if self.intensity is None else jax.vmap(jax.vmap(self.intensity))(z)
-        return Prediction(mean, std, z, nfe, log_rate, expected)
+        log_rate = None if self.intensity is None else jax.vmap(jax.vmap(self.intensity))(latent)
+        return Prediction(mean, std, latent, nfe, log_rate, expected)
 
     def _path(
         self,
         z0: Float[Array, "batch latent"],
         phase: Float[Array, "batch periods"],
         times: Float[Array, "batch times"],
+        exogenous: Exogenous | None,
     ) -> tuple[Array, Array | None, Array]:
         """Latent states at the times, the expected number of events if that is modelled, NFE."""
-        args = jnp.asarray(self.frequencies, z0.dtype), phase
-        field, y0 = self.field, z0
+        field, y0, ts, options = self.field, z0, times, dict(self.solver)
+        args, grid = (jnp.asarray(self.frequencies, z0.dtype), phase), None
+        if exogenous is not None:
+            field, args = DrivenField(field, self.covariates), (*args, exogenous.drive)
+            grid = exogenous.grid
         if self.intensity is not None:
-            field = CountingField(self.field, self.intensity)
+            field = CountingField(field, self.intensity)
             y0 = z0, jnp.zeros(len(z0), z0.dtype)
-        options = {"args_axes": (None, 0), "on_failure": "mask"} | dict(self.solver)
-        if self.knots is not None:
+        if grid is not None:
+            options = solver_on(grid)
+            ts = jnp.concatenate([times, grid[:, -1:]], axis=1)
+        options |= {"args_axes": (None, *[0] * (len(args) - 1)), "on_failure": "mask"}
+        if self.knots is not None and grid is None:
             ys, nfe = solve_together(field, y0, times, args, self.knots, **options)
         else:
             start = jnp.zeros(times.shape[0], times.dtype)
-            solution = solve(field, y0, times, args, t0=start, batch="independent", **options)
+            solution = solve(field, y0, ts, args, t0=start, batch="independent", **options)
             ys, nfe = solution.ys, solution.stats.nfe
+        ys = jax.tree.map(lambda leaf: leaf[:, : times.shape[1]], ys)
         z, expected = (ys, None) if self.intensity is None else ys
         return z, expected, nfe
 
@@ -137,7 +167,8 @@ class LatentODE(eqx.Module):
         """Predictions from so many draws of z0; a leading axis of draws on every array."""
         mean, std = self.encode(context)
         noise = jax.random.normal(key, (samples, *mean.shape), mean.dtype)
-        return jax.lax.map(lambda draw: self.decode(mean + std * draw, context.phase, times), noise)
+        given = context.phase, times, context.exogenous
+        return jax.lax.map(lambda draw: self.decode(mean + std * draw, *given), noise)
 
     def loss(
         self, context: Context, target: Target, key: PRNGKeyArray, kl_weight: Float[Array, ""]
@@ -148,19 +179,19 @@ class LatentODE(eqx.Module):
         """
         mean, std = self.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
-        return self.bound((mean, std), z0, context.phase, target, kl_weight)
+        return self.bound((mean, std), z0, context, target, kl_weight)
 
     def bound(
         self,
         posterior: tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]],
         z0: Float[Array, "batch latent"],
-        phase: Float[Array, "batch periods"],
+        context: Context,
         target: Target,
         kl_weight: Float[Array, ""],
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The same for a draw z0 from a posterior, given by its mean and standard deviation."""
         mean, std = posterior
-        prediction = self.decode(z0, phase, target.times)
+        prediction = self.decode(z0, context.phase, target.times, context.exogenous)
         log_likelihood = gaussian_log_likelihood(prediction, target)
         if prediction.log_rate is not None and prediction.expected is not None:
             events = jnp.any(target.mask, axis=-1)

@@ -25,22 +25,34 @@ class ForcedField(eqx.Module):
         latent_size: components of z.
         hidden_size, depth: of the MLP.
         periods: number of seasons that force it (0: autonomous).
+        inputs: number of other inputs that do.
     """
 
     linear: Float[Array, "latent latent"]
     mlp: eqx.nn.MLP
 
     def __init__(
-        self, latent_size: int, hidden_size: int, depth: int, periods: int, *, key: PRNGKeyArray
+        self,
+        latent_size: int,
+        hidden_size: int,
+        depth: int,
+        periods: int,
+        inputs: int = 0,
+        *,
+        key: PRNGKeyArray,
     ):
-        self.mlp = eqx.nn.MLP(
-            latent_size + 2 * periods, latent_size, hidden_size, depth, jax.nn.tanh, key=key
-        )
+        wide = latent_size + 2 * periods + inputs
+        self.mlp = eqx.nn.MLP(wide, latent_size, hidden_size, depth, jax.nn.tanh, key=key)
         self.linear = -0.1 * jnp.eye(latent_size)
 
     def __call__(
-        self, t: Float[Array, ""], z: Float[Array, " latent"], args: tuple[Array, Array]
+        self, t: Float[Array, ""], z: Float[Array, " latent"], args: tuple[Array, ...]
     ) -> Float[Array, " latent"]:
-        """The slope; `args` are the seasons' frequencies and this trajectory's phases at time 0."""
-        frequencies, phase = args
-        return self.linear @ z + self.mlp(jnp.concatenate([z, seasons_at(t, frequencies, phase)]))
+        """The slope.
+
+        `args` are the seasons' frequencies, this trajectory's phases at time 0, and the values of
+        other inputs at t, if there are any.
+        """
+        frequencies, phase, *inputs = args
+        seasons = seasons_at(t, frequencies, phase)
+        return self.linear @ z + self.mlp(jnp.concatenate([z, seasons, *inputs]))
