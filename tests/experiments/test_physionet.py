@@ -154,7 +154,7 @@ def test_a_run_is_whole_and_is_not_done_twice(tmp_path, monkeypatch):
     assert [row["auc"] for row in result["summary"] if row["model"].startswith("mTAND")] == [
         "0.858"
     ]
-    assert len(table["runs"]) == 3 + 2 * 4 + 2
+    assert len(table["runs"]) == 3 + 4 + 3 + 2
     for name in ("physionet.png", "physionet.svg", "table.md"):
         assert (tmp_path / name).stat().st_size > 100
     monkeypatch.setattr(experiment, "train", lambda *_, **__: pytest.fail("trained again"))

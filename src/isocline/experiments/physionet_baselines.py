@@ -88,6 +88,8 @@ def classifiers(rows: Rows, parts: dict[str, np.ndarray], seed: int) -> dict[str
     except ImportError:
         return {}
     features, died = summaries(rows), np.asarray(rows.died)
+    # A feature that no training stay has would stop the trees.
+    features = features[:, ~np.isnan(features[parts["train"]]).all(axis=0)]
     linear = [
         make_pipeline(
             SimpleImputer(keep_empty_features=True),

@@ -25,7 +25,7 @@ def draw(out: Path, shown: dict[str, Any]) -> None:
     from matplotlib.figure import Figure
 
     tables = {name: np.asarray(table) for name, table in shown.items()}
-    full = tables["mask"].any(axis=1).all(axis=1)
+    full = np.all(np.any(tables["mask"], axis=1), axis=1)
     tables = {name: table[full] for name, table in tables.items()}
     stays = max(len(tables["times"]), 1)
     figure = Figure(figsize=(9.6, 6.4), layout="constrained")

@@ -82,8 +82,10 @@ def _rows(task: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _row(task: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """A model's scores over its seeds."""
     row: dict[str, Any] = {"task": task, "model": runs[0]["model"], "seeds": len(runs)}
+    # Who was trained to tell who dies is not compared in what it was trained for beside.
     for name in COLUMNS:
         found = [run["scores"][name] for run in runs if name in run["scores"]]
+        found = found if (name == "auc") == (task == "mortality") else []
         row[name] = _spread(found, 1000 if name in THOUSANDTHS else 1) if found else None
     times = [run["seconds_an_epoch"] for run in runs if "seconds_an_epoch" in run]
     row["seconds_an_epoch"] = f"{np.median(times):.1f}" if times else None
