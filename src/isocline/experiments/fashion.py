@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from .odenets import Protocol, run_full_or_quick
+from .odenets import PLAIN, Protocol, run_full_or_quick
 
 FULL = Protocol(
     "fashion",
     "fashion_mnist",
+    models=PLAIN,
     settings={"epochs": 15, "flip": True, "distortion": 0.3},
     small="fashion_mnist_small",
 )
