@@ -68,9 +68,7 @@ def evaluate(
             "forecast."
         )
     backtest = forecaster.backtest(None if data is None else table)
-    if out is not None:
-        write_table(out, backtest.frame)
-        talk.note(f"Written to {out}: {len(backtest.frame)} rows.")
+    _write(out, backtest.frame, talk)
     metrics = backtest.metrics
     unit = f" {table.axis.unit}" if table.axis.unit else ""
     talk.result(
@@ -79,6 +77,13 @@ def evaluate(
         f"{metrics['windows']} forecasts over {metrics['horizon']:.6g}{unit}, from "
         f"{len(metrics['origins'])} origins, {metrics['origins'][0]} to {metrics['origins'][-1]}",
     )
+
+
+def _write(out: Path | None, frame: Any, talk: Talk) -> None:
+    """Write forecasts, where there is a file for them."""
+    if out is not None:
+        write_table(out, frame)
+        talk.note(f"Written to {out}: {len(frame)} rows.")
 
 
 def _cutoffs(
@@ -116,9 +121,7 @@ def _cross_validate(
 
     model, data, out = places
     found = forecaster.cross_validation(None if data is None else table, **chosen)
-    if out is not None:
-        write_table(out, found.frame)
-        talk.note(f"Written to {out}: {len(found.frame)} rows.")
+    _write(out, found.frame, talk)
     metrics = found.metrics
     unit = f" {table.axis.unit}" if table.axis.unit else ""
     talk.result(

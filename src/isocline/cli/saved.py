@@ -53,15 +53,5 @@ def newer_data(
         return model.table_
     from .sources import open_table
 
-    columns = model.table_.columns
-    return open_table(
-        data,
-        time=columns.time,
-        series=columns.series,
-        target=columns.targets,
-        known=columns.known,
-        past=columns.past,
-        static=columns.static,
-        sort=sort,
-        duplicates=duplicates,
-    )
+    columns = model.table_.columns.options()
+    return open_table(data, **columns, sort=sort, duplicates=duplicates)

@@ -7,7 +7,6 @@ and value, and a table of outcomes. `ISOCLINE_DATA` may hold the same as two Num
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
 import warnings
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from isocline.data.remote import fetch
+from isocline.data.remote import data_folders, fetch
 from isocline.errors import InputError
 
 DESCRIPTORS = ("Age", "Gender", "Height", "ICUType")  # given once, at the beginning
@@ -91,8 +90,9 @@ def load_physionet(records: str | Path | None = None, outcomes: str | Path | Non
         raise InputError("Give both the records and their outcomes, or neither.")
     if records is not None and outcomes is not None:
         return _read_challenge(Path(records), Path(outcomes))
-    folder = Path(os.environ.get("ISOCLINE_DATA", "")) / _FOLDER
-    archives = sorted(folder.glob("*.npz")) if "ISOCLINE_DATA" in os.environ else []
+    archives = [
+        path for folder in data_folders() for path in sorted((folder / _FOLDER).glob("*.npz"))
+    ]
     if archives:
         return _checked(_read_archives(archives))
     return _checked(

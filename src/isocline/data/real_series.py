@@ -7,7 +7,6 @@ stands in a SOURCE.txt beside it.
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +17,7 @@ from jaxtyping import Float
 from isocline.data.builtin import load
 from isocline.data.columns import did_you_mean
 from isocline.data.reading import read_table
-from isocline.data.remote import load_delhi, load_weekly_nino
+from isocline.data.remote import data_file, load_delhi, load_weekly_nino
 from isocline.data.table import Columns, Series, SeriesTable, TimeAxis
 from isocline.errors import InputError
 
@@ -88,14 +87,7 @@ def _table(series: Sequence[Series], channels: Sequence[str], axis: TimeAxis) ->
 
 
 def _file(place: str) -> Path:
-    folder = os.environ.get("ISOCLINE_DATA")
-    path = Path(folder or ".") / place
-    if folder is None or not path.is_file():
-        raise InputError(
-            f"The series are read from {place} in the folder that ISOCLINE_DATA names, and are not "
-            f"there. Set ISOCLINE_DATA to a folder that holds it."
-        )
-    return path
+    return data_file(place, "This set of series")
 
 
 def _nino() -> SeriesTable:

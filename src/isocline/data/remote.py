@@ -129,7 +129,7 @@ def fetch(name: str) -> Path:
             f"{', '.join(REGISTRY)}."
         )
     remote = REGISTRY[name]
-    places = [folder / remote.place for folder in (*_data_folder(), cache_folder())]
+    places = [folder / remote.place for folder in (*data_folders(), cache_folder())]
     for path in places:
         if path.is_file():
             return _checked(path, remote)
@@ -145,9 +145,29 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "isocline"
 
 
-def _data_folder() -> tuple[Path, ...]:
+def data_folders() -> tuple[Path, ...]:
+    """The folder that `ISOCLINE_DATA` names, if it names one."""
     folder = os.environ.get("ISOCLINE_DATA")
     return (Path(folder),) if folder else ()
+
+
+def data_file(place: str, what: str) -> Path:
+    """A file that is only in the folder that `ISOCLINE_DATA` names.
+
+    Args:
+        place: its path below that folder.
+        what: the beginning of a message, as "The table 'magic'".
+
+    Raises:
+        InputError: it is not there.
+    """
+    for folder in data_folders():
+        if (folder / place).is_file():
+            return folder / place
+    raise InputError(
+        f"{what} is read from {place} in the folder that ISOCLINE_DATA names, and is not there. "
+        "Set ISOCLINE_DATA to a folder that holds it."
+    )
 
 
 def _sha256(content: bytes, name: str) -> str:

@@ -161,6 +161,17 @@ class Columns:
         """All covariates."""
         return (*self.known, *self.past, *self.static)
 
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of a reader, to read another table with the same columns."""
+        return {
+            "time": self.time,
+            "series": self.series,
+            "target": self.targets,
+            "known": self.known,
+            "past": self.past,
+            "static": self.static,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class SeriesTable:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float
 
 from isocline.data.columns import did_you_mean
+from isocline.data.remote import data_file
 from isocline.errors import InputError
 
 # Files below the folder, and the array of an npz. UCI's tables as public repositories compile them.
@@ -37,13 +36,7 @@ def load_table(name: str) -> Float[np.ndarray, "rows columns"]:
             f"{', '.join(TABLES)}."
         )
     place, array = TABLES[name]
-    folder = os.environ.get("ISOCLINE_DATA")
-    path = Path(folder or ".") / place
-    if folder is None or not path.is_file():
-        raise InputError(
-            f"The table '{name}' is read from {place} in the folder that ISOCLINE_DATA names, and "
-            f"is not there. Set ISOCLINE_DATA to a folder that holds it."
-        )
+    path = data_file(place, f"The table '{name}'")
     if array is None:
         return np.loadtxt(io.BytesIO(gzip.decompress(path.read_bytes())), delimiter=",")
     with np.load(path) as found:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from isocline.models import Ensemble, GRUForecaster, LatentODE, Widths
+from isocline.models import NO_COVARIATES, Ensemble, GRUForecaster, LatentODE
 
 from .preparing import Scaling
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def build_ensemble(forecaster: LatentODEForecaster, kind: str, scaling: Scaling) -> Ensemble:
     """The ensemble of latent ODEs ("latent_ode"), or the one GRU that it is compared with."""
     channels, seasons = len(forecaster.table_.channels), scaling.frequencies
-    told = Widths() if scaling.covariates is None else scaling.covariates.widths
+    told = NO_COVARIATES if scaling.covariates is None else scaling.covariates.widths
     sizes = forecaster.latent_size, forecaster.hidden_size
 
     def make(key: Any) -> Any:

@@ -14,6 +14,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from isocline.errors import InputError
 from isocline.models import Context, Knots, LatentODE, Prediction, Target, poisson_log_likelihood
+from isocline.models.likelihood import divergence_from_prior
 from isocline.train import Problem, Settings, train
 
 from .checking import check_event_intensity
@@ -224,7 +225,7 @@ def _loss(
     z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
     found = model.decode(z0, context.phase, target.times)
     log_likelihood = poisson_log_likelihood(*_course(found), jnp.any(target.mask, axis=2))
-    divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
+    divergence = divergence_from_prior(mean, std)
     loss = (-log_likelihood + kl_weight * divergence) / len(mean)
     return loss, {"kl": divergence / len(mean), "nfe": jnp.mean(1.0 * found.nfe)}
 

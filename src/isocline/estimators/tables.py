@@ -36,18 +36,7 @@ def table_like(fitted: SeriesTable, data: Any) -> SeriesTable:
         InputError: channels, covariates or kind of time are not those of the fitted table.
     """
     columns = fitted.columns
-    if isinstance(data, SeriesTable):
-        table = data
-    else:
-        table = as_table(
-            data,
-            time=columns.time,
-            series=columns.series,
-            target=columns.targets,
-            known=columns.known,
-            past=columns.past,
-            static=columns.static,
-        )
+    table = data if isinstance(data, SeriesTable) else as_table(data, **columns.options())
     if table.channels != fitted.channels or table.axis.kind != fitted.axis.kind:
         raise InputError(
             f"The data has channels {', '.join(table.channels)} on a {table.axis.kind} time "

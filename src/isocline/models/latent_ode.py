@@ -14,7 +14,7 @@ from isocline.ode import solve
 
 from .batch import Context, Prediction, Target
 from .exogenous import NO_COVARIATES, DrivenField, Exogenous, Widths, solver_on
-from .likelihood import gaussian_log_likelihood
+from .likelihood import divergence_from_prior, gaussian_log_likelihood
 from .point_process import CountingField, Intensity, poisson_log_likelihood
 from .together import Knots, solve_together
 
@@ -218,7 +218,7 @@ class LatentODE(eqx.Module):
             log_likelihood += poisson_log_likelihood(
                 prediction.log_rate, prediction.expected, events
             )
-        divergence = jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
+        divergence = divergence_from_prior(mean, std)
         observed = jnp.maximum(jnp.sum(target.mask), 1)
         loss = (-log_likelihood + kl_weight * divergence) / observed
         parts = {

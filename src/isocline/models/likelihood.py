@@ -17,6 +17,13 @@ def gaussian_log_likelihood(prediction: Prediction, target: Target) -> Float[Arr
     return jnp.sum(jnp.where(target.mask, density, 0))
 
 
+def divergence_from_prior(
+    mean: Float[Array, "batch latent"], std: Float[Array, "batch latent"]
+) -> Float[Array, ""]:
+    """`KL(N(mean, std^2) || N(0, 1))` in nats, of all components of all trajectories together."""
+    return jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
+
+
 def moments(
     prediction: Prediction,
 ) -> tuple[Float[Array, "batch times channels"], Float[Array, "batch times channels"]]:
