@@ -245,6 +245,9 @@ def test_info_describes_a_table(isocline, small):
         "time": "date",
         "series": "station",
         "targets": ["level", "flow"],
+        "known": [],
+        "past": [],
+        "static": [],
     }
     assert document["rows"] == 200
     assert document["time_kind"] == "datetime"

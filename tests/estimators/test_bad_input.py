@@ -42,6 +42,8 @@ SETTINGS = {
     "seed": [-1, 1.5, "a", None, 2**70],
     "calendar": ["weekday", ("weekdays",), ("hour", "hour"), None, 3],
     "interpolation": ["cubic", None, 1],
+    "anchored": ["yes", None, 1],
+    "transform": ["log", None, True],
 }
 CASES = [(name, value) for name, values in SETTINGS.items() for value in values]
 
