@@ -155,6 +155,23 @@ def test_flow_matching_is_least_for_the_mean_velocity():
     assert loss == pytest.approx(0, abs=1e-10)
 
 
+def test_averaged_flow_matching_is_least_for_the_mean_over_the_batch():
+    """The field that weighs all points of the batch by their likelihood has no loss."""
+    z, context = points(7)
+    x = jax.random.normal(jax.random.key(9), z.shape) * 2
+
+    class Exact(HyperField):
+        def __call__(self, t, y, context):
+            noise = (y - t * x) / (1 - t)
+            weights = jax.nn.softmax(-jnp.sum(noise**2, axis=1) / 2)
+            return weights @ (x - noise)
+
+    exact = Flow(Exact(2, 1, key=jax.random.key(0)), 2)
+    key = jax.random.key(0)
+    assert flow_matching(exact, x, z, context, key, average=True) == pytest.approx(0, abs=1e-4)
+    assert flow_matching(exact, x, z, context, key) > 0.01
+
+
 @pytest.mark.parametrize("from_data", [False, True])
 def test_a_planar_flow_is_inverted_and_knows_its_determinant(from_data, x64_module):
     with jax.enable_x64(True):

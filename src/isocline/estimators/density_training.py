@@ -47,10 +47,12 @@ def density_problem(
         coupling: pair noise and data by optimal transport in flow matching.
     """
     held = Points(*(part[:MOST_VALIDATED] for part in validation))
+    # Points of different contexts have no velocity in common, nor have pairs that were chosen.
+    average = not (coupling or train.context.shape[1])
     order = partial(_order, train.y, batch_size, steps, matching, coupling)
     return Problem(
         Partial(_sample, *map(_single, train)),
-        _matching_loss if matching else Partial(_likelihood_loss, learning),
+        Partial(_matching_loss, average) if matching else Partial(_likelihood_loss, learning),
         Partial(partial(_validate, learning), *map(_single, held)),
         order=order,
     )
@@ -102,13 +104,14 @@ def _sample(
 
 
 def _matching_loss(
+    average: bool,
     model: Flow,
     batch: Any,
     key: PRNGKeyArray,
     weight: Array,  # noqa: ARG001 - no annealing
 ) -> tuple[Array, dict[str, Array]]:
     y, context, noise = batch
-    return flow_matching(model, y, noise, context, key), {}
+    return flow_matching(model, y, noise, context, key, average=average), {}
 
 
 def _likelihood_loss(
