@@ -155,20 +155,21 @@ def test_flow_matching_is_least_for_the_mean_velocity():
     assert loss == pytest.approx(0, abs=1e-10)
 
 
-def test_averaged_flow_matching_is_least_for_the_mean_over_the_batch():
-    """The field that weighs all points of the batch by their likelihood has no loss."""
+def test_flow_matching_with_others_is_least_for_the_mean_over_all_of_them():
+    """The field that weighs all points by the likelihood of their noise has no loss."""
     z, context = points(7)
-    x = jax.random.normal(jax.random.key(9), z.shape) * 2
+    x, others = jax.random.normal(jax.random.key(9), (2, *z.shape)) * 2
+    ends = jnp.concatenate([x, others])
 
     class Exact(HyperField):
         def __call__(self, t, y, context):
-            noise = (y - t * x) / (1 - t)
+            noise = (y - t * ends) / (1 - t)
             weights = jax.nn.softmax(-jnp.sum(noise**2, axis=1) / 2)
-            return weights @ (x - noise)
+            return weights @ (ends - noise)
 
-    exact = Flow(Exact(2, 1, key=jax.random.key(0)), 2)
-    key = jax.random.key(0)
-    assert flow_matching(exact, x, z, context, key, average=True) == pytest.approx(0, abs=1e-4)
+    exact, key = Flow(Exact(2, 1, key=jax.random.key(0)), 2), jax.random.key(0)
+    assert flow_matching(exact, x, z, context, key, others=others) == pytest.approx(0, abs=1e-4)
+    assert flow_matching(exact, x, z, context, key, others=others[:3]) > 1e-3
     assert flow_matching(exact, x, z, context, key) > 0.01
 
 

@@ -112,7 +112,7 @@ def flow_matching(
     context: Contexts,
     key: PRNGKeyArray,
     *,
-    average: bool = False,
+    others: Points | None = None,
 ) -> Float[Array, ""]:
     """The mean of `|f(t, y) - v|^2` at `y = (1 - t) z + t x` (Lipman et al. 2023, eq. 9).
 
@@ -120,23 +120,26 @@ def flow_matching(
     their mean velocity at y. Pairs from optimal transport hardly cross (Tong et al. 2024).
 
     Args:
-        average: match the mean velocity of the lines that lead through y to any point of the batch,
-            not that of the one line: for large batches the same field in the mean, with far less
-            noise (the "stable targets" of Xu et al. 2023). For independent pairs without context.
+        others: more points of the data. The velocity to match is then the mean of the lines through
+            y that end at x, at another of the batch or at one of these, not that of the one line:
+            with many of them the same field in the mean, and far less noise (the "stable targets"
+            of Xu et al. 2023). For independent pairs without context.
     """
     t = matching_times(key, len(x)).astype(x.dtype)
     y = (1 - t)[:, None] * z + t[:, None] * x
-    velocities = x - z + (_mean_correction(t, y, x) if average else 0)
+    velocities = x - z
+    if others is not None:
+        velocities += _mean_end(t, y, jnp.concatenate([x, others]), x) / (1 - t)[:, None]
     slopes = jax.vmap(model.field)(t, y, context)
     return jnp.mean(jnp.sum((slopes - velocities) ** 2, axis=-1))
 
 
-def _mean_correction(t: Float[Array, " points"], y: Points, x: Points) -> Points:
-    """E[x - z | y] - (x - z), where any of the batch's x may have led to y with z of the normal.
+def _mean_end(t: Float[Array, " points"], y: Points, ends: Points, x: Points) -> Points:
+    """E[end | y] - x, where any of the ends may have led to y with z of the normal.
 
-    Their probabilities are those of `z = (y - t x) / (1 - t)`. Of `-|z|^2 / 2` the terms that all
+    Their probabilities are those of `z = (y - t end) / (1 - t)`. Of `-|z|^2 / 2` the terms that all
     share are left out; what remains is a product of matrices.
     """
-    rest = (1 - t)[:, None]
-    scores = t[:, None] / rest**2 * (y @ x.T - t[:, None] * jnp.sum(x**2, axis=-1) / 2)
-    return (jax.nn.softmax(scores, axis=-1) @ x - x) / rest
+    scale = (t / (1 - t) ** 2)[:, None]
+    scores = scale * (y @ ends.T - t[:, None] * jnp.sum(ends**2, axis=-1) / 2)
+    return jax.nn.softmax(scores, axis=-1) @ ends - x
