@@ -28,26 +28,20 @@ REGULARIZED = "the same, regularized"
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     PLANAR: ("planar", {"layers": 32, "epochs": 20}),
     CNF: ("continuous", {"field": "hyper", "hidden_size": 8, "matching": 16, "likelihood": 6}),
-    BOTH: ("continuous", {"matching": 48, "likelihood": 2}),
-    MATCHING: ("continuous", {"matching": 48}),
+    BOTH: ("continuous", {"matching": 96, "likelihood": 2}),
+    MATCHING: ("continuous", {"matching": 96}),
     LIKELIHOOD: ("continuous", {"matching": 0, "likelihood": 4}),
     REGULARIZED: (
         "continuous",
-        {"matching": 48, "likelihood": 2, "energy": 0.02, "jacobian": 0.02},
+        {"matching": 96, "likelihood": 2, "energy": 0.02, "jacobian": 0.02},
     ),
 }
-# One more, where the density ends at once: its bounds are known, and its edges need units.
+# Where the density ends at once: its bounds are known, and its edges need units.
+EDGES: dict[str, Any] = {"hidden_size": 128, "bounds": {0: (-4.0, 4.0), 1: (-4.0, 4.0)}}
 EXTRA = {
     "checkerboard": {
-        "likelihood, 128 units, bounds": (
-            "continuous",
-            {
-                "hidden_size": 128,
-                "matching": 0,
-                "likelihood": 12,
-                "bounds": {0: (-4.0, 4.0), 1: (-4.0, 4.0)},
-            },
-        )
+        "flow matching, 128 units, bounds": ("continuous", EDGES | {"matching": 192}),
+        "likelihood, 128 units, bounds": ("continuous", EDGES | {"matching": 0, "likelihood": 12}),
     }
 }
 TITLES = {
