@@ -11,6 +11,7 @@ from isocline.data import Series, SeriesTable
 from isocline.data.table import Columns, TimeAxis
 from isocline.estimators.preparing import Scaling
 from isocline.estimators.transforms import Transform, choose_transforms
+from isocline.estimators.windows import Shape, window_at
 
 
 def table(*columns):
@@ -64,3 +65,14 @@ def test_a_scaling_transforms_each_channel_on_its_own():
     back = scaling.inverse(scaling.season(scale, one.times) + scaled * scale.spread)
     np.testing.assert_allclose(back, one.values, rtol=1e-9)
     np.testing.assert_allclose(scaled.std(axis=0), 1, rtol=0.05)
+
+
+def test_a_window_of_a_new_series_has_the_scale_of_all_its_rows_up_to_the_origin():
+    """Forecasts come back by that scale; what is observed later changes nothing."""
+    values = np.linspace(0, 100, 60)  # its last rows alone have another mean and spread
+    one = Series("new", np.arange(60.0), values[:, None])
+    scaling = Scaling((), 2, 10.0, {}, ())
+    context, _ = window_at(one, 49.0, one.between(49.0, 59.0), scaling, Shape(8, 4, 1))
+    scale = scaling.scale_of(one.between(-np.inf, 49.0))
+    back = scaling.season(scale, np.arange(42.0, 50.0)) + context["values"] * scale.spread
+    np.testing.assert_allclose(back[:, 0], values[42:50])

@@ -80,8 +80,8 @@ class Predictor:
         """
         from scipy.special import ndtri
 
-        history, _, times = request
-        scale = self.scaling.scale_of(history)
+        history, origin, times = request
+        scale = self.scaling.scale_of(history.between(-np.inf, origin))
         season = self.scaling.season(scale, times)
         mean, std = mean[:, : len(times)], std[:, : len(times)]
         points = mean[..., None] + std[..., None] * ndtri((np.arange(20) + 0.5) / 20)

@@ -132,9 +132,15 @@ class Scaling:
         """Level and season at these times, in the units of the file, or of its logarithm."""
         return self.design(np.asarray(times, np.float64)) @ scale.coefficients
 
-    def scaled(self, series: Series) -> Float[np.ndarray, "times channels"]:
-        """The anomalies of a series, in units of its spread; NaN stays."""
-        scale = self.scale_of(series)
+    def scaled(
+        self, series: Series, scale: SeriesScale | None = None
+    ) -> Float[np.ndarray, "times channels"]:
+        """The anomalies of a series, in units of its spread; NaN stays.
+
+        Args:
+            scale: of the whole series, where these are some rows of it.
+        """
+        scale = scale or self.scale_of(series)
         return (self.forward(series.values) - self.season(scale, series.times)) / scale.spread
 
     def forward(self, values: Float[np.ndarray, "times channels"]) -> np.ndarray:

@@ -20,7 +20,7 @@ from .driving import (
     sample_covariates,
     stack_covariates,
 )
-from .preparing import Scaling
+from .preparing import Scaling, SeriesScale
 
 
 class Rows(NamedTuple):
@@ -168,21 +168,25 @@ def window_at(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """One window as padded arrays of NumPy: the last rows up to an origin, and those asked."""
     known = series.between(-np.inf, origin)
+    # Of all rows up to the origin, also of a series that was not fitted: so are forecasts unscaled.
+    scale = scaling.scale_of(known)
     known = known.rows(slice(-shape.context, None))
-    context = _padded(known, scaling, origin, shape.context) | {
+    context = _padded(known, scaling, scale, origin, shape.context) | {
         "phase": scaling.phases(np.array([origin]))[0]
     }
     if scaling.covariates is not None:
         end = max(origin + scaling.horizon, *asked.times[-1:])
         context |= covariates_at(known, origin, end, scaling.covariates, shape.context)
     size = max(shape.target, len(asked))
-    return context, _padded(asked, scaling, origin, size)
+    return context, _padded(asked, scaling, scale, origin, size)
 
 
-def _padded(series: Series, scaling: Scaling, origin: float, size: int) -> dict[str, np.ndarray]:
+def _padded(
+    series: Series, scaling: Scaling, scale: SeriesScale, origin: float, size: int
+) -> dict[str, np.ndarray]:
     """Scaled rows relative to the origin; padding repeats the last time with nothing observed."""
     times = (series.times - origin) / scaling.horizon
-    values = scaling.scaled(series) if len(series) else series.values
+    values = scaling.scaled(series, scale) if len(series) else series.values
     short = size - len(times)
     times = np.pad(times, (0, short), mode="edge" if len(times) else "constant")
     values = np.pad(values, ((0, short), (0, 0)), constant_values=np.nan)
