@@ -106,7 +106,8 @@ def test_another_set_is_not_taken_for_set_a(write, monkeypatch):
 
 
 @pytest.mark.skipif(
-    "ISOCLINE_DATA" not in os.environ, reason="ISOCLINE_DATA does not name the folder of real data"
+    not os.environ.get("ISOCLINE_DATA"),
+    reason="ISOCLINE_DATA does not name the folder of real data",
 )
 def test_the_real_stays():
     stays = load_physionet()

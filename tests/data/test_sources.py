@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from isocline.data import candidate_periods, load, names, remote, spirals
+from isocline.data.tables import load_table
 from isocline.errors import InputError
 
 needs_data = pytest.mark.skipif(
-    "ISOCLINE_DATA" not in os.environ, reason="ISOCLINE_DATA does not name the folder of real data"
+    not os.environ.get("ISOCLINE_DATA"),
+    reason="ISOCLINE_DATA does not name the folder of real data",
 )
 
 
@@ -134,6 +136,27 @@ def test_the_data_folder_comes_first(alone, monkeypatch):
     (folder / "mine" / "x" / "y.csv").write_bytes(origin.read_bytes())
     monkeypatch.setenv("ISOCLINE_DATA", str(folder / "mine"))
     assert remote.fetch("known") == folder / "mine" / "x" / "y.csv"
+
+
+def test_a_table_is_downloaded_where_no_folder_holds_it(alone, monkeypatch):
+    folder, _ = alone
+    np.savez(folder / "22_magic.npz", X=np.eye(3), y=np.zeros(3))
+    content = (folder / "22_magic.npz").read_bytes()
+    published = (folder / "22_magic.npz").as_uri()
+    known = remote.Remote(published, hashlib.sha256(content).hexdigest(), "tabular/m.npz", "CC0")
+    monkeypatch.setitem(remote.REGISTRY, "magic", known)
+    table = load_table("magic")
+    assert table.dtype == np.float32
+    np.testing.assert_array_equal(table, np.eye(3))
+    with pytest.raises(InputError, match="Did you mean 'magic'"):
+        load_table("magik")
+
+
+@needs_data
+@pytest.mark.parametrize(("name", "columns"), [("magic", 10), ("protein", 10), ("shuttle", 9)])
+def test_tables_are_those_of_the_repository(name, columns):
+    table = load_table(name)
+    assert table.shape[1] == columns and len(table) > 19_000 and np.isfinite(table).all()
 
 
 def test_offline_says_what_to_put_where(alone):

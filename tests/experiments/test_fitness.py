@@ -15,7 +15,8 @@ from isocline.experiments import bench_series, fitness
 
 TINY = {"epochs": 1, "members": 1, "hidden_size": 4, "latent_size": 2, "batch_size": 8}
 here = pytest.mark.skipif(
-    "ISOCLINE_DATA" not in os.environ, reason="ISOCLINE_DATA does not name the folder of real data"
+    not os.environ.get("ISOCLINE_DATA"),
+    reason="ISOCLINE_DATA does not name the folder of real data",
 )
 SHAPES = {  # series, rows, channels
     "delhi": (1, 1575, 4),

@@ -74,6 +74,28 @@ REGISTRY: dict[str, Remote] = {
         "public domain",
     ),
 }
+_BENCHMARK = f"{_RAW}/Minqi824/ADBench/f7fed68dea6901fe9a81ed51b251b1d2456790cd"
+_UCI = f"{_RAW}/treforevans/uci_datasets/36a67b7e5d4b1c08151a7d044f555f50af16548a"
+REGISTRY |= {
+    name: Remote(url, checksum, f"tabular/{url.rsplit('/', 1)[1]}", "CC BY 4.0")
+    for name, url, checksum in (
+        (
+            "magic",
+            f"{_BENCHMARK}/adbench/datasets/Classical/22_magic.gamma.npz",
+            "0be375984d7af9ea7a63b12206c240840d8b7daa3607021c5fb8756407dd86f1",
+        ),
+        (
+            "shuttle",
+            f"{_BENCHMARK}/adbench/datasets/Classical/32_shuttle.npz",
+            "26900b0f6be45d9ddb7a402c9b2f956ceda42d23a8ca4cf4406b8bc1352823d1",
+        ),
+        (
+            "protein",
+            f"{_UCI}/uci_datasets/protein/data.csv.gz",
+            "6ccb1a6bf7e7ba40febe2b8226779cb62e4ca2fa4d193bdec8538c6b5f991ec5",
+        ),
+    )
+}
 _CHALLENGE = "https://physionet.org/files/challenge-2012/1.0.0"
 REGISTRY |= {
     name: Remote(f"{_CHALLENGE}/{file}", None, f"medical/physionet2012/{file}", "ODC-By 1.0")

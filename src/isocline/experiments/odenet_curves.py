@@ -122,10 +122,12 @@ def draw_training(out: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
         history = done[0]["history"]
         epochs = [row["epoch"] for row in history]
         errors = [100 * row["validation_error"] for row in history]
-        (line,) = left.semilogy(epochs, errors, label=model)
+        (line,) = left.plot(epochs, errors, label=model)
         if done[0]["nfe"] and done[0]["settings"]["network"] == "ode":
             nfe = [row["validation_nfe"] for row in history]
             right.plot(epochs, nfe, color=line.get_color(), label=model)
+    # No error at all has no place on a logarithmic axis: a gap.
+    left.set_yscale("log", nonpositive="mask")
     left.set(xlabel="epoch", ylabel="validation error, %")
     right.set(xlabel="epoch", ylabel="NFE of a prediction (tolerance 1e-3)", ylim=(0, None))
     for axis in (left, right):

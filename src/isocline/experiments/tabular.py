@@ -1,8 +1,6 @@
 """Densities of real tables: flows by matching and by likelihood beside simpler densities.
 
-The tables are in `../shared/data` (the folder that ISOCLINE_DATA names); one that is not there is
-left out, and said so. MINIBOONE is its first 1,523 rows only, not to be compared with others'
-figures.
+A table that is neither at hand nor can be downloaded is left out, and said so.
 """
 
 from __future__ import annotations
