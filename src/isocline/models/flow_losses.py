@@ -22,7 +22,8 @@ from .flow import Contexts, Flow, HamiltonJacobi, Moved, OfPoints, Points
 from .planar import PlanarFlow
 from .solving import Solving
 
-LATEST = 0.01  # of the way is left at the latest time that is matched
+LATEST = 0.01  # of the way is left at the latest of the times that crowd towards the data
+END = 0.999  # of the way: nearer to the data the likelihoods of two ends differ by too many digits
 
 Loss = tuple[Float[Array, ""], dict[str, Array]]
 
@@ -102,7 +103,7 @@ def matching_times(key: PRNGKeyArray, count: int) -> Float[Array, " count"]:
     even = (jnp.arange(count, dtype=jnp.float32) + jax.random.uniform(shift)) / count
     # One half of the unit interval for each sort of time.
     late = 1 - LATEST ** (2 * even - 1)
-    return jax.random.permutation(order, jnp.where(even < 0.5, 2 * even, late))
+    return jax.random.permutation(order, jnp.where(even < 0.5, 2 * END * even, late))
 
 
 def flow_matching(
