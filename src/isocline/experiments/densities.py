@@ -37,11 +37,15 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 # Where the density ends at once: its bounds are known, and its edges need units.
-EDGES: dict[str, Any] = {"hidden_size": 128, "bounds": {0: (-4.0, 4.0), 1: (-4.0, 4.0)}}
-EXTRA = {
+WIDE = {"hidden_size": 128}
+EDGES = {"bounds": {0: (-4.0, 4.0), 1: (-4.0, 4.0)}}
+EXTRA: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "checkerboard": {
-        "flow matching, 128 units, bounds": ("continuous", EDGES | {"matching": 192}),
-        "likelihood, 128 units, bounds": ("continuous", EDGES | {"matching": 0, "likelihood": 12}),
+        "flow matching, 128 units, bounds": ("continuous", WIDE | {"matching": 192} | EDGES),
+        "likelihood, 128 units, bounds": (
+            "continuous",
+            WIDE | {"matching": 0, "likelihood": 12} | EDGES,
+        ),
     }
 }
 TITLES = {
