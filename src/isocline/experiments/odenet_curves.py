@@ -98,14 +98,16 @@ def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
     named = {cost[0]: (row, cost) for row, cost in zip(timed, costs, strict=True)}
     for row, cost in named.values():
         middle.annotate(f"{row['tolerance']:.0e}", cost, **beside)
-    middle.set(xlabel="NFE", ylabel="ms for 1,000 images", ylim=(0, None))
+    middle.set(xlabel="NFE", ylabel="ms for 1,000 images")
+    middle.margins(x=0.22)
     right.semilogx(
         [row["tolerance"] for row in timed],
         [100 * row["error"] for row in timed],
         "o-",
         color="#D55E00",
     )
-    right.set(xlabel="tolerance", ylabel="test error, %", ylim=(0, None))
+    right.set(xlabel="tolerance", ylabel="test error, %")
+    _from_zero(middle, right)
     for axis in (left, right):
         axis.invert_xaxis()
     figure.suptitle("One trained ODE-Net at eight tolerances: accuracy for run time")
@@ -129,7 +131,14 @@ def draw_training(out: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
     # No error at all has no place on a logarithmic axis: a gap.
     left.set_yscale("log", nonpositive="mask")
     left.set(xlabel="epoch", ylabel="validation error, %")
-    right.set(xlabel="epoch", ylabel="NFE of a prediction (tolerance 1e-3)", ylim=(0, None))
+    right.set(xlabel="epoch", ylabel="NFE of a prediction (tolerance 1e-3)")
+    _from_zero(right)
     for axis in (left, right):
         axis.legend(frameon=False, fontsize=8)
     save_figure(figure, out, "training")
+
+
+def _from_zero(*axes: Any) -> None:
+    """Zero at the bottom, and room above what is highest."""
+    for axis in axes:
+        axis.set_ylim(0, 1.1 * axis.dataLim.ymax)
