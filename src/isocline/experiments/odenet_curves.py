@@ -118,7 +118,7 @@ def draw_training(out: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
     """Validation error of every model, and NFE of the ODE-Nets, epoch by epoch (first seeds)."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+    figure = Figure(figsize=(10.5, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for model, done in runs.items():
         history = done[0]["history"]
@@ -133,8 +133,9 @@ def draw_training(out: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
     left.set(xlabel="epoch", ylabel="validation error, %")
     right.set(xlabel="epoch", ylabel="NFE of a prediction (tolerance 1e-3)")
     _from_zero(right)
-    for axis in (left, right):
-        axis.legend(frameon=False, fontsize=8)
+    figure.legend(
+        *left.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside right center"
+    )
     save_figure(figure, out, "training")
 
 
