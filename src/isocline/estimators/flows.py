@@ -36,7 +36,8 @@ class ContinuousFlow(Density):
         hidden_size: units of the field, the paper's M.
         matching, likelihood: epochs of flow matching, and of maximum likelihood after it.
         coupling: pair noise and data by optimal transport in flow matching (Tong et al. 2024), for
-            straighter paths; not for conditional flows, whose noise must not depend on the context.
+            straighter paths and fewer evaluations, instead of matching the mean velocity of many
+            pairs (Xu et al. 2023), which comes nearer to the density. Conditional flows do neither.
         trace: in maximum likelihood: "exact", "hutchinson" or "hutch++".
         energy, jacobian: weights of RNODE's regularizers in maximum likelihood (Finlay et al.
             2020): with them solves take fewer steps.
