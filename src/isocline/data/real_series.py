@@ -17,7 +17,7 @@ from jaxtyping import Float
 from isocline.data.builtin import load
 from isocline.data.columns import did_you_mean
 from isocline.data.reading import read_table
-from isocline.data.remote import data_file, load_delhi, load_weekly_nino
+from isocline.data.remote import held_file, load_delhi, load_weekly_nino
 from isocline.data.table import Columns, Series, SeriesTable, TimeAxis
 from isocline.errors import InputError
 
@@ -87,7 +87,13 @@ def _table(series: Sequence[Series], channels: Sequence[str], axis: TimeAxis) ->
 
 
 def _file(place: str) -> Path:
-    return data_file(place, "This set of series")
+    path = held_file(place)
+    if path is None:
+        raise InputError(
+            f"This set of series is read from {place} in the folder that ISOCLINE_DATA names, and "
+            "is not there. Set ISOCLINE_DATA to a folder that holds it."
+        )
+    return path
 
 
 def _nino() -> SeriesTable:

@@ -173,23 +173,10 @@ def data_folders() -> tuple[Path, ...]:
     return (Path(folder),) if folder else ()
 
 
-def data_file(place: str, what: str) -> Path:
-    """A file that is only in the folder that `ISOCLINE_DATA` names.
-
-    Args:
-        place: its path below that folder.
-        what: the beginning of a message, as "The table 'magic'".
-
-    Raises:
-        InputError: it is not there.
-    """
-    for folder in data_folders():
-        if (folder / place).is_file():
-            return folder / place
-    raise InputError(
-        f"{what} is read from {place} in the folder that ISOCLINE_DATA names, and is not there. "
-        "Set ISOCLINE_DATA to a folder that holds it."
-    )
+def held_file(place: str) -> Path | None:
+    """The file at a path below the folder that `ISOCLINE_DATA` names, if there is one."""
+    paths = (folder / place for folder in data_folders())
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _sha256(content: bytes, name: str) -> str:

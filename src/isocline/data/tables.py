@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from isocline.data.columns import did_you_mean
-from isocline.data.remote import data_folders, fetch
+from isocline.data.remote import fetch, held_file
 from isocline.errors import InputError
 
 # The array of an npz, and copies that ISOCLINE_DATA may hold instead of the published files, which
@@ -41,8 +41,7 @@ def load_table(name: str) -> Float[np.ndarray, "rows columns"]:
             f"{', '.join(TABLES)}."
         )
     array, copy = TABLES[name]
-    copies = [folder / copy for folder in data_folders() if (folder / copy).is_file()]
-    path = copies[0] if copies else fetch(name)
+    path = held_file(copy) or fetch(name)
     if array is None:
         return np.loadtxt(io.BytesIO(gzip.decompress(path.read_bytes())), np.float32, delimiter=",")
     with np.load(path) as found:
