@@ -18,7 +18,7 @@ from isocline.train import Problem
 
 TOGETHER = 64  # points that an optimal transport pairs: 0.1 ms, where 256 take 10
 OTHERS = 2048  # rows whose lines are averaged: fewer leave noise, these cost half a step more
-MOST_VALIDATED = 2000
+MOST_VALIDATED = 1000  # rows: after every epoch of flow matching they cost as much as the epoch
 
 
 class Points(NamedTuple):

@@ -6,8 +6,6 @@ measured.
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +21,7 @@ from .bench.figures import work_precision
 from .bench.measuring import Effort, measure
 from .bench.reporting import brief, summary_rows, tables
 from .bench.solvers import SOLVERS, Solver
-from .results import versions, write_results
+from .results import machine, versions, write_results
 
 PACKAGES = ("jaxlib", "equinox", "diffrax", "torch", "torchdiffeq", "torchode", "gradsolve")
 QUICK = Effort(repeats=5, first_calls=1, curves=False)
@@ -68,7 +66,7 @@ def run(
     results: dict[str, Any] = {
         "note": NOTE,
         "missing": sorted({row.library for row in solvers if not row.installed()}),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "versions": versions(*PACKAGES),
         "summary": [],
         "cases": [],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +25,15 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
+def machine() -> str:
+    """What this runs on: the processor, as far as the system names it, and how many cores."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = next(iter(named), platform.processor() or platform.machine())
+    return f"{processor}, {os.cpu_count()} cores"
+
+
 def command_of(name: str, seeds: Sequence[int], quick: bool) -> str:
     """The command that runs an experiment with these seeds, one after the other."""
     first = f" --seed {seeds[0]}" if seeds[0] else ""
@@ -41,8 +51,9 @@ def silent(row: dict[str, Any]) -> None:
 
 
 def write_results(folder: Path, results: dict[str, Any], table: str) -> None:
-    """Write the numbers and the table, each whole or not at all."""
-    write_bytes(folder / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    """Write the numbers, with the machine's name, and the table, each whole or not at all."""
+    named = {"machine": machine()} | results
+    write_bytes(folder / "results.json", (json.dumps(named, indent=1) + "\n").encode())
     write_bytes(folder / "table.md", (table.rstrip() + "\n").encode())
 
 

@@ -22,7 +22,7 @@ from .flow import Contexts, Flow, HamiltonJacobi, Moved, OfPoints, Points
 from .planar import PlanarFlow
 from .solving import Solving
 
-LATEST = 0.01  # of the way is left at the latest of the times that crowd towards the data
+LATEST = 0.1  # of the way is left at the latest of the times that crowd towards the data
 END = 0.999  # of the way: nearer to the data the likelihoods of two ends differ by too many digits
 
 Loss = tuple[Float[Array, ""], dict[str, Array]]
