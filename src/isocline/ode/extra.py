@@ -45,7 +45,7 @@ def step_times(
     record = empty_record(record_size(rules, task), note_rows(rules.tableau, task.between), task.y0)
     first = first_steps(rules, field, params, task)
     state = integrate(rules, field, params, task, first, record)
-    times = cast(Record, state.record).times
+    times = cast(Array, cast(Record, state.record).times)
     return _moves_only(times) if times.ndim == 1 else jax.vmap(_moves_only, -1, -1)(times)
 
 

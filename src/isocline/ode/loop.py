@@ -89,7 +89,7 @@ def first_steps(
     t = jnp.zeros_like(task.t1)
     f0 = field(t, task.y0, params)
     if task.grid is not None:
-        return f0, task.grid[1] - task.grid[0]
+        return f0, task.grid.end(task.t1, jnp.zeros_like(t, jnp.int32))
     if task.dt0 is not None:
         return f0, task.dt0
     tolerance = Tolerance(task.rtol, task.atol, rules.measured)
@@ -262,14 +262,14 @@ def _tell(rules: Rules, task: Task, times: Any, h: Float[Array, "*lanes"], count
 
 
 def _next_end(task: Task, at: Outcome) -> Float[Array, "*lanes"]:
-    """When the next step ends: after its size, or in an event, or at the end of all."""
-    size = at.h if at.watch is None else jnp.where(at.watch.landing > 0, at.watch.landing, at.h)
+    """When the next step ends: after its size, on the grid, in an event, or at the end of all."""
+    landing = None if at.watch is None else at.watch.landing
+    size = at.h if landing is None else jnp.where(landing > 0, landing, at.h)
     if task.grid is None:
         last = size >= (task.t1 - at.t) * (1 - 1e-6)
-    else:
-        last = at.counts.accepted >= task.grid.shape[0] - 2
-        last &= size >= at.h
-    return jnp.where(last, task.t1, at.t + size)
+        return jnp.where(last, task.t1, at.t + size)
+    end = task.grid.end(task.t1, at.counts.accepted)
+    return end if landing is None else jnp.where(size < at.h, at.t + size, end)
 
 
 def _shortest(task: Task, t: Float[Array, "*lanes"]) -> Float[Array, "*lanes"]:
@@ -312,8 +312,7 @@ def _next_size(
     """The next step size: from the grid, or from the controller."""
     h, ratio, verdict = attempt
     if task.grid is not None:
-        index = jnp.minimum(following.counts.accepted, task.grid.shape[0] - 2)
-        return observe.entry(task.grid, index + 1) - following.t
+        return task.grid.end(task.t1, following.counts.accepted) - following.t
     factor = rules.controller.factor(rules.tableau.estimate_order, ratio, previous)
     following_h = jnp.maximum(h * factor, _shortest(task, following.t))
     if rules.open_end:

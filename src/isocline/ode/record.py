@@ -1,11 +1,12 @@
 """The record of the accepted steps that an adjoint replays, within a budget of memory.
 
-Times of all steps are kept. Of the first steps, as many as fit, the notes are kept as well, which
-are all that a pullback needs. Of the later ones it keeps where they began, while there is room.
-When that is full, every second one is given up, and from then on only every second is kept; and so
-on. What lies between is computed again, a block at a time, by the steps that were taken
-(checkpoints while the length is not known: Stumm & Walther 2010). A large buffer would be dear even
-where it stays empty, because XLA fills it with zeros first.
+Times of all steps are kept, but of steps on a grid, which has them. Of the first steps, as many as
+fit, the notes are kept as well, which are all that a pullback needs. Of the later ones it keeps
+where they began, while there is room. When that is full, every second one is given up, and from
+then on only every second is kept; and so on. What lies between is computed again, a block at a
+time, by the steps that were taken (checkpoints while the length is not known: Stumm & Walther
+2010). A large buffer would be dear even where it stays empty, because XLA fills it with zeros
+first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .step import Start, put
@@ -62,13 +62,13 @@ class Record(NamedTuple):
 
     Attributes:
         times: when each step began, and when the last one ended; lanes that did not get on repeat
-            theirs.
+            theirs. None where all are on a grid.
         notes: of the first steps.
         kept: starts of the later ones; None if there is room for the notes of all.
         stiff: which steps a switching method took with the stiff one; None for other methods.
     """
 
-    times: Float[Array, "steps_and_one *lanes"]
+    times: Float[Array, "steps_and_one *lanes"] | None
     notes: Float[Array, "noted rows size *lanes"]
     kept: Kept | None
     stiff: Bool[Array, "steps *lanes"] | None
@@ -96,7 +96,9 @@ class Record(NamedTuple):
         accepted: Bool[Array, "*lanes"],
     ) -> Record:
         """Note an attempt as step `index`; one that no lane accepted is overwritten later."""
-        times = put(self.times, index + 1, jnp.where(accepted, end, start.t))
+        times = self.times
+        if times is not None:
+            times = put(times, index + 1, jnp.where(accepted, end, start.t))
         stiff = self.stiff
         if stiff is not None and start.stiff is not None:
             stiff = put(stiff, index, start.stiff)
@@ -105,11 +107,6 @@ class Record(NamedTuple):
         kept = self.kept.write(index - self.noted, start)
         noted = put(self.notes, jnp.minimum(index, self.noted), notes)
         return Record(times, noted, kept, stiff)
-
-    def times_of(self, step: Int[Array, ""]) -> tuple[Array, Array]:
-        """When the step began and ended."""
-        begins, ends = lax.dynamic_slice_in_dim(self.times, step, 2)
-        return begins, ends
 
     def stiff_at(self, step: Int[Array, ""]) -> Bool[Array, "*lanes"] | None:
         """Which of two methods took the step, if there are two."""
@@ -141,11 +138,21 @@ def size_for(steps: int, rows: int, state: int, budget: int) -> Size:
 
 
 def empty_record(
-    size: Size, rows: int, y: Float[Array, "size *lanes"], switches: bool = False
+    size: Size,
+    rows: int,
+    y: Float[Array, "size *lanes"],
+    *,
+    switches: bool = False,
+    timed: bool = True,
 ) -> Record:
-    """A record of this size, for states like this; `switches`: of a switching method."""
+    """A record of this size, for states like this.
+
+    Args:
+        switches: of a switching method.
+        timed: with the times of the steps.
+    """
     stiff = jnp.zeros((size.steps, *y.shape[1:]), bool) if switches else None
-    times = jnp.zeros((size.steps + 1, *y.shape[1:]), y.dtype)
+    times = jnp.zeros((size.steps + 1, *y.shape[1:]), y.dtype) if timed else None
     scratch = int(size.kept > 0)
     notes = jnp.zeros((size.noted + scratch, rows, *y.shape), y.dtype)
     if not size.kept:

@@ -19,6 +19,7 @@ from .dense import NO_GRADIENT, Interpolant, interpolant_of
 from .events import Events
 from .extra import Extra, step_times
 from .field import Field, Params, build_field
+from .grid import Grid
 from .implicit.by_diffrax import by_diffrax
 from .loop import Outcome
 from .progress import Meter
@@ -62,7 +63,7 @@ class Posed(eqx.Module):
     args: tuple[Any, tuple[int | None, ...]]
     times: Times
     dt0: Array | None
-    grid: Array | None
+    grid: Grid | None
     tolerances: tuple[Array, Array]
     course: Course
 
@@ -82,7 +83,7 @@ def run(call: Call, posed: Posed) -> Solution:
         rtol=_lanes_last(rows, posed.tolerances[0]),
         atol=_lanes_last(rows, posed.tolerances[1]),
         dt0=_lanes_last(rows, posed.dt0),
-        grid=_lanes_last(rows, posed.grid, 1),
+        grid=_grid_of(rows, posed.grid),
     )
     task = vary(task, axes)
     clock = Clock(_lanes_last(rows, times.t0), times.sign or _lanes_last(rows, times.direction))
@@ -117,6 +118,10 @@ def run(call: Call, posed: Posed) -> Solution:
         steps = steps.T
     path = _interpolant(call, rules, (rows, clock), outcome)
     return replace(solution, events=events, interpolant=path, steps=steps)
+
+
+def _grid_of(rows: Rows, grid: Grid | None) -> Grid | None:
+    return None if grid is None else replace(grid, points=_lanes_last(rows, grid.points, 1))
 
 
 def _lanes_last(rows: Rows, value: Array | None, tail: int = 0) -> Any:

@@ -149,7 +149,7 @@ def solve(  # noqa: PLR0913 - the front door
     course = read_course(more, (y0, pairs), (given, times))
     grid = read_grid(tableau, steps, given["grid"], times, max_steps)
     asked = check_course(tableau, asked, grid is not None, course)
-    fixed = None if grid is None else grid.shape[-1] - 1
+    fixed = None if grid is None else grid.steps
     state = None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0))
     wish = Wish(tableau, fixed, times.ts.shape[-1], state, max_steps, record_bytes)
     why, mask = choose(asked, wish), on_failure == "mask"

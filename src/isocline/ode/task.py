@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jaxtyping import Array, Float
 
 from .control import Controller
+from .grid import Grid
 from .progress import Meter
 from .stepping import is_explicit
 from .tableaus import Method
@@ -55,7 +56,7 @@ class Task(NamedTuple):
     rtol: Float[Array, "*lanes"]
     atol: Float[Array, "*lanes"]
     dt0: Float[Array, "*lanes"] | None
-    grid: Float[Array, "points *lanes"] | None
+    grid: Grid | None
     side: Float[Array, "events *lanes"] | None = None
 
     @property
@@ -66,7 +67,7 @@ class Task(NamedTuple):
 
 def most_steps(rules: Rules, task: Task) -> int:
     """How many attempts at a step there can be."""
-    fixed = None if task.grid is None else task.grid.shape[0] - 1 + bool(rules.events)
+    fixed = None if task.grid is None else task.grid.steps + bool(rules.events)
     return rules.max_steps if fixed is None else fixed
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from ..errors import InputError
 from .arguments import known, read_count
+from .grid import Grid
 from .tableaus import Known
 
 
@@ -112,22 +113,22 @@ def read_breakpoints(points: Any, start: Any, times: Times) -> tuple[Array, Arra
 
 def read_grid(
     tableau: Known, steps: int | None, grid: Any, times: Times, max_steps: int
-) -> Array | None:
-    """The grid of fixed steps, as time since the start, or None to adapt them."""
+) -> Grid | None:
+    """The fixed steps, or None to adapt them."""
     if steps is not None and grid is not None:
         raise InputError("give steps= or grid=, not both.")
     if steps is not None:
-        fractions = jnp.linspace(0, 1, read_count("steps", steps) + 1, dtype=times.ts.dtype)
-        fixed = times.elapsed[..., -1:] * fractions
+        fixed = Grid(read_count("steps", steps))
     elif grid is not None:
-        fixed = _named_steps(grid, times)
+        points = _named_steps(grid, times)
+        fixed = Grid(points.shape[-1] - 1, points)
     elif tableau.adaptive:
         return None
     else:
         raise InputError(
             f"method={tableau.name!r} has no error estimate to choose steps: give steps= or grid=."
         )
-    if fixed.shape[-1] - 1 > max_steps:
+    if fixed.steps > max_steps:
         raise InputError(f"max_steps={max_steps} must be at least the number of fixed steps.")
     return fixed
 

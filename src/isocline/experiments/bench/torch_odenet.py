@@ -15,18 +15,21 @@ import numpy as np
 CHANNELS, GROUPS = 64, 32
 
 
-def make_step(*, adjoint: bool, tolerance: float) -> tuple[Callable[[Any, Any], int], int]:
+def make_step(
+    *, adjoint: bool, tolerance: float, method: str = "dopri5"
+) -> tuple[Callable[[Any, Any], int], int]:
     """A training step `step(images, labels) -> evaluations forward`, and how many parameters.
 
     Args:
         adjoint: by the continuous adjoint; else by backpropagation through the solver, as the
             public script does by default.
         tolerance: relative and absolute.
+        method: of torchdiffeq; the recipe's if not given.
     """
     import torch
     from torch import nn
 
-    network, field = _network(adjoint, tolerance)
+    network, field = _network(adjoint, tolerance, method)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
 
     def step(images: np.ndarray, labels: np.ndarray) -> int:
@@ -42,7 +45,7 @@ def make_step(*, adjoint: bool, tolerance: float) -> tuple[Callable[[Any, Any], 
     return step, sum(one.numel() for one in network.parameters())
 
 
-def _network(adjoint: bool, tolerance: float) -> tuple[Any, Any]:
+def _network(adjoint: bool, tolerance: float, method: str) -> tuple[Any, Any]:
     """The network, and its field, which counts its evaluations."""
     import torch
     import torchdiffeq
@@ -73,7 +76,7 @@ def _network(adjoint: bool, tolerance: float) -> tuple[Any, Any]:
             self.register_buffer("span", torch.tensor([0.0, 1.0]))
 
         def forward(self, y: Any) -> Any:
-            options = {"rtol": tolerance, "atol": tolerance, "method": "dopri5"}
+            options = {"rtol": tolerance, "atol": tolerance, "method": method}
             return solve(self.field, y, self.span, **options)[1]
 
     field = Field()

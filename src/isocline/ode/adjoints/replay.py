@@ -102,7 +102,11 @@ def _backward(
 def _room(rules: Rules, task: Task) -> Record:
     rows = note_rows(rules.tableau, task.between)
     switches = isinstance(rules.tableau, Switching)
-    return empty_record(record_size(rules, task), rows, task.y0, switches)
+    # An event may end a step before the grid does; and lanes that fail wait, each at a time of its
+    # own.
+    on_grid = task.grid is not None and not task.t1.ndim and not rules.events
+    size = record_size(rules, task)
+    return empty_record(size, rows, task.y0, switches=switches, timed=not on_grid)
 
 
 def _recorded(rules: Rules, field: Field, params: Params, task: Task, room: Record) -> State:

@@ -2,7 +2,7 @@
 
 The method is made algebraically reversible (McCallum & Foster 2024, "Efficient, accurate and stable
 gradients for neural ODEs"): the backward loop finds each state from the next one, up to rounding.
-What is recorded are the times of the steps only. A step costs twice the evaluations.
+What is recorded are the times of adaptive steps only. A step costs twice the evaluations.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..field import Bound
+from ..grid import Grid
 from ..record import BLOCK, Kept, Record
 from ..sharding import vary, varying_axes
 from ..step import Start, Step, Taken, put
@@ -55,8 +56,16 @@ class Walk(NamedTuple):
             rows = jnp.minimum(rows, record.noted)
         return lax.while_loop(lambda state: state[0] > 0, noted, (rows, carry))[1]
 
+    def _times(self, record: Record, step: Int[Array, ""]) -> tuple[Array, Array]:
+        """When a step began and ended."""
+        if record.times is not None:
+            begins, ends = lax.dynamic_slice_in_dim(record.times, step, 2)
+            return begins, ends
+        grid, t1 = cast(Grid, self.task.grid), self.task.t1
+        return grid.begin(t1, step), grid.end(t1, step)
+
     def _taken(self, record: Record, index: Int[Array, ""], notes: Notes) -> Taken:
-        (t, end), stiff = record.times_of(index), record.stiff_at(index)
+        (t, end), stiff = self._times(record, index), record.stiff_at(index)
         if not self.bound.field.batched:
             return Taken(t, end, notes, stiff)
         # Lanes that did not get on, or failed, wait at their initial state, where the field is
@@ -97,7 +106,7 @@ class Walk(NamedTuple):
 
         def again(state):
             index, y, f, room, rows = state
-            t, end = record.times_of(record.noted + index)
+            t, end = self._times(record, record.noted + index)
             moves, wanted = end > t, fill(t, end) & (index >= first)
             start = Start(t, y, f, record.stiff_at(record.noted + index))
             room = take_step(method, self.bound, start, end - t, (wanted, True), room)

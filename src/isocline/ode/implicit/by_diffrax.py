@@ -67,7 +67,8 @@ def by_diffrax(method: ByDiffrax, rules: Rules, parts: Parts, task: Task, adjoin
     run = _masked(solve) if adjoint == "replay" else solve
     lane = _Lane(task.y0, task.t1, task.ts, [params.inexact for _, params in parts])
     others = [params.other for _, params in parts]
-    settings = task.rtol, task.atol, task.dt0, task.grid
+    points = None if task.grid is None else task.grid.every(task.t1)
+    settings = task.rtol, task.atol, task.dt0, points
     if parts[0][0].batched:
         last = cast(Any, -1)
         axes: Any = _Lane(last, last, last, [field.axes.inexact for field, _ in parts])
