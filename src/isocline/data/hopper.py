@@ -1,4 +1,4 @@
-"""The hopper of MuJoCo, thrown into the air (Rubanova et al. 2019, sec. 4.2): simulated once, kept.
+"""The hopper of MuJoCo, thrown into the air (Rubanova et al. 2019): simulated once, then kept.
 
 A planar leg of five bodies starts in a random pose with random velocities and no control, falls,
 and hits the ground. As in the authors' code: the initial state is 0 to 0.5 of the first two
@@ -10,6 +10,7 @@ MuJoCo may resolve contacts otherwise.
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ def load_hopper(trajectories: int = TRAJECTORIES, seed: int = SEED) -> Hopper:
     """The first so many of the 10,000 trajectories.
 
     They are read from `physics/hopper/stand-SEED.npy` in the folder that `ISOCLINE_DATA` names, or
-    in the cache; where neither has it, they are simulated (10,000 in a minute or two) and kept in
+    in the cache; where neither has it, they are simulated (10,000 in two minutes) and kept in
     the cache.
 
     Args:
@@ -98,7 +99,10 @@ def simulate(trajectories: int, seed: int) -> Float[np.ndarray, "trajectories 20
 
 def _suite() -> Any:
     try:
-        from dm_control import suite
+        with warnings.catch_warnings():
+            # Of a machine without a screen, which the simulation does not need.
+            warnings.filterwarnings("ignore", ".*DISPLAY")
+            from dm_control import suite
     except ImportError as error:
         raise InputError(
             "The hopper is simulated by dm-control, which is not installed: "

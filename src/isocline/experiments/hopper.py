@@ -50,7 +50,7 @@ class Protocol:
     """
 
     trajectories: int = TRAJECTORIES
-    tasks: tuple[str, ...] = tracks.TASKS
+    tasks: tuple[str, ...] = tuple(tracks.TASKS)
     encoders: tuple[str, ...] = ("attention", "mtan", "rnn", "ode_rnn", "cde")
     seeds: int = 1
     epochs: int = 60
@@ -114,16 +114,12 @@ def stage_of(values: np.ndarray, seed: int) -> Stage:
 
 def cases(protocol: Protocol) -> list[Case]:
     """The paper's table first, then the encoders, with little training, beside one another."""
-    first = protocol.encoders[0]
+    first, few = protocol.encoders[0], protocol.few_epochs
     found = [Case(task, first, protocol.epochs) for task in protocol.tasks]
     if "extrapolation" in protocol.tasks:
         found.append(Case("extrapolation", "gru", protocol.epochs))
-    if protocol.few_epochs:
-        few = protocol.few_epochs
-        found += [
-            Case(task, name, few) for name in protocol.encoders for task in protocol.tasks
-        ]
-    return found
+    compared = protocol.encoders if few else ()
+    return found + [Case(task, name, few) for name in compared for task in protocol.tasks]
 
 
 def run(
@@ -140,11 +136,16 @@ def run(
     values = load_hopper(protocol.trajectories).values
     runs: list[dict[str, Any]] = []
     results: dict[str, Any] = {}
+    before: tuple = ()
     for seed in seeds:
         stage = stage_of(values, seed)
         for task in protocol.tasks:
             runs += _baselines(out, stage, task)
         for case in cases(protocol):
+            if case[1:] != before:
+                # A process that goes on compiling runs out of memory maps.
+                jax.clear_caches()
+            before = case[1:]
             runs.append(_one(out, protocol, stage, case, progress))
             results = results_of(asdict(protocol), runs, seeds, quick)
             write_results(out, results, results["table"])
@@ -178,13 +179,16 @@ def _one(
     path = out / "runs" / f"{name}.json"
     if (done := kept_run(path, identity)) is not None:
         return done
-    # A process that goes on compiling runs out of memory maps.
-    jax.clear_caches()
     checkpoint = Checkpoint(out / "checkpoints" / f"{name}.safetensors", identity)
     trained = train(
         _model(protocol, case, stage.seed),
         tracks.problem(
-            case.task, stage.scaled, stage.parts, _weights(stage), protocol.batch, stage.seed
+            tracks.TASKS[case.task],
+            stage.scaled,
+            stage.parts,
+            _weights(stage),
+            protocol.batch,
+            stage.seed,
         ),
         _settings(protocol, case),
         seed=stage.seed,
@@ -261,10 +265,9 @@ def asked_of(
     values: np.ndarray, stage: Stage, task: str, count: int
 ) -> tuple[Context, tracks.Target]:
     """What is read of the test trajectories, and what is asked."""
-    test = stage.parts["test"]
-    asked = tracks.asking(task, len(test), values.shape[1], stage.seed)
-    counts = jnp.full(len(test), count)
-    return tracks.ask(task, jnp.asarray(values[test]), jax.tree.map(jnp.asarray, asked), counts)
+    test, own = stage.parts["test"], tracks.TASKS[task]
+    asked = jax.tree.map(jnp.asarray, tracks.asking(own, len(test), stage.seed))
+    return tracks.ask(own, jnp.asarray(values[test]), asked, jnp.full(len(test), count))
 
 
 def scores(model: Any, stage: Stage, task: str, draws: int) -> dict[str, dict[str, float]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import CubicHermiteSpline
@@ -30,28 +33,29 @@ def simple_means(
     """
     values, mask = np.asarray(context.values, float), np.asarray(context.mask)[:, :, 0]
     own_times = np.asarray(context.times, float)
-    kinds = {"last value": _last}
+    kinds: dict[str, Callable[..., np.ndarray]] = {"last value": _last}
     if task == "interpolation":
-        kinds |= {"straight lines": _lines, "cubics with the velocities": _cubics}
+        kinds |= {"straight lines": _lines}
+        kinds |= {"cubics with the velocities": partial(_cubics, seconds)}
     found = {"training mean": np.broadcast_to(mean, (*times.shape, values.shape[2]))}
     for name, kind in kinds.items():
         rows = zip(own_times, values, mask, times, strict=True)
-        found[name] = np.stack([kind(t[on], y[on], asked, seconds) for t, y, on, asked in rows])
+        found[name] = np.stack([kind(t[on], y[on], asked) for t, y, on, asked in rows])
     return found
 
 
-def _last(t: np.ndarray, y: np.ndarray, asked: np.ndarray, seconds: float) -> np.ndarray:
+def _last(t: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """The value before each time, and the first before that."""
     return y[np.maximum(np.searchsorted(t, asked, side="right") - 1, 0)]
 
 
-def _lines(t: np.ndarray, y: np.ndarray, asked: np.ndarray, seconds: float) -> np.ndarray:
+def _lines(t: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(asked, t, channel) for channel in y.T], axis=1)
 
 
-def _cubics(t: np.ndarray, y: np.ndarray, asked: np.ndarray, seconds: float) -> np.ndarray:
+def _cubics(seconds: float, t: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Positions by the cubics, velocities on straight lines; constant outside of what was read."""
     joints = len(JOINTS)
     curve = CubicHermiteSpline(t, y[:, :joints], seconds * y[:, joints:])
     positions = curve(np.clip(asked, t[0], t[-1]))
-    return np.concatenate([positions, _lines(t, y[:, joints:], asked, seconds)], axis=1)
+    return np.concatenate([positions, _lines(t, y[:, joints:], asked)], axis=1)

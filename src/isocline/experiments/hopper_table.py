@@ -85,23 +85,23 @@ def _rows(task: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _row(task: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """A model's scores over its seeds."""
-    model = runs[0]["model"]
-    title = f"latent ODE, {ENCODERS[model]} encoder" if model in ENCODERS else model
-    times = [run["seconds_an_epoch"] for run in runs if "seconds_an_epoch" in run]
-    row = _empty(task, "GRU" if model == "gru" else title)
+    row = _empty(task, _title(runs[0]["model"]))
     for count in COUNTS:
         found = [run["scores"][str(count)] for run in runs]
         row[f"mse_paper_{count}"] = _spread([100 * one["mse_paper"] for one in found])
         row[f"mse_{count}"] = _spread([100 * one["mse"] for one in found])
-    covers = [
-        one["coverage_90"] for run in runs for one in run["scores"].values() if "coverage_90" in one
-    ]
-    return row | {
-        "epochs": runs[0]["epochs"],
-        "coverage_90": f"{np.mean(covers):.3f}" if covers else None,
-        "seconds_an_epoch": f"{np.median(times):.1f}" if times else None,
-        "seeds": len(runs),
-    }
+    row |= {"epochs": runs[0]["epochs"], "seeds": len(runs)}
+    if runs[0]["epochs"]:
+        covers = [one["coverage_90"] for run in runs for one in run["scores"].values()]
+        row["coverage_90"] = f"{np.mean(covers):.3f}"
+        row["seconds_an_epoch"] = f"{np.median([run['seconds_an_epoch'] for run in runs]):.1f}"
+    return row
+
+
+def _title(model: str) -> str:
+    if model in ENCODERS:
+        return f"latent ODE, {ENCODERS[model]} encoder"
+    return "GRU" if model == "gru" else model
 
 
 def _empty(task: str, model: str) -> dict[str, Any]:

@@ -15,12 +15,32 @@ from isocline.models import Context, Prediction, Target
 from isocline.models.likelihood import moments
 from isocline.train import Problem
 
-TASKS = ("interpolation", "extrapolation")
 PARTS = ("train", "validation", "test")
 WINDOW = 100  # points that may be read, and one unit of model time
 COUNTS = (10, 20, 30, 50)  # of these that are read, in per cent as well
 MOST = max(COUNTS)
 NO_SEASON = 0
+
+
+class Task(NamedTuple):
+    """What a task asks, in points since the first that may be read.
+
+    Attributes:
+        state: where the latent state lies.
+        ahead: the first of the 100 points that are asked.
+        places: where a window may begin: at one of the first so many points of a trajectory.
+    """
+
+    state: Any
+    ahead: Any
+    places: Any
+
+
+POINTS = 2 * WINDOW
+TASKS = {
+    "interpolation": Task(0, 0, POINTS - WINDOW + 1),
+    "extrapolation": Task(WINDOW - 1, WINDOW, 1),
+}
 
 
 class Scale(NamedTuple):
@@ -66,38 +86,35 @@ class Asking(eqx.Module):
     draws: Float[Any, "trajectories window"]
 
 
-def asking(task: str, count: int, points: int, seed: int) -> Asking:
+def asking(task: Task, count: int, seed: int) -> Asking:
     """Windows and orders to validate and to test with."""
     random = np.random.default_rng([seed, 1])
     draws = random.random((count, WINDOW)).astype(np.float32)
-    start = random.integers(0, points - WINDOW, endpoint=True, size=count)
-    return Asking(start if task == "interpolation" else np.zeros(count, int), draws)
+    return Asking(random.integers(0, task.places, size=count), draws)
 
 
 def ask(
-    task: str,
+    task: Task,
     values: Float[Array, "trajectories points channels"],
     asked: Asking,
     counts: Int[Array, " trajectories"],
 ) -> tuple[Context, Target]:
     """What is read, and what is asked, in windows since the time of the latent state.
 
-    Interpolation: some points of a window of 100 are read, all of them asked; the state lies at its
-    first. Extrapolation: some of the first 100 points are read, the 100 after them asked; the state
-    lies at the last that may be read.
+    Interpolation: some points of a window of 100 are read, and all of them asked; the state lies at
+    the first. Extrapolation: some of the first 100 points are read, and the 100 after them asked;
+    the state lies at the last that may be read.
     """
     order = jnp.argsort(asked.draws, axis=1)[:, :MOST]
     place = jnp.where(jnp.arange(MOST) < counts[:, None], order, WINDOW)
     place = jnp.sort(place, axis=1)
     read = place < WINDOW
     place = jnp.minimum(place, WINDOW - 1)
-    ahead = jnp.arange(WINDOW) + (0 if task == "interpolation" else WINDOW)
-    ahead = jnp.broadcast_to(ahead, (len(place), WINDOW))
-    origin = 0 if task == "interpolation" else WINDOW - 1
+    ahead = jnp.broadcast_to(task.ahead + jnp.arange(WINDOW), (len(place), WINDOW))
 
     def rows(index: Array) -> tuple[Array, Array]:
         at = (index + asked.start[:, None])[:, :, None]
-        return (index - origin) / WINDOW, jnp.take_along_axis(values, at, axis=1)
+        return (index - task.state) / WINDOW, jnp.take_along_axis(values, at, axis=1)
 
     times, found = rows(place)
     mask = jnp.broadcast_to(read[:, :, None], found.shape)
@@ -108,7 +125,7 @@ def ask(
 
 
 def problem(
-    task: str,
+    task: Task,
     values: Float[np.ndarray, "trajectories points channels"],
     parts: dict[str, Int[np.ndarray, " trajectories"]],
     weights: Float[np.ndarray, " channels"],
@@ -124,21 +141,20 @@ def problem(
         seed: of what is read in the validation, where the counts take turns.
     """
     held = parts["validation"]
-    asked = jax.tree.map(jnp.asarray, asking(task, len(held), values.shape[1], seed))
+    # As arrays: what is compiled for one task does for the other.
+    task, asked = jax.tree.map(jnp.asarray, (task, asking(task, len(held), seed)))
     training, held = jnp.asarray(values[parts["train"]]), jnp.asarray(values[held])
     return Problem(
-        Partial(_sample, task, batch, training),
+        Partial(_sample, batch, task, training),
         _loss,
         Partial(_validate, task, held, asked, jnp.asarray(weights, jnp.float32)),
     )
 
 
-def _sample(task: str, batch: int, values: Array, key: Array) -> tuple[Context, Target]:
+def _sample(batch: int, task: Task, values: Array, key: Array) -> tuple[Context, Target]:
     which, when, where, many = jax.random.split(key, 4)
     chosen = jax.random.randint(which, (batch,), 0, len(values))
-    start = jax.random.randint(when, (batch,), 0, values.shape[1] - WINDOW + 1)
-    if task == "extrapolation":
-        start = jnp.zeros_like(start)
+    start = jax.random.randint(when, (batch,), 0, task.places)
     counts = jax.random.choice(many, jnp.asarray(COUNTS), (batch,))
     asked = Asking(start, jax.random.uniform(where, (batch, WINDOW)))
     return ask(task, values[chosen], asked, counts)
@@ -148,7 +164,7 @@ def _loss(model: Any, batch: tuple[Context, Target], key: Array, kl_weight: Arra
     return model.loss(*batch, key, kl_weight)
 
 
-def _validate(task: str, values: Array, asked: Asking, weights: Array, model: Any) -> Array:
+def _validate(task: Task, values: Array, asked: Asking, weights: Array, model: Any) -> Array:
     """Mean square error of the validation trajectories, as the test has it."""
     turns = jnp.resize(jnp.asarray(COUNTS), len(values))
     context, target = ask(task, values, asked, turns)
