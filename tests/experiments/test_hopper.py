@@ -20,7 +20,7 @@ def thrown(count=40, seed=0):
     """Balls in place of hoppers: positions are parabolas, and velocities are their slopes."""
     random = np.random.default_rng(seed)
     t = data.STEP * np.arange(data.POINTS)[:, None]
-    start, speed, pull = random.normal(size=(3, count, 1, 7))
+    start, speed, pull = random.normal(size=(3, count, 1, 7)) * [[[[1]]], [[[1]]], [[[20]]]]
     both = start + speed * t + pull * t**2 / 2, speed + pull * t
     return np.concatenate(both, axis=2).astype(np.float32)
 
@@ -116,8 +116,8 @@ def test_cubics_are_exact_on_parabolas_and_lines_on_their_slopes(stage):
         cubic, line = (
             found[name][index] for name in ("cubics with the velocities", "straight lines")
         )
-        np.testing.assert_allclose(cubic[inside], truth[index][inside], atol=2e-5)
-        np.testing.assert_allclose(line[inside, 7:], truth[index][inside, 7:], atol=2e-5)
+        np.testing.assert_allclose(cubic[inside], truth[index][inside], atol=2e-4)
+        np.testing.assert_allclose(line[inside, 7:], truth[index][inside, 7:], atol=2e-4)
         last = found["last value"][index]
         assert (last[-1] == np.asarray(context.values[index])[read][-1]).all()
         assert (last[0] == np.asarray(context.values[index])[0]).all()
@@ -147,11 +147,11 @@ def test_a_run_is_whole_and_is_not_done_twice(tmp_path, monkeypatch):
             assert 0 < float(row["mse_paper_10"]) < np.inf and 0 <= float(row["coverage_90"]) <= 1
     assert ("extrapolation", "GRU", 1) in rows and ("interpolation", "GRU", 1) not in rows
     # Cubics through parabolas leave little but what lies before and after what was read.
+    scores = {run["model"]: run["scores"] for run in table["runs"] if run["epochs"] is None}
     cubics, lines = (
-        rows["interpolation", name, None]
-        for name in ("cubics with the velocities", "straight lines")
+        scores[name]["10"]["mse_paper"] for name in ("cubics with the velocities", "straight lines")
     )
-    assert float(cubics["mse_paper_10"]) < float(lines["mse_paper_10"])
+    assert 0 < cubics < lines
     for name in ("hopper.png", "hopper.svg", "table.md"):
         assert (out / name).stat().st_size > 100
     monkeypatch.setattr(experiment, "train", lambda *_, **__: pytest.fail("trained again"))
