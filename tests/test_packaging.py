@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Distributions whose module has another name, or that another one brings along.
-MODULES = {"tomli-w": "tomli_w", "scikit-learn": "sklearn"}
+MODULES = {"tomli-w": "tomli_w", "scikit-learn": "sklearn", "dm-control": "dm_control"}
 
 
 def named(requirement: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from isocline.data.builtin import load, names
 from isocline.data.covariates import Covariates
 from isocline.data.densities import PlaneDensity, plane_densities, plane_density
+from isocline.data.hopper import Hopper, load_hopper
 from isocline.data.images import ImageSet, image_sets, load_images, read_idx
 from isocline.data.physionet import Stays, load_physionet
 from isocline.data.reading import read_table
@@ -16,6 +17,7 @@ from isocline.data.times import parse_horizon, read_times, regular_times
 __all__ = [
     "Columns",
     "Covariates",
+    "Hopper",
     "ImageSet",
     "PlaneDensity",
     "Series",
@@ -26,6 +28,7 @@ __all__ = [
     "candidate_periods",
     "image_sets",
     "load",
+    "load_hopper",
     "load_images",
     "load_physionet",
     "names",

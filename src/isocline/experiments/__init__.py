@@ -38,6 +38,11 @@ EXPERIMENTS = {
         "physionet",
         "Rubanova et al. 2019, tables 4 and 5: stays in intensive care, and who dies",
     ),
+    "hopper": Entry(
+        "reproduce",
+        "hopper",
+        "Rubanova et al. 2019, table 3: MuJoCo's hopper, filled in and continued",
+    ),
     "encoders": Entry(
         "reproduce", "encoders", "Encoders of the latent ODE by the backtest on real series"
     ),
