@@ -147,9 +147,9 @@ def solve(  # noqa: PLR0913 - the front door
     times = read_times(given["ts"], given["t0"], dtype)
     more = Wanted(events, max_events, breakpoints, inputs, domain, dense)
     course = read_course(more, (y0, pairs), (given, times))
-    grid = read_grid(tableau, steps, given["grid"], times, max_steps)
-    asked = check_course(tableau, asked, grid is not None, course)
-    fixed = None if grid is None else grid.steps
+    stepping = read_grid(tableau, steps, given["grid"], times, max_steps)
+    asked = check_course(tableau, asked, stepping is not None, course)
+    fixed = None if stepping is None else stepping.steps
     state = None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0))
     wish = Wish(tableau, fixed, times.ts.shape[-1], state, max_steps, record_bytes)
     why, mask = choose(asked, wish), on_failure == "mask"
@@ -158,7 +158,7 @@ def solve(  # noqa: PLR0913 - the front door
     arguments = read_args(args, args_axes, lanes)
     tolerances = read_tolerances(given["rtol"], given["atol"], dtype)
     first = read_first_step(given["dt0"], dtype)
-    posed = Posed(parts, y0, arguments, times, first, grid, tolerances, course)
+    posed = Posed(parts, y0, arguments, times, first, stepping, tolerances, course)
     solution = _told(Call(*controls), posed, pairs)
     return _raise_failure(solution) if on_failure == "raise" else solution
 

@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ..field import Field, Params
+from ..grid import Grid
 from ..lanes import integrate_all
 from ..loop import Outcome
 from ..refusing import NO_SECOND, forward_only
@@ -104,7 +105,9 @@ def _adjoint(rules: Rules, field: Field, kept: Any, ys_bar: Float[Array, "times 
         t1, t0 = edges[index + 1], edges[index]
         start = jnp.concatenate([ys[index], adjoint, quadrature])
         span = t1 - t0
-        back = Task(start, span, span[None], task.rtol, task.atol, None, _grid(task, span))
+        # Of fixed steps as many in this stretch as the forward solve took in all, at most.
+        grid = None if task.grid is None else Grid(task.grid.steps)
+        back = Task(start, span, span[None], task.rtol, task.atol, None, grid)
         clocked = Params(params.inexact, [*params.other, t1])
         end = integrate_all(rules, _augmented(field, size), clocked, back)
         slope = field(t1, ys[index], params)
@@ -142,11 +145,3 @@ def _own(field: Field, unravel: Any, quadrature: Float[Array, "parameters lanes"
         jnp.sum(leaf, axis=0) if axis is None else jnp.moveaxis(leaf, 0, axis)
         for leaf, axis in zip(each, field.axes.inexact, strict=True)
     ]
-
-
-def _grid(task: Task, span: Float[Array, "*lanes"]) -> Any:
-    """For fixed steps: as many in this stretch as the forward solve took in all, at most."""
-    if task.grid is None:
-        return None
-    points = jnp.linspace(0, 1, task.grid.shape[0], dtype=span.dtype)
-    return span * points.reshape((-1,) + (1,) * span.ndim)
