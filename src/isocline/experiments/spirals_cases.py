@@ -11,11 +11,39 @@ from typing import NamedTuple
 Seeded = tuple["Case", int]
 
 
+class Kind(NamedTuple):
+    """A row of the table: what it is called, and what is built."""
+
+    title: str
+    encoder: str | None = None
+    gaps: bool = True
+    cell: str = "tanh"
+    both_ways: bool = False
+
+
+KINDS = {
+    "rnn": Kind("RNN", gaps=False),
+    "rnn_gaps": Kind("RNN with time differences"),
+    "latent_ode": Kind("latent ODE", "rnn"),
+    "latent_ode_both": Kind("latent ODE, trained both ways", "rnn", both_ways=True),
+    "gru": Kind("GRU with time differences", cell="gru"),
+    "latent_ode_plain": Kind("latent ODE, RNN encoder without times", "plain_rnn"),
+    "latent_ode_rnn": Kind("latent ODE, ODE-RNN encoder", "ode_rnn"),
+    "latent_ode_attention": Kind("latent ODE, attention encoder", "attention"),
+    "latent_ode_mtan": Kind("latent ODE, mTAN encoder", "mtan"),
+    "latent_ode_cde": Kind("latent ODE, neural CDE encoder", "cde"),
+}
+MAIN = ("rnn", "rnn_gaps", "latent_ode")
+BESIDE = ("latent_ode_both", "gru")
+ENCODERS = tuple(kind for kind in KINDS if kind not in (*MAIN, *BESIDE))
+
+
 @dataclass(frozen=True)
 class Protocol:
     """What is run: the defaults are the experiment, smaller values a test of it.
 
     Attributes:
+        kinds: the rows; keys of `KINDS`.
         noise, other_noise: standard deviations.
         seeds, other_seeds: of the paper's table, and of every other row; those of a run that names
             its seeds are the same for all.
@@ -42,9 +70,11 @@ class Protocol:
     average: float = 0.99
     growth: float = 0.0
     kl_weight: float = 0.01
+    kinds: tuple[str, ...] = tuple(KINDS)
 
 
 QUICK = Protocol(
+    kinds=(*MAIN, "latent_ode_both"),
     curves=200,
     other_noise=(),
     observations=(30,),
@@ -55,35 +85,8 @@ QUICK = Protocol(
     average=0.9,
 )
 # What says which cases there are, and nothing about a single one; and what is the latent ODE's.
-_GRID = ("noise", "other_noise", "observations", "seeds", "other_seeds")
+_GRID = ("kinds", "noise", "other_noise", "observations", "seeds", "other_seeds")
 _LATENT = ("latent_size", "learning_rate", "kl_weight", "growth")
-
-
-class Kind(NamedTuple):
-    """A row of the table: what it is called, and what is built."""
-
-    title: str
-    encoder: str | None = None
-    gaps: bool = True
-    cell: str = "tanh"
-    both_ways: bool = False
-
-
-KINDS = {
-    "rnn": Kind("RNN", gaps=False),
-    "rnn_gaps": Kind("RNN with time differences"),
-    "latent_ode": Kind("latent ODE", "rnn"),
-    "latent_ode_both": Kind("latent ODE, trained both ways", "rnn", both_ways=True),
-    "gru": Kind("GRU with time differences", cell="gru"),
-    "latent_ode_plain": Kind("latent ODE, RNN encoder without times", "plain_rnn"),
-    "latent_ode_rnn": Kind("latent ODE, ODE-RNN encoder", "ode_rnn"),
-    "latent_ode_attention": Kind("latent ODE, attention encoder", "attention"),
-    "latent_ode_mtan": Kind("latent ODE, mTAN encoder", "mtan"),
-    "latent_ode_cde": Kind("latent ODE, neural CDE encoder", "cde"),
-}
-MAIN = ("rnn", "rnn_gaps", "latent_ode")
-BESIDE = ("latent_ode_both", "gru")
-ENCODERS = tuple(kind for kind in KINDS if kind not in (*MAIN, *BESIDE))
 
 
 class Case(NamedTuple):
@@ -118,6 +121,7 @@ def groups(protocol: Protocol) -> list[tuple[list[Case], int]]:
     few, usual = protocol.other_seeds, (protocol.noise,)
 
     def grid(kinds: Iterable[str], noises: Iterable[float]) -> list[Case]:
+        kinds = [kind for kind in kinds if kind in protocol.kinds]
         rows = product(noises, protocol.observations, kinds)
         return [Case(kind, noise, observations) for noise, observations, kind in rows]
 

@@ -27,9 +27,7 @@ _SOURCE = "`isocline reproduce spirals` wrote, in its models"
 
 def kept_case(out: Path, protocol: Protocol, case: Case, seed: int) -> dict[str, Any] | None:
     """A run that is on disk already."""
-    return kept_run(
-        out / "runs" / f"{case.run_name(seed)}.json", case.identity(protocol, seed)
-    )
+    return kept_run(out / "runs" / f"{case.run_name(seed)}.json", case.identity(protocol, seed))
 
 
 def run_case(
@@ -60,9 +58,7 @@ def run_case(
     checkpoint = Checkpoint(out / "checkpoints" / f"{name}.safetensors", identity)
     trained = train(
         _model(case, protocol, seed),
-        training_problem(
-            data, case.noise, protocol.batch, growth, seed, both_ways=kind.both_ways
-        ),
+        training_problem(data, case.noise, protocol.batch, growth, seed, both_ways=kind.both_ways),
         _settings(protocol, case.is_latent),
         seed=seed,
         checkpoint=checkpoint,
