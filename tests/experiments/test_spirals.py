@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,9 +19,10 @@ from isocline.experiments import spirals as experiment
 from isocline.experiments import spirals_cases, spirals_run
 from isocline.experiments.spirals_cases import Case, Protocol, all_cases, plan
 from isocline.experiments.spirals_scores import scores, scores_backwards
+from isocline.experiments.spirals_taught import one_ahead, taught_loss
 from isocline.experiments.spirals_tracks import SCALE, Draws, backcast, training_problem
 from isocline.experiments.spirals_walk import STEPS, turns_clockwise, walk
-from isocline.models import LatentODE
+from isocline.models import Context, GRUForecaster, LatentODE
 
 NOISE = 0.1
 TINY = Protocol(
@@ -80,6 +82,26 @@ def test_both_ways_all_before_the_cut_is_asked_from_the_last_to_the_first(data):
     for place in range(16):
         read = np.asarray(context.values)[place, ::-1]
         np.testing.assert_array_equal(np.asarray(behind.values)[place, :30], read)
+
+
+def test_one_ahead_nothing_is_said_from_what_comes_later(data):
+    """What an RNN is taught is what it says when it is rolled from there."""
+    model = GRUForecaster(2, 5, key=jax.random.key(0), cell="tanh")
+    context, _ = training_problem(data, NOISE, 6, 0.0, 3).sample(jax.random.key(1))
+    said, following = one_ahead(model, context)
+    np.testing.assert_array_equal(following.values, context.values[:, 1:])
+    known = np.asarray(context.mask[..., 0]).sum(axis=1)
+    for place, last in ((0, 3), (1, int(known[1]) - 1)):
+        before = jax.tree.map(lambda leaf, k=place, n=last: leaf[k : k + 1, :n], context)
+        before = Context(before.times, before.values, before.mask, context.phase[:1])
+        rolled = model.decode(before, context.times[place : place + 1, last : last + 1])
+        for one, other in ((said.mean, rolled.mean), (said.std, rolled.std)):
+            np.testing.assert_allclose(one[place, last - 1], other[0, 0], rtol=1e-4, atol=1e-6)
+    compute = eqx.filter_value_and_grad(taught_loss, has_aux=True)
+    batch = training_problem(data, NOISE, 6, 0.0, 3).sample(jax.random.key(1))
+    (value, _), gradient = compute(model, batch, jax.random.key(2), 0.0)
+    alone, _ = model.loss(*batch, jax.random.key(2), 0.0)
+    assert value != alone and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
 class Prediction(NamedTuple):

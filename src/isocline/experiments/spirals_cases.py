@@ -19,11 +19,12 @@ class Kind(NamedTuple):
     gaps: bool = True
     cell: str = "tanh"
     both_ways: bool = False
+    taught: bool = False
 
 
 KINDS = {
-    "rnn": Kind("RNN", gaps=False),
-    "rnn_gaps": Kind("RNN with time differences"),
+    "rnn": Kind("RNN", gaps=False, taught=True),
+    "rnn_gaps": Kind("RNN with time differences", taught=True),
     "latent_ode": Kind("latent ODE", "rnn"),
     "latent_ode_both": Kind("latent ODE, trained both ways", "rnn", both_ways=True),
     "gru": Kind("GRU with time differences", cell="gru"),
@@ -50,7 +51,8 @@ class Protocol:
         learning_rate, rnn_learning_rate: chosen on the validation curves, each for its kind.
         rnn_size: hidden units of the RNNs, as in the paper; all else has `hidden_size`.
         average: decay of the running average of the weights that are validated and tested.
-        growth: the latent ODE's horizon grows over this fraction of the training.
+        growth, rnn_growth: the horizon of the latent ODE, and that of RNNs which are taught, grows
+            over this fraction of the training.
     """
 
     curves: int = 1000
@@ -71,6 +73,7 @@ class Protocol:
     growth: float = 0.0
     kl_weight: float = 0.01
     kinds: tuple[str, ...] = tuple(KINDS)
+    rnn_growth: float = 0.5
 
 
 QUICK = Protocol(
@@ -84,8 +87,10 @@ QUICK = Protocol(
     hidden_size=32,
     average=0.9,
 )
-# What says which cases there are, and nothing about a single one; and what is the latent ODE's.
+# What says which cases there are, and nothing about a single one; what is the latent ODE's; and
+# what those alone know that are taught.
 _GRID = ("kinds", "noise", "other_noise", "observations", "seeds", "other_seeds")
+_TAUGHT = ("rnn_growth",)
 _LATENT = ("latent_size", "learning_rate", "kl_weight", "growth")
 
 
@@ -108,6 +113,7 @@ class Case(NamedTuple):
     def identity(self, protocol: Protocol, seed: int) -> str:
         """All that makes a run the one it is."""
         others = _GRID if self.is_latent else (*_GRID, *_LATENT)
+        others += () if KINDS[self.kind].taught else _TAUGHT
         shared = {key: value for key, value in asdict(protocol).items() if key not in others}
         return json.dumps(shared | self._asdict() | {"seed": seed})
 

@@ -10,15 +10,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from isocline.data.spirals import spirals
+from isocline.data.spirals import Spirals, spirals
 from isocline.estimators.storing import filled, leaves_of, read_model, write_model
 from isocline.models import GRUForecaster, LatentODE
-from isocline.train import Checkpoint, Settings, train
+from isocline.train import Checkpoint, Problem, Settings, train
 from isocline.train.checkpoint import write_bytes
 
 from .results import kept_run
 from .spirals_cases import KINDS, Case, Protocol
 from .spirals_scores import scores, scores_backwards
+from .spirals_taught import taught_loss
 from .spirals_tracks import backcast, forecast, training_problem
 
 EXAMPLES = 8  # predictions of so many test curves are kept for the figures
@@ -53,12 +54,11 @@ def run_case(
         return done
     # A process that goes on compiling runs out of memory maps.
     jax.clear_caches()
-    data, kind = spirals(protocol.curves, case.noise, case.observations, seed), KINDS[case.kind]
-    growth = protocol.growth if case.is_latent else 0.0
+    data = spirals(protocol.curves, case.noise, case.observations, seed)
     checkpoint = Checkpoint(out / "checkpoints" / f"{name}.safetensors", identity)
     trained = train(
         _model(case, protocol, seed),
-        training_problem(data, case.noise, protocol.batch, growth, seed, both_ways=kind.both_ways),
+        _problem(data, case, protocol, seed),
         _settings(protocol, case.is_latent),
         seed=seed,
         checkpoint=checkpoint,
@@ -107,6 +107,15 @@ def _folder(out: Path, case: Case, seed: int) -> Path:
 def _examples(mean: np.ndarray, seed: int) -> list | None:
     """Of the first test curves, with the first seed."""
     return None if seed else np.round(mean[:, :EXAMPLES].mean(axis=0), 3).tolist()
+
+
+def _problem(data: Spirals, case: Case, protocol: Protocol, seed: int) -> Problem:
+    """What the model learns from, and how."""
+    windows = data, case.noise, protocol.batch
+    if KINDS[case.kind].taught:
+        return training_problem(*windows, protocol.rnn_growth, seed, loss=taught_loss)
+    growth = protocol.growth if case.is_latent else 0.0
+    return training_problem(*windows, growth, seed, both_ways=KINDS[case.kind].both_ways)
 
 
 def _settings(protocol: Protocol, is_latent: bool) -> Settings:

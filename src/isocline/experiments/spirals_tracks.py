@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -28,13 +29,29 @@ class Tracks(eqx.Module):
     observations: int = eqx.field(static=True)
 
 
+def _loss(model: Any, batch: tuple[Context, Target], key: Array, kl_weight: Array):
+    return model.loss(*batch, key, kl_weight)
+
+
 def training_problem(
-    data: Spirals, noise: float, batch: int, growth: float, seed: int, *, both_ways: bool = False
+    data: Spirals,
+    noise: float,
+    batch: int,
+    growth: float,
+    seed: int,
+    *,
+    both_ways: bool = False,
+    loss: Callable[..., Any] = _loss,
 ) -> Problem:
     """Random cuts of the training curves; validation curves are cut where the window ends.
 
-    Both ways, curves are observed before their window as well, and all that lies before the cut is
-    asked too: what was read, and what came before that.
+    Args:
+        data, noise, seed: the curves, and how they are observed after their window.
+        batch: windows in a batch.
+        growth: the horizon grows over this fraction of the training.
+        both_ways: curves are observed before their window as well, and all that lies before the cut
+            is asked too: what was read, and what came before that.
+        loss: as in `Problem`; of one way.
     """
     training, validation = (
         _tracks(data, part, noise, seed, both_ways) for part in (data.train, data.validation)
@@ -44,7 +61,7 @@ def training_problem(
         return Problem(sample, _loss_both, Partial(_validate_both, validation))
     return Problem(
         Partial(_sample, _cut, batch, training),
-        _loss,
+        loss,
         Partial(_validate, validation),
         growing_horizon(growth, longest=1.5),
     )
@@ -139,10 +156,6 @@ def _rows(tracks: Tracks, since: Array, index: Array) -> tuple[Array, Array]:
 
 def _both(mask: Array) -> Array:
     return jnp.broadcast_to(mask[..., None], (*mask.shape, 2))
-
-
-def _loss(model: Any, batch: tuple[Context, Target], key: Array, kl_weight: Array):
-    return model.loss(*batch, key, kl_weight)
 
 
 def _loss_both(model: Any, batch: tuple[Context, Target, Target], key: Array, kl_weight: Array):
