@@ -134,8 +134,10 @@ def run(
                     missing[data] = str(error)
                     break
                 results = note(row, data, found)
-        for row, found in _spirals(out, protocol, seed, progress):
-            results = note(row, SPIRALS, found)
+        # As many seeds as the other experiment has of all encoders: so its runs are enough.
+        if seed in seeds[: protocol.spirals.other_seeds]:
+            for row, found in _spirals(out, protocol, seed, progress):
+                results = note(row, SPIRALS, found)
     return answer_of(results, out)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from isocline.data.spirals import Spirals
 
-from .results import save_figure
+from .results import frame_square, save_figure
 
 COLOURS = {
     "rnn": "#999999",
@@ -42,6 +42,7 @@ def draw(out: Path, data: Spirals, shown: dict[str, np.ndarray], observations: i
         _observed(axis, data, curve)
         for kind, forecasts in shown.items():
             axis.plot(*forecasts[position].T, color=COLOURS[kind], lw=1.6, label=LABELS[kind])
+        axis.set_aspect("equal", adjustable="datalim")
     _finish(figure, panels)
     figure.suptitle(f"Spirals from {observations} of 100 points: forecasts of test curves")
     save_figure(figure, out, "spirals")
@@ -72,6 +73,9 @@ def draw_both_ways(
             style = {"color": COLOURS[kind], "lw": 1.6}
             axis.plot(*ahead[position].T, label=f"{LABELS[kind]}: forwards", **style)
             axis.plot(*behind[position].T, "--", label=f"{LABELS[kind]}: backwards", **style)
+        frame_square(
+            axis, np.concatenate([data.past[curve], data.values[curve], data.future[curve]])
+        )
     _finish(figure, panels)
     figure.suptitle(
         f"Spirals from {observations} of 100 points: one latent state at the end of the window, "
@@ -103,8 +107,6 @@ def _observed(axis: Any, data: Spirals, curve: int) -> None:
 
 
 def _finish(figure: Any, panels: list[tuple[Any, int]]) -> None:
-    """Equal scales, and one legend for all."""
-    for axis, _ in panels:
-        axis.set_aspect("equal", adjustable="datalim")
+    """One legend for all panels."""
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)

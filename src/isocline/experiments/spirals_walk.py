@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from isocline.data.spirals import WINDOW, Spirals
 
-from .results import save_figure
+from .results import frame_square, save_figure
 from .spirals_tracks import SCALE, context_of
 
 STEPS = np.linspace(-2, 2, 7)  # in standard deviations of the posterior means along a direction
@@ -91,7 +91,8 @@ def turns_clockwise(curves: Float[np.ndarray, "*curves points 2"]) -> Bool[np.nd
 
 
 def draw_walk(out: Path, found: Walk) -> None:
-    """A row of panels for each direction, from one end to the other; colour is time."""
+    """A row of panels on one scale for each direction, from one end to the other; colour is time,
+    and a dot the beginning."""
     from matplotlib.figure import Figure
 
     rows, columns = found.clockwise.shape
@@ -104,7 +105,7 @@ def draw_walk(out: Path, found: Walk) -> None:
             axis.plot(*curve[0], "o", color="black", ms=4)
             sense = "clockwise" if found.clockwise[row, column] else "counter-clockwise"
             axis.set_title(f"{step:+.1f} s.d.\n{sense}", fontsize=8)
-            axis.set_aspect("equal", adjustable="datalim")
+            frame_square(axis, found.curves[row])
             axis.set_xticks([])
             axis.set_yticks([])
         words = f"{found.names[row]}\n({100 * found.shares[row]:.0f} % of the variance)"
