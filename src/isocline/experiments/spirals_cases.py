@@ -77,7 +77,7 @@ class Protocol:
 
 
 QUICK = Protocol(
-    kinds=(*MAIN, "latent_ode_both"),
+    kinds=("rnn", "latent_ode", "latent_ode_both"),
     curves=200,
     other_noise=(),
     observations=(30,),
