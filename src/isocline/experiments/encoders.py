@@ -96,7 +96,7 @@ class Protocol:
 QUICK = Protocol(
     data=("sst",),
     seeds=1,
-    encoders=("rnn", "ode_rnn", "attention"),
+    encoders=("rnn", "attention"),
     helps={},
     settings={"members": 1, "epochs": 2},
     spirals=spirals_cases.QUICK,

@@ -91,8 +91,7 @@ def turns_clockwise(curves: Float[np.ndarray, "*curves points 2"]) -> Bool[np.nd
 
 
 def draw_walk(out: Path, found: Walk) -> None:
-    """A row of panels on one scale for each direction, from one end to the other; colour is time,
-    and a dot the beginning."""
+    """A row of panels for each direction, each with a scale of its own; a dot is the beginning."""
     from matplotlib.figure import Figure
 
     rows, columns = found.clockwise.shape
@@ -105,7 +104,7 @@ def draw_walk(out: Path, found: Walk) -> None:
             axis.plot(*curve[0], "o", color="black", ms=4)
             sense = "clockwise" if found.clockwise[row, column] else "counter-clockwise"
             axis.set_title(f"{step:+.1f} s.d.\n{sense}", fontsize=8)
-            frame_square(axis, found.curves[row])
+            frame_square(axis, curve)
             axis.set_xticks([])
             axis.set_yticks([])
         words = f"{found.names[row]}\n({100 * found.shares[row]:.0f} % of the variance)"
