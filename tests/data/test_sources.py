@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from isocline.data import candidate_periods, load, names, remote, spirals
+from isocline.data.pendulum import load_double_pendulum
 from isocline.data.tables import load_table
 from isocline.errors import InputError
 
@@ -102,6 +103,54 @@ def test_the_real_files():
     delhi = remote.load_delhi()
     assert len(delhi.series[0]) == 1462 + 114 - 1
     assert np.nanmin(delhi.series[0].values[:, 3]) > 950
+
+
+def hanging(angles):
+    """A table of markers of a pendulum with the real lengths, at these angles."""
+    arms = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * [[600], [450]]
+    pivot = np.full((len(angles), 1, 2), 1200.0)
+    markers = np.concatenate([pivot, 1200 + np.cumsum(arms, axis=1)], axis=1)
+    return np.rint(markers).astype(int).reshape(-1, 6)
+
+
+def test_double_pendulum(tmp_path):
+    path, angles = tmp_path / "0.csv", np.array([[0, 0], [0.5, -1], [3, 2], [-3, 0]], float)
+    np.savetxt(path, hanging(angles), fmt="%d", delimiter=",")
+    (found,) = load_double_pendulum([path])
+    np.testing.assert_allclose(found, angles, atol=3e-3)
+    np.savetxt(path, hanging(angles) // 2, fmt="%d", delimiter=",")
+    with pytest.raises(InputError, match=r"Arm 1 of 0\.csv is 300 fifths"):
+        load_double_pendulum([path])
+    path.write_text("1,2\n3,4\n")
+    with pytest.raises(InputError, match="six columns"):
+        load_double_pendulum([path])
+    path.write_text("<html>not found</html>")
+    with pytest.raises(InputError, match="not a table of numbers"):
+        load_double_pendulum([path])
+
+
+def test_double_pendulum_is_downloaded_where_no_folder_holds_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("ISOCLINE_DATA", raising=False)
+    monkeypatch.setenv("ISOCLINE_CACHE", str(tmp_path / "cache"))
+    for run in range(21):
+        known = remote.REGISTRY[f"double_pendulum_{run:02d}"]
+        assert known.url.endswith(f"/{run}.csv") and len(known.sha256) == 64
+        path = tmp_path / f"{run}.csv"
+        np.savetxt(path, hanging(np.full((3, 2), run / 10)), fmt="%d", delimiter=",")
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        mine = remote.Remote(path.as_uri(), checksum, f"physics/{run}.csv", "CC0")
+        monkeypatch.setitem(remote.REGISTRY, f"double_pendulum_{run:02d}", mine)
+    found = load_double_pendulum()
+    assert [round(float(one[0, 0]), 2) for one in found] == [run / 10 for run in range(21)]
+
+
+@needs_data
+def test_the_real_pendulum_loses_its_energy():
+    runs = load_double_pendulum()
+    assert len(runs) == 21 and all(17_000 < len(one) < 18_500 for one in runs)
+    for angles in runs:
+        beginning, end = (np.cos(part).mean() for part in (angles[:2000], angles[-2000:]))
+        assert end > max(beginning, 0)  # it hangs down more and more
 
 
 @pytest.fixture
@@ -198,6 +247,20 @@ def test_spirals_follow_their_formula():
             np.testing.assert_allclose(np.diff(radius, axis=1), 0.3 * step, rtol=1e-6)
     starts = data.future[~data.clockwise, 0] - [5.0, 0]
     assert np.std(np.arctan2(starts[:, 1], starts[:, 0])) > 1  # every curve has its own turn
+
+
+def test_spirals_have_a_past():
+    """All 300 points are of one curve: equal steps of the angle through both ends of the window."""
+    data = spirals(curves=60, noise=0.0, observations=100, seed=3)
+    times = np.concatenate([data.past_times, data.times[0], data.future_times])
+    np.testing.assert_allclose(np.diff(times), times[-1] - times[-2], rtol=1e-9)
+    whole = np.concatenate([data.past, data.values, data.future], axis=1)
+    whole = whole - np.where(data.clockwise, -5.0, 5.0)[:, None, None] * [1, 0]
+    turned = np.diff(np.unwrap(np.arctan2(whole[..., 1], whole[..., 0])), axis=1)
+    step = np.where(data.clockwise, -1, 1)[:, None] * (times[1] - times[0])
+    np.testing.assert_allclose(turned, np.broadcast_to(step, turned.shape), rtol=1e-6)
+    radius = np.hypot(whole[..., 0], whole[..., 1])
+    assert (np.diff(radius, axis=1) > 0).all()
 
 
 def test_spirals_are_random_as_said():

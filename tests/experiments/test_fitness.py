@@ -29,6 +29,8 @@ SHAPES = {  # series, rows, channels
     "illness": (1, 966, 4),
     "measles": (7, 7301, 1),
     "vowels": (270, 4274, 4),
+    "delhi_gaps": (1, 1050, 4),
+    "pendulum": (166, 11122, 4),
 }
 
 

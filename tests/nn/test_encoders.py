@@ -79,7 +79,11 @@ def test_every_seen_cell_matters(name, what):
         values[row, channel] += 1
     else:
         mask[row, channel] = False
-    assert np.abs(encoder(name)(times, values, mask) - expected).max() > 1e-5
+    changed = np.abs(encoder(name)(times, values, mask) - expected).max()
+    if (name, what) == ("plain_rnn", "time"):
+        assert changed == 0  # it knows the order alone
+    else:
+        assert changed > 1e-5
 
 
 @encoders

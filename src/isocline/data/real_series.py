@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from isocline.data.builtin import load
 from isocline.data.columns import did_you_mean
+from isocline.data.pendulum import FRAMES_A_SECOND, load_double_pendulum
 from isocline.data.reading import read_table
 from isocline.data.remote import held_file, load_delhi, load_weekly_nino
 from isocline.data.table import Columns, Series, SeriesTable, TimeAxis
@@ -101,6 +102,35 @@ def _nino() -> SeriesTable:
     whole = load_weekly_nino()
     only = [Series(one.name, one.times, one.values[:, :1]) for one in whole.series]
     return _table(only, ("sst",), whole.axis).thin(1 / 3, seed=0)
+
+
+def _without_rows(table: SeriesTable, fraction: float, seed: int) -> SeriesTable:
+    """The table with a random fraction of the rows of each series deleted, whole."""
+    random = np.random.default_rng(seed)
+    kept = []
+    for one in table.series:
+        rows = random.permutation(len(one))[round(fraction * len(one)) :]
+        kept.append(one.rows(np.sort(rows)))
+    return table.with_series(kept)
+
+
+def _pendulum() -> SeriesTable:
+    """Clips of two seconds of a chaotic double pendulum on video, in seconds; every eighth frame.
+
+    Channels are cosine and sine of the angle of each arm against the vertical. Between two clips of
+    a run are four seconds: no clip's end is another's beginning. A third of the points is deleted.
+    """
+    every, length, apart = 8, 100, 300
+    made = []
+    for run, angles in enumerate(load_double_pendulum()):
+        frames = angles[::every]
+        for start in range(0, len(frames) - length + 1, apart):
+            clip = frames[start : start + length]
+            values = np.stack([np.cos(clip), np.sin(clip)], axis=-1).reshape(length, 4)
+            name = f"run{run:02d}at{start * every / FRAMES_A_SECOND:02.0f}s"
+            made.append(Series(name, np.arange(length) * every / FRAMES_A_SECOND, values))
+    channels = ("cosine1", "sine1", "cosine2", "sine2")
+    return _without_rows(_table(made, channels, TimeAxis("number")), 1 / 3, seed=0)
 
 
 def _hourly() -> SeriesTable:
@@ -191,6 +221,8 @@ _LOADERS: MappingProxyType[str, Callable[[], SeriesTable]] = MappingProxyType(
         "illness": _illness,
         "measles": _measles,
         "vowels": _vowels,
+        "delhi_gaps": lambda: _without_rows(load_delhi(), 1 / 3, seed=0),
+        "pendulum": _pendulum,
         "simulated": simulated_series,
     }
 )

@@ -104,6 +104,41 @@ REGISTRY |= {
         ("physionet2012_outcomes", "Outcomes-a.txt"),
     )
 }
+# IBM's archive "double-pendulum-chaotic" holds the videos as well; this is a public copy
+# of its tables of the markers alone, a file a run.
+_PENDULUM = (
+    f"{_RAW}/erwincoumans/tiny-differentiable-simulator/8381b8c9ad7f0a959548e4982eb8a63431a842d2/"
+    "data/ibm-double-pendulum/original/dpc_dataset_csv"
+)
+_PENDULUM_SHA256 = (
+    "0c02780291f4d19c1e92ad45c0f8e958ae15413def5834b98dd4c6935ad3adbd",
+    "11bc145e34c0745a71881ec48089cda43da2171ee3e4081ba24d335acbfa1f2e",
+    "94d326951762fd133a549a4c8b2de81c97d330e6dbe997407b8b367d7a73c3bd",
+    "3d8e91f8e52cee26de41ae32081aabd9e2463ad423a59e9714d78bb402f48547",
+    "8c20addd10d5ab78df894927ec4ae1a278eaf56d96b1ed3ed49dcbea076217ae",
+    "dbd310a7e512d46b7e9e0d16b932d965746ef46685055fb5031f6ecfa094c465",
+    "79e0a9b415fa6e4e59ce016f2f6fcee759a9a9491d58ffde6e73303eab3f506e",
+    "c16496123e485c4d29d8c62a761e7d889d89a38acb638ee43f087e6ff300df3e",
+    "2ef747e2ba1cf8f31af766a3905632e6efd0e65dd95aca08fdfb546ce8ce38d0",
+    "a32078daa3b914f510dfd5645ad7ca655ac4a736f2423a41606e6030e623427b",
+    "a7042a4efde78b017fcab37defa73624efd92f8bacf1a87085044ccd9b3fdcde",
+    "3e33ed1cc0cd81afd90e4738c51f1801ce4885439b138febf7909578a30b858c",
+    "ccdde6af4e65200389a85480b3a34c183cef5affff4a11f43d81cc565d64fded",
+    "a16d1fbb7da0c8a13a154d75da78f2863ea7aeb32408804537a1f36bf7e8cc44",
+    "bdaaad2e81d70b2cfe9759f4a934153cfd0ac2e8c7d59572e4558c6c80f5840d",
+    "fd93d1a5bf03b9fd3876c3dcf7cda45f3faefd1b7d1e5fa3f1a5ad103915f891",
+    "8698d6df71114b8b15ff2c90b501167baf77072347bd716dbe7f1b472161f4a6",
+    "90347861a2e574935c1cab0ed377cea1196645901aec0484ebdc6e60b13660c8",
+    "980201de83bc13ea932b996e0151060131dbe964aabe4dc7d71fc9dfabb84a72",
+    "5615a0ef2371527a9275986488c30dc180f30ea4011b7d2e6085c07d4d8a849f",
+    "a89ead7ed464e28c04370de80d2011e78c4f213154d37c928cd8a9b4184a6101",
+)
+REGISTRY |= {
+    f"double_pendulum_{run:02d}": Remote(
+        f"{_PENDULUM}/{run}.csv", checksum, f"physics/double_pendulum/{run}.csv", "CDLA-Sharing 1.0"
+    )
+    for run, checksum in enumerate(_PENDULUM_SHA256)
+}
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist"
 _FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 _IDX = {

@@ -31,6 +31,8 @@ class Spirals:
         mask: whether an observation is there; always, as each curve has the same number.
         future_times: of the 100 points that follow the window, the same for all curves.
         future: x and y there, without noise: the targets.
+        past_times: of the 100 points that precede the window, the same for all curves; negative.
+        past: x and y there, without noise.
         clockwise: the sense of each curve.
         train, validation, test: positions of the curves of each part (80%, 10%, 10%).
     """
@@ -40,6 +42,8 @@ class Spirals:
     mask: Bool[np.ndarray, "curves observations"]
     future_times: Float[np.ndarray, "100"]
     future: Float[np.ndarray, "curves 100 2"]
+    past_times: Float[np.ndarray, "100"]
+    past: Float[np.ndarray, "curves 100 2"]
     clockwise: Bool[np.ndarray, "curves"]
     train: Int[np.ndarray, "train"]
     validation: Int[np.ndarray, "validation"]
@@ -69,10 +73,11 @@ def spirals(
     random = np.random.default_rng(seed)
     clockwise = random.permutation(np.arange(curves) % 2 == 0)
     # The start sets the radius, the turn sets the angle: independent, as on the two curves of the
-    # example one would give away the other. The first 100 points are left out, as there.
+    # example one would give away the other. The first 100 points are left out, as there: so every
+    # window has a past.
     start = random.integers(WINDOW, POINTS - 2 * WINDOW, endpoint=True, size=curves)
     turn = random.uniform(0, 2 * np.pi, curves)
-    clean = _curves(clockwise, start, turn)
+    clean = _curves(clockwise, turn, start[:, None] + np.arange(2 * WINDOW))
     chosen = random.permuted(np.tile(np.arange(WINDOW), (curves, 1)), axis=1)[:, :observations]
     chosen = np.sort(chosen, axis=1)
     values = np.take_along_axis(clean, chosen[..., None], axis=1)
@@ -85,6 +90,8 @@ def spirals(
         mask=np.ones(chosen.shape, bool),
         future_times=_ANGLES[WINDOW : 2 * WINDOW],
         future=clean[:, WINDOW:],
+        past_times=_ANGLES[:WINDOW] - _ANGLES[WINDOW],
+        past=_curves(clockwise, turn, start[:, None] - np.arange(WINDOW, 0, -1)),
         clockwise=clockwise,
         train=train,
         validation=validation,
@@ -93,9 +100,10 @@ def spirals(
 
 
 def _curves(
-    clockwise: np.ndarray, start: np.ndarray, turn: np.ndarray
-) -> Float[np.ndarray, "curves 200 2"]:
-    along = _ANGLES[start[:, None] + np.arange(2 * WINDOW)]
+    clockwise: np.ndarray, turn: np.ndarray, points: np.ndarray
+) -> Float[np.ndarray, "curves points 2"]:
+    """Clean x and y at points of each curve, counted from its beginning."""
+    along = _ANGLES[points]
     backwards = _ANGLES[-1] + 1 - along
     angle = np.where(clockwise[:, None], backwards, along)
     radius = OFFSET + GROWTH * np.where(clockwise[:, None], 50 / backwards, along)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from isocline.data import builtin
+from isocline.data import SeriesTable, builtin
 from isocline.estimators import LatentODEForecaster
 from isocline.train.checkpoint import write_bytes
 
@@ -49,17 +49,19 @@ def fit_and_score(
     baselines: bool,
     progress: Callable[[dict[str, Any]], None] | None,
     look: Callable[[LatentODEForecaster, Any], None] | None = None,
+    load: Callable[[str], SeriesTable] | None = None,
 ) -> dict[str, Any]:
-    """Fit to built-in data, backtest, delete observations; what is on disk is not done again.
+    """Fit, backtest, delete observations; what is on disk is not done again.
 
     Args:
         out: the folder of the experiment; the run is kept in `runs/NAME.json` there.
         name: of the run.
-        data: a name of built-in data.
+        data: the name of a data set.
         settings: of the forecaster, beside its defaults; with the seed.
         baselines: score them as well; the GRU is trained for that.
         progress: called with a row after every epoch.
         look: called with the forecaster and its `Backtest`, to draw it.
+        load: what gives the table of that name; the built-in one if None.
     """
     # All settings: a run of before other defaults is another run.
     whole = LatentODEForecaster(**settings).settings()
@@ -69,11 +71,12 @@ def fit_and_score(
         return done
     # A process that goes on compiling runs out of memory maps.
     jax.clear_caches()
+    table = (load or builtin.load)(data)
     report = None
     if progress is not None:
         report = lambda row: progress(row | {"stage": f"{name} {row['stage']}"})  # noqa: E731
     started = time.perf_counter()
-    forecaster = LatentODEForecaster(**settings).fit(builtin.load(data), progress=report)
+    forecaster = LatentODEForecaster(**settings).fit(table, progress=report)
     seconds = time.perf_counter() - started
     if not baselines:
         forecaster.gru_ = forecaster.predictor_

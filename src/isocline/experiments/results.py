@@ -86,3 +86,13 @@ def save_figure(figure: Any, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=150)
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+
+
+def frame_square(axis: Any, points: Any, margin: float = 0.1) -> None:
+    """Show a square around points `(..., 2)` at equal scales, wherever other lines run off to."""
+    x, y = points.reshape(-1, 2).T
+    reach = (0.5 + margin) * max(x.max() - x.min(), y.max() - y.min())
+    for place, limit in ((x, axis.set_xlim), (y, axis.set_ylim)):
+        centre = (place.max() + place.min()) / 2
+        limit(centre - reach, centre + reach)
+    axis.set_aspect("equal")

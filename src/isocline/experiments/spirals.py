@@ -1,126 +1,59 @@
-"""Chen et al. 2018, section 5.1 and table 2: forecasts of irregularly observed spirals.
+"""Chen et al. 2018, section 5.1, table 2 and figures 8 and 9: irregularly observed spirals.
 
 The paper gives neither the noise nor the curves, so the protocol is ours (`isocline.data.spirals`):
 1,000 curves (800 to train, 100 to validate, 100 to test), each with a start and a turn of its own,
-noise 0.1. A model reads n of 100 points of a window, and forecasts the next 100. The RNN is the
-paper's (25 tanh units); a GRU that is as large as the latent ODE's networks stands beside it.
-Training curves go on as noisily and as sparsely after their window as within it; the 100 points
-that the RMSE is taken at are without noise. All models have the same windows, batches and steps;
-the epoch is chosen on the validation curves.
+noise 0.1. A model reads n of 100 points of a window, and forecasts the next 100; a latent ODE tells
+the 100 before as well. The RNN is the paper's (25 tanh units); a GRU that is as large as the latent
+ODE's networks stands beside it. Training curves go on as noisily and as sparsely after their window
+as within it; the 100 points that the RMSE is taken at are without noise. All models have the same
+windows, batches and steps; the epoch is chosen on the validation curves.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 
 from isocline.data.spirals import spirals
-from isocline.models import GRUForecaster, LatentODE
-from isocline.train import Checkpoint, Settings, train
-from isocline.train.checkpoint import write_bytes
 
-from .results import answer_of, command_of, kept_run, markdown_table, versions, write_results
-from .spirals_figure import draw
-from .spirals_tracks import forecast, scores, training_problem
+from .results import answer_of, command_of, markdown_table, versions, write_results
+from .spirals_cases import KINDS, MAIN, QUICK, Case, Protocol, all_cases, plan
+from .spirals_figure import draw, draw_both_ways
+from .spirals_run import kept_case, load_kept, run_case
+from .spirals_walk import draw_walk, walk
 
 PAPER = {
     "rnn": {30: 0.3937, 50: 0.3202, 100: 0.1813},
     "latent_ode": {30: 0.1642, 50: 0.1502, 100: 0.1346},
 }
 SCORES = ("rmse", "median_curve", "nll", "coverage_90")
-EXAMPLES = 8  # forecasts of so many test curves are kept for the figure
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What is run: the defaults are the experiment, smaller values a test of it.
-
-    Attributes:
-        noise, other_noise: standard deviations; with the others, only the fewest observations are
-            run.
-        seeds, other_seeds: of the paper's table, and of the rows with other noise or encoders.
-        learning_rate, rnn_learning_rate: chosen on the validation curves, each for its kind.
-        rnn_size: hidden units of the RNNs, as in the paper; all else has `hidden_size`.
-        average: decay of the running average of the weights that are validated and tested.
-        growth: the latent ODE's horizon grows over this fraction of the training.
-    """
-
-    curves: int = 1000
-    noise: float = 0.1
-    other_noise: tuple[float, ...] = (0.0, 0.3)
-    observations: tuple[int, ...] = (30, 50, 100)
-    seeds: int = 3
-    other_seeds: int = 1
-    epochs: int = 100
-    steps: int = 50
-    batch: int = 50
-    hidden_size: int = 64
-    rnn_size: int = 25
-    latent_size: int = 8
-    learning_rate: float = 8e-3
-    rnn_learning_rate: float = 4e-3
-    average: float = 0.99
-    growth: float = 0.0
-    kl_weight: float = 0.01
-
-
-QUICK = Protocol(
-    curves=200,
-    other_noise=(),
-    observations=(30,),
-    seeds=1,
-    epochs=4,
-    batch=32,
-    hidden_size=32,
-    average=0.9,
-)
-
-
-class Kind(NamedTuple):
-    """A row of the table: what it is called, and what is built."""
-
-    title: str
-    encoder: str | None = None
-    gaps: bool = True
-    cell: str = "tanh"
-
-
-KINDS = {
-    "rnn": Kind("RNN", gaps=False),
-    "rnn_gaps": Kind("RNN with time differences"),
-    "latent_ode": Kind("latent ODE", "rnn"),
-    "gru": Kind("GRU with time differences", cell="gru"),
-    "latent_ode_rnn": Kind("latent ODE, ODE-RNN encoder", "ode_rnn"),
-    "latent_ode_attention": Kind("latent ODE, attention encoder", "attention"),
-    "latent_ode_mtan": Kind("latent ODE, mTAN encoder", "mtan"),
-    "latent_ode_cde": Kind("latent ODE, neural CDE encoder", "cde"),
+TITLES = {
+    "model": "model",
+    "noise": "noise",
+    "observations": "observations",
+    "rmse": "RMSE",
+    "spread": "spread",
+    "paper": "the paper's",
+    "median_curve": "median curve",
+    "nll": "NLL",
+    "coverage_90": "cover 90 %",
+    "rmse_backwards": "RMSE backwards",
+    "seconds": "seconds",
+    "seeds": "seeds",
 }
-MAIN = ("rnn", "rnn_gaps", "latent_ode")
-ENCODERS = ("latent_ode_rnn", "latent_ode_attention", "latent_ode_mtan", "latent_ode_cde")
-
-
-class Case(NamedTuple):
-    """One cell of the table."""
-
-    kind: str
-    noise: float
-    observations: int
-
-
-def cases(protocol: Protocol) -> list[list[Case]]:
-    """The paper's table first, then the stronger baseline, other noise, and other encoders."""
-    fewest = min(protocol.observations)
-    paper = [Case(kind, protocol.noise, n) for n in protocol.observations for kind in MAIN]
-    others = [Case("gru", protocol.noise, n) for n in protocol.observations]
-    others += [Case(kind, noise, fewest) for noise in protocol.other_noise for kind in MAIN[1:]]
-    others += [Case(kind, protocol.noise, fewest) for kind in ENCODERS]
-    return [paper, others]
+NOTE = (
+    "RMSE of x and y against the 100 noise-free points after the window, over the 100 test curves; "
+    "spread is its standard deviation over the seeds, each with curves of its own. Median curve: "
+    "the RMSE of the median test curve. NLL (nats a value) and coverage are of the points with "
+    "noise. Backwards: the RMSE of the 100 noise-free points before the window, from a solve back "
+    "in time (of the seeds that were asked it). Seconds to train, on a machine that other work ran "
+    "on. All runs that are done are in the table, some with fewer seeds than others. The paper's "
+    "noise and curves are not public: its figures stand beside for orientation."
+)
 
 
 def run(
@@ -131,139 +64,83 @@ def run(
     progress: Callable[[dict[str, Any]], None] | None = None,
     protocol: Protocol | None = None,
 ) -> dict[str, Any]:
-    """Train every model of every case with every seed; runs that are done are not repeated."""
+    """Train every model of every case; runs that are done are not repeated.
+
+    With seeds, every cell of the table has them all, which takes hours: stop it when you like, for
+    what matters most comes first. Without, it has those that the protocol says.
+    """
     protocol = protocol or (QUICK if quick else Protocol())
-    seeds = seeds or range(protocol.seeds)
-    runs: list[dict[str, Any]] = []
+    shown = Case("latent_ode", protocol.noise, min(protocol.observations))
     results: dict[str, Any] = {}
-    repeats = seeds, seeds[: protocol.other_seeds]
-    for group, chosen in zip(cases(protocol), repeats, strict=True):
-        for seed in chosen:
-            for case in group:
-                runs.append(_one(out, protocol, case, seed, progress))
-                results = _results(protocol, runs, quick)
-                write_results(out, results, results["table"])
-    fewest = min(protocol.observations)
-    data = spirals(protocol.curves, protocol.noise, fewest, seeds[0])
-    draw(out, data, {kind: _examples(runs, kind, fewest, protocol.noise) for kind in MAIN}, fewest)
+    for stage in plan(protocol, seeds):
+        for case, seed in stage:
+            keep = case == shown and seed == 0
+            run_case(out, protocol, case, seed, progress, keep=keep)
+            results = _results(out, protocol, seeds, quick)
+            write_results(out, results, results["table"])
+        results["walk"] = _draw(out, protocol, shown)
+        write_results(out, results, results["table"])
     return answer_of(results, out)
 
 
-def _examples(runs: list[dict[str, Any]], kind: str, observations: int, noise: float) -> np.ndarray:
-    """Forecasts of the first test curves with the first seed."""
-    case = list(Case(kind, noise, observations))
-    return np.array(next(one["examples"] for one in runs if one["case"] == case))
-
-
-def _one(
-    out: Path, protocol: Protocol, case: Case, seed: int, progress: Callable[..., None] | None
-) -> dict[str, Any]:
-    """One run: its scores, from disk if it is done."""
-    name = f"{case.kind}-{case.noise:g}-{case.observations}-{seed}"
-    is_latent = KINDS[case.kind].encoder is not None
-    others = _GRID if is_latent else (*_GRID, *_LATENT)
-    shared = {key: value for key, value in asdict(protocol).items() if key not in others}
-    identity = json.dumps(shared | case._asdict() | {"seed": seed})
-    path = out / "runs" / f"{name}.json"
-    if (done := kept_run(path, identity)) is not None:
-        return done
-    # A process that goes on compiling runs out of memory maps.
-    jax.clear_caches()
-    data = spirals(protocol.curves, case.noise, case.observations, seed)
-    growth = protocol.growth if is_latent else 0.0
-    checkpoint = Checkpoint(out / "checkpoints" / f"{name}.safetensors", identity)
-    trained = train(
-        _model(KINDS[case.kind], protocol, seed),
-        training_problem(data, case.noise, protocol.batch, growth, seed),
-        _settings(protocol, is_latent),
-        seed=seed,
-        checkpoint=checkpoint,
-        resume=True,
-        progress=None if progress is None else lambda row: progress({"stage": name, **row}),
-    )
-    draws = forecast(trained.model, data, data.test)
-    done = {
-        "identity": identity,
-        "case": list(case),
-        "seed": seed,
-        **scores(draws, data, data.test, case.noise, seed),
-        "validation": min(row["validation"] for row in trained.history),
-        "best_epoch": trained.best_epoch,
-        "seconds": sum(row["seconds"] for row in trained.history),
-        "nfe": draws.nfe,
-        "examples": np.round(draws.mean[:, :EXAMPLES].mean(axis=0), 3).tolist()
-        if not seed
-        else None,
+def _draw(out: Path, protocol: Protocol, shown: Case) -> list[dict[str, Any]]:
+    """The figures of the first seed, as far as its runs are done; and where the walk leads."""
+    data = spirals(protocol.curves, shown.noise, shown.observations, 0)
+    kept = {kind: kept_case(out, protocol, shown._replace(kind=kind), 0) for kind in KINDS}
+    found = {kind: one for kind, one in kept.items() if one is not None}
+    ahead = {kind: np.array(found[kind]["examples"]) for kind in MAIN if kind in found}
+    if ahead:
+        draw(out, data, ahead, shown.observations)
+    both = {
+        kind: (np.array(found[kind]["examples_backwards"]), np.array(found[kind]["examples"]))
+        for kind in ("latent_ode", "latent_ode_both")
+        if "examples_backwards" in found.get(kind, ())
     }
-    write_bytes(path, json.dumps(done).encode())
-    checkpoint.path.unlink(missing_ok=True)
-    return done
+    if both:
+        draw_both_ways(out, data, both, shown.observations)
+    model = load_kept(out, protocol, shown, 0)
+    if model is None:
+        return []
+    walked = walk(model, data)
+    draw_walk(out, walked)
+    return walked.rows()
 
 
-def _settings(protocol: Protocol, is_latent: bool) -> Settings:
-    return Settings(
-        epochs=protocol.epochs,
-        steps=protocol.steps,
-        learning_rate=protocol.learning_rate if is_latent else protocol.rnn_learning_rate,
-        patience=None,
-        kl_weight=protocol.kl_weight,
-        average=protocol.average,
-    )
-
-
-# What says which cases there are, and nothing about a single one.
-_GRID = ("noise", "other_noise", "observations", "seeds", "other_seeds")
-_LATENT = ("latent_size", "learning_rate", "kl_weight", "growth")
-
-
-def _model(kind: Kind, protocol: Protocol, seed: int) -> Any:
-    key = jax.random.key(seed)
-    if kind.encoder is None:
-        size = protocol.rnn_size if kind.cell == "tanh" else protocol.hidden_size
-        return GRUForecaster(2, size, key=key, gaps=kind.gaps, cell=kind.cell)
-    sizes = protocol.latent_size, protocol.hidden_size
-    return LatentODE(2, *sizes, kind.encoder, key=key, noise="constant", field_depth=2)
-
-
-def _results(protocol: Protocol, runs: list[dict[str, Any]], quick: bool) -> dict[str, Any]:
-    summary = [
-        row for group in cases(protocol) for case in group if (row := _row(case, runs, protocol))
-    ]
-    titles = (
-        "model",
-        "noise",
-        "observations",
-        "RMSE",
-        "spread",
-        "the paper's",
-        "median curve",
-        "NLL",
-    )
-    titles += ("cover 90 %", "seconds", "seeds")
-    seeds = sorted({run["seed"] for run in runs})
+def _results(
+    out: Path, protocol: Protocol, seeds: Sequence[int] | None, quick: bool
+) -> dict[str, Any]:
+    done = {case: _done(out, protocol, case) for case in all_cases(protocol)}
+    summary = [_row(case, runs, protocol) for case, runs in done.items() if runs]
+    command = "isocline reproduce spirals" + " --quick" * quick
     return {
-        "command": command_of("spirals", seeds, quick),
+        "command": command if seeds is None else command_of("spirals", seeds, quick),
         "protocol": asdict(protocol),
-        "note": "RMSE of x and y against the 100 noise-free points after the window, over the 100 "
-        "test curves; spread is its standard deviation over the seeds, each with curves of its "
-        "own. Median curve: the RMSE of the median test curve. NLL (nats a value) and coverage "
-        "are of the points with noise. Seconds to train, on a machine that other work ran on. The "
-        "paper's noise and curves are not public: its figures stand beside for orientation.",
+        "note": NOTE,
         "versions": versions("equinox", "optax"),
         "summary": summary,
-        "runs": [{key: value for key, value in run.items() if key != "examples"} for run in runs],
-        "table": markdown_table(titles, [tuple(row.values()) for row in summary]),
+        "runs": [
+            {key: value for key, value in one.items() if not key.startswith("examples")}
+            for runs in done.values()
+            for one in runs
+        ],
+        "table": markdown_table(list(TITLES.values()), [tuple(row.values()) for row in summary]),
         "table_file": "table.md",
     }
 
 
-def _row(case: Case, runs: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any] | None:
-    """Means over the seeds, or None before the first of them is done."""
-    done = [run for run in runs if run["case"] == list(case)]
-    if not done:
-        return None
+def _done(out: Path, protocol: Protocol, case: Case) -> list[dict[str, Any]]:
+    """All runs of a case that are on disk, whoever asked for them, by their seeds."""
+    names = (out / "runs").glob(case.run_name("*") + ".json")
+    seeds = sorted(int(path.stem.rsplit("-", 1)[1]) for path in names)
+    found = (kept_case(out, protocol, case, seed) for seed in seeds)
+    return [one for one in found if one is not None]
+
+
+def _row(case: Case, done: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
+    """Means over the seeds."""
     means = {name: float(np.mean([run[name] for run in done])) for name in SCORES}
     published = PAPER.get(case.kind, {}) if case.noise == protocol.noise else {}
+    behind = [run["rmse_backwards"] for run in done if "rmse_backwards" in run]
     return {
         "model": KINDS[case.kind].title,
         "noise": f"{case.noise:g}",
@@ -274,6 +151,7 @@ def _row(case: Case, runs: list[dict[str, Any]], protocol: Protocol) -> dict[str
         "median_curve": means["median_curve"],
         "nll": means["nll"],
         "coverage_90": means["coverage_90"],
+        "rmse_backwards": float(np.mean(behind)) if behind else None,
         "seconds": round(float(np.median([run["seconds"] for run in done]))),
         "seeds": len(done),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from .attention_encoder import AttentionEncoder
 from .controlled_encoder import ControlledEncoder
@@ -12,6 +13,7 @@ from .reference_encoder import ReferenceEncoder
 
 ENCODERS: dict[str, Callable[..., AbstractEncoder]] = {
     "rnn": RNNEncoder,
+    "plain_rnn": partial(RNNEncoder, gaps=False),
     "ode_rnn": ODERNNEncoder,
     "attention": AttentionEncoder,
     "mtan": ReferenceEncoder,

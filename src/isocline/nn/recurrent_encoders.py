@@ -11,19 +11,25 @@ from .encoding import AbstractEncoder, far_to_near
 
 
 class RNNEncoder(AbstractEncoder):
-    """A GRU over observations with the time since the one before (the paper's encoder)."""
+    """A GRU over observations with the time since the one before (the paper's encoder).
+
+    Args:
+        channels, features: as for all encoders.
+        gaps: whether it is told when the observations were; without, it knows their order alone.
+    """
 
     cell: eqx.nn.GRUCell
+    gaps: bool = eqx.field(static=True)
 
-    def __init__(self, channels: int, features: int, *, key: PRNGKeyArray):
-        self.cell = eqx.nn.GRUCell(2 * channels + 2, features, key=key)
+    def __init__(self, channels: int, features: int, *, key: PRNGKeyArray, gaps: bool = True):
+        self.gaps = gaps
+        self.cell = eqx.nn.GRUCell(2 * channels + 2 * gaps, features, key=key)
 
     def __call__(self, times, values, mask):
         seen = jnp.any(mask, axis=1)
         order, gap = far_to_near(times, seen)
-        inputs = jnp.concatenate(
-            [(values * mask)[order], mask[order], gap[:, None], jnp.abs(times)[order, None]], axis=1
-        )
+        when = [gap[:, None], jnp.abs(times)[order, None]] * self.gaps
+        inputs = jnp.concatenate([(values * mask)[order], mask[order], *when], axis=1)
 
         def read(hidden, observation):
             entry, there = observation
