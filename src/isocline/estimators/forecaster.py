@@ -81,7 +81,7 @@ class LatentODEForecaster(Configured):
         table_, split_, scaling_, history_, nfe_: after `fit`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, not a burden
         self,
         *,
         horizon: float | None = None,

@@ -123,8 +123,8 @@ def shooting_bound(
     """The negative ELBO per observed value, with segments that are solved on their own; its parts.
 
     `-E log p(x | z) + kl_weight * (KL(q(z0) || N(0, 1)) + sum_k KL(q(z_k) || N(e_k, tie^2)))`,
-    where e_k is the end of the segment before; Iakovlev et al. (2023). The states z_k are independent
-    given the observations, and z0 is that of forecasts: the context alone tells it.
+    where e_k is the end of the segment before; Iakovlev et al. (2023). The states z_k are
+    independent given the observations, and z0 is that of forecasts: the context alone tells it.
 
     Args:
         model: with `shooting`.
