@@ -20,9 +20,7 @@ LATENT, CHANNELS, BATCH = 2, 1, 4
 
 
 def model(steps=40, **options):
-    ode = LatentODE(
-        CHANNELS, LATENT, 8, "attention", (6.0,), key=KEY, solver=FINE, **options
-    )
+    ode = LatentODE(CHANNELS, LATENT, 8, "attention", (6.0,), key=KEY, solver=FINE, **options)
     return LatentSDE(ode, key=jax.random.key(3), steps=steps)
 
 
@@ -32,7 +30,7 @@ def with_diffusion(sde, value):
 
 def linear(sde, rate):
     """The prior drift -rate z, without an MLP."""
-    last = lambda m: (m.ode.field.linear, m.ode.field.mlp)  # noqa: E731
+    last = lambda m: (m.ode.field.linear, m.ode.field.mlp)
     mlp = jax.tree.map(
         lambda leaf: jnp.zeros_like(leaf) if eqx.is_array(leaf) else leaf, sde.ode.field.mlp
     )
@@ -71,7 +69,7 @@ def test_equal_drifts_have_no_divergence_and_others_that_of_girsanov():
     path, path_kl, _ = sde.path(z0, context, target.times, KEY, steering)
     assert float(path_kl) == 0
     np.testing.assert_allclose(path, sde.path(z0, context, target.times, KEY)[0], atol=1e-6)
-    bias = lambda m: m.control.layers[-1].bias  # noqa: E731
+    bias = lambda m: m.control.layers[-1].bias
     steered = eqx.tree_at(bias, sde, jnp.float32([1.5, -0.5]))
     moved, path_kl, _ = steered.path(z0, context, target.times, KEY, steering)
     # Of each trajectory to within a step, in which the control may end.
@@ -119,7 +117,7 @@ def test_a_step_more_often_does_not_change_the_law():
 def test_gradients_are_finite_and_reach_everything(anchored):
     context, target = data()
     sde = model(anchored=anchored)
-    weights = lambda m: m.control.layers[-1].weight  # noqa: E731
+    weights = lambda m: m.control.layers[-1].weight
     sde = eqx.tree_at(weights, sde, 0.1 * jnp.ones_like(weights(sde)))
     compute = eqx.filter_value_and_grad(
         lambda m: m.loss(context, target, KEY, jnp.float32(1.0)), has_aux=True
