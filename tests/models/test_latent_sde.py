@@ -131,7 +131,7 @@ def test_gradients_are_finite_and_reach_everything(anchored):
 
 
 def test_draws_differ_and_what_lies_too_far_is_asked_at_the_end():
-    context, target = data()
+    context, _ = data()
     times = jnp.float32([[0.5, FARTHEST, FARTHEST + 9]] * BATCH)
     found = model().predict(context, times, KEY, 3)
     assert found.mean.shape == (3, BATCH, 3, CHANNELS)

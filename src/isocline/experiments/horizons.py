@@ -10,8 +10,9 @@ ODE. And the forecaster has all of it as settings, on the built-in temperatures.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +24,10 @@ from isocline.models import LatentODE, LatentSDE
 from isocline.train import Checkpoint, Settings, train
 from isocline.train.checkpoint import write_bytes
 
-from .fitting import NOTE, TITLES, fit_and_score, model_row
+from .fitting import fit_and_score
 from .horizons_figure import draw
+from .horizons_table import DYNAMICS, TRAININGS, Found, summary_of
 from .horizons_tracks import (
-    LEVELS,
     Parts,
     Windows,
     double_well,
@@ -35,12 +36,8 @@ from .horizons_tracks import (
     scores,
     training_problem,
 )
-from .results import answer_of, command_of, kept_run, markdown_table, silent, versions
-from .results import write_results as write
+from .results import answer_of, command_of, kept_run, run_name, silent, versions, write_results
 
-TRAININGS = {"plain": "plain", "growing": "growing horizon", "shooting": "multiple shooting"}
-DYNAMICS = {"ode": "latent ODE", "sde": "latent SDE"}
-SETS = {"predators": "predators and prey", "well": "double well", "pacific": "Pacific"}
 FORECASTERS: dict[str, dict[str, Any]] = {
     "plain": {},
     "growing horizon": {"growth": 0.4},
@@ -134,29 +131,49 @@ def run(
     """Train every case with every seed; runs that are done are not repeated."""
     protocol = protocol or (QUICK if quick else Protocol())
     seeds, say = seeds or range(protocol.seeds), progress or silent
-    runs: list[dict[str, Any]] = []
-    fits: dict[str, list[dict[str, Any]]] = {}
-    missing: dict[str, str] = {}
-    results: dict[str, Any] = {}
+    found, results = Found([], {}, {}), {}
     for seed in seeds:
-        for case in cases(protocol):
-            try:
-                runs.append(_one(out, protocol, case, seed, say))
-            except InputError as error:
-                # A set whose file is not there is left out, and said to be.
-                missing[case.data] = str(error)
-                continue
-            results = _results(protocol, (runs, fits, missing), list(seeds), quick)
-            write(out, results, results["table"])
-        for name, changed in protocol.fitted.items():
-            settings = protocol.settings | changed | {"seed": seed}
-            file = f"sst-{name.replace(' ', '-').lower()}-{seed}"
-            done = fit_and_score(out, file, "sst", settings, baselines=False, progress=progress)
-            fits.setdefault(name, []).append(done)
-            results = _results(protocol, (runs, fits, missing), list(seeds), quick)
-            write(out, results, results["table"])
-    draw(out, runs, TRAININGS, DYNAMICS, SETS)
+        for run_next in _all(out, protocol, seed, (found, say)):
+            run_next()
+            results = _results(protocol, found, list(seeds), quick)
+            write_results(out, results, results["table"])
+    draw(out, found.runs)
     return answer_of(results, out)
+
+
+def _all(
+    out: Path, protocol: Protocol, seed: int, told: tuple[Found, Callable[..., None]]
+) -> Iterator[Callable[[], None]]:
+    """Everything that is run with a seed, one after the other."""
+    found, say = told
+
+    def train_one(case: Case) -> None:
+        try:
+            found.runs.append(_one(out, protocol, case, seed, say))
+        except InputError as error:
+            # A set whose file is not there is left out, and said to be.
+            found.missing[case.data] = str(error)
+
+    def fit_one(name: str, changed: dict[str, Any]) -> None:
+        settings = protocol.settings | changed | {"seed": seed}
+        file = run_name("sst", name, seed)
+        done = fit_and_score(out, file, "sst", settings, baselines=False, progress=say)
+        found.fits.setdefault(name, []).append(done)
+
+    for case in cases(protocol):
+        yield partial(train_one, case)
+    for name, changed in protocol.fitted.items():
+        yield partial(fit_one, name, changed)
+
+
+def _results(protocol: Protocol, found: Found, seeds: list[int], quick: bool) -> dict[str, Any]:
+    return {
+        "command": command_of("horizons", seeds, quick),
+        "protocol": asdict(protocol),
+        "versions": versions("equinox", "optax", "diffrax"),
+        **summary_of(cases(protocol), found),
+        "table_file": "table.md",
+    }
 
 
 def parts_of(protocol: Protocol, data: str, seed: int) -> Parts:
@@ -240,8 +257,6 @@ def _one(
         progress=lambda row: say({"stage": name, **row}),
     )
     found, arrays = scores(trained.model, parts.test, windows, protocol.draws, seed)
-    kept = {key: np.round(array, 3) for key, array in arrays.items()}
-    # The first epoch compiles, which takes as long however much is trained.
     spent = [row["seconds"] for row in trained.history]
     done = {
         "identity": identity,
@@ -252,112 +267,17 @@ def _one(
         "best_epoch": trained.best_epoch,
         "seconds": sum(spent),
         "seconds_an_epoch": float(np.median(spent)),
-        "examples": {
-            key: (array[:, :EXAMPLES] if key == "quantiles" else array[:EXAMPLES]).tolist()
-            for key, array in kept.items()
-        }
-        if not seed
-        else None,
+        "examples": None if seed else _examples(arrays),
     }
     write_bytes(path, json.dumps(done).encode())
     checkpoint.path.unlink(missing_ok=True)
     return done
 
 
+def _examples(arrays: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+    """What the figure shows of the first test windows."""
+    return {key: np.round(array[:EXAMPLES], 3).tolist() for key, array in arrays.items()}
+
+
 # What says which cases there are, and nothing about a single one.
 _GRID = ("horizons", "driven", "seeds", "fitted", "settings")
-
-
-def _results(
-    protocol: Protocol, found: tuple[list, dict, dict], seeds: list[int], quick: bool
-) -> dict[str, Any]:
-    runs, fits, missing = found
-    rows = [row for case in cases(protocol) if (row := _row(case, runs)) is not None]
-    long = [row for row in rows if row["kind"] in TRAININGS]
-    driven = [row for row in rows if row["kind"] in DYNAMICS]
-    fitted = [model_row(name, done) for name, done in fits.items()]
-    tables = [
-        _table(LONG, [row | {"kind": TRAININGS[row["kind"]]} for row in long]),
-        _table(DRIVEN, [row | {"kind": DYNAMICS[row["kind"]]} for row in driven]),
-        _table(TITLES, fitted),
-    ]
-    return {
-        "command": command_of("horizons", seeds, quick),
-        "protocol": asdict(protocol),
-        "note": REMARK
-        + (NOTE if fits else "")
-        + "".join(f" Left out: {t}" for t in missing.values()),
-        "versions": versions("equinox", "optax", "diffrax"),
-        "summary": [*rows, *fitted],
-        "runs": [
-            {key: value for key, value in one.items() if key != "examples"}
-            for one in [*runs, *(one for done in fits.values() for one in done)]
-        ],
-        "table": "\n\n".join(table for table in tables if table),
-        "table_file": "table.md",
-    }
-
-
-LONG = {
-    "horizon": "horizon, contexts",
-    "kind": "training",
-    "rmse": "RMSE",
-    "spread": "spread",
-    "validation": "validation",
-    "nfe": "NFE",
-    "seconds": "seconds",
-    "seconds_an_epoch": "an epoch",
-    "seeds": "seeds",
-}
-DRIVEN = {
-    "data": "series",
-    "kind": "model",
-    "nll": "NLL",
-    "crps": "CRPS",
-    "spread_crps": "spread",
-    "coverage_50": "cover 50 %",
-    "coverage_90": "cover 90 %",
-    "rmse": "RMSE",
-    "validation": "validation",
-    "seconds": "seconds",
-    "seeds": "seeds",
-}
-REMARK = (
-    "Predators and prey: RMSE of the mean of log populations (their standard deviation is about "
-    "0.6) against the trajectories without noise, over the whole horizon after the first context "
-    "of 40 test series; validation: the same against noisy series, by which the epoch is chosen. "
-    "NFE of a forecast. Noise-driven: NLL in nats a value, CRPS and coverage of observations "
-    "within one context after the origin; validation is a CRPS. Spread: standard deviation over "
-    "the seeds, each with series of its own. Seconds to train, compilation among them, and of the "
-    "median epoch, on a machine that other work ran on. "
-)
-
-
-def _table(titles: dict[str, str], rows: list[dict[str, Any]]) -> str:
-    cells = [[row[key] for key in titles] for row in rows]
-    return markdown_table(list(titles.values()), cells) if rows else ""
-
-
-def _row(case: Case, runs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Means over the seeds, or None before the first of them is done."""
-    done = [one for one in runs if one["case"] == list(case)]
-    if not done:
-        return None
-    means = {
-        name: float(np.mean([one[name] for one in done]))
-        for name in ("rmse", "nll", "crps", "validation")
-    }
-    inside = dict(zip(LEVELS, np.mean([one["coverage"] for one in done], axis=0), strict=True))
-    return {
-        **case._asdict(),
-        "data": SETS[case.data],
-        **means,
-        "spread": float(np.std([one["rmse"] for one in done])),
-        "spread_crps": float(np.std([one["crps"] for one in done])),
-        "coverage_50": float(inside[0.5]),
-        "coverage_90": float(inside[0.9]),
-        "nfe": round(float(np.mean([one["nfe"] for one in done]))),
-        "seconds": round(float(np.median([one["seconds"] for one in done]))),
-        "seconds_an_epoch": round(float(np.median([one["seconds_an_epoch"] for one in done])), 2),
-        "seeds": len(done),
-    }

@@ -108,7 +108,7 @@ def predators(series: int, length: float, density: int, noise: float, seed: int)
     angle, size = random.uniform(0, 2 * np.pi, series), random.uniform(0.4, 1.4, series)
     start = jnp.asarray(np.stack([size * np.cos(angle), size * np.sin(angle)], axis=1), jnp.float32)
 
-    def slope(t: Array, y: Array) -> Array:
+    def slope(_t: Array, y: Array) -> Array:
         return PERIODS_A_CONTEXT * jnp.stack([1 - jnp.exp(y[1]), jnp.exp(y[0]) - 1])
 
     asked = jnp.asarray(times, jnp.float32)
@@ -265,6 +265,6 @@ def scores(
         "values": truth,
         "known": np.concatenate([np.asarray(context.times, float)[..., None], seen], axis=2),
         "mean": mean.mean(axis=0),
-        "quantiles": np.quantile(samples, [0.05, 0.25, 0.75, 0.95], axis=0),
+        "quantiles": np.quantile(samples, [0.05, 0.25, 0.75, 0.95], axis=0).swapaxes(0, 1),
     }
     return found, arrays
