@@ -37,6 +37,11 @@ def linear(sde, rate):
     return eqx.tree_at(last, sde, (-rate * jnp.eye(LATENT), mlp))
 
 
+@eqx.filter_jit
+def path_of(sde, *given):
+    return sde.path(*given)
+
+
 def data(batch=BATCH, seed=0):
     rng = np.random.default_rng(seed)
     times = jnp.asarray(-np.sort(rng.uniform(0, 1, (batch, 5)), axis=1), "f4")
@@ -52,8 +57,8 @@ def test_without_diffusion_it_is_the_ode():
     context, target = data()
     sde = with_diffusion(model(steps=160), 1e-9)
     z0 = sde.encode(context)[0]
-    expected = sde.ode.path(z0, context.phase, target.times)[0]
-    found, path_kl, nfe = sde.path(z0, context, target.times, KEY)
+    expected = eqx.filter_jit(sde.ode.path)(z0, context.phase, target.times)[0]
+    found, path_kl, nfe = path_of(sde, z0, context, target.times, KEY)
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert float(path_kl) == 0
     steps = int(np.ceil(160 * float(target.times.max())))
@@ -66,12 +71,12 @@ def test_equal_drifts_have_no_divergence_and_others_that_of_girsanov():
     sde = model()
     z0, last = sde.encode(context)[0], target.times[:, -1]
     steering = Control(jnp.zeros((BATCH, 3, sde.ode.posterior.in_features)), last)
-    path, path_kl, _ = sde.path(z0, context, target.times, KEY, steering)
+    path, path_kl, _ = path_of(sde, z0, context, target.times, KEY, steering)
     assert float(path_kl) == 0
-    np.testing.assert_allclose(path, sde.path(z0, context, target.times, KEY)[0], atol=1e-6)
+    np.testing.assert_allclose(path, path_of(sde, z0, context, target.times, KEY)[0], atol=1e-6)
     bias = lambda m: m.control.layers[-1].bias
     steered = eqx.tree_at(bias, sde, jnp.float32([1.5, -0.5]))
-    moved, path_kl, _ = steered.path(z0, context, target.times, KEY, steering)
+    moved, path_kl, _ = path_of(steered, z0, context, target.times, KEY, steering)
     # Of each trajectory to within a step, in which the control may end.
     expected = 0.5 * 2.5 * float(jnp.sum(last))
     assert float(path_kl) == pytest.approx(expected, abs=BATCH * 0.5 * 2.5 / 40)
@@ -86,7 +91,7 @@ def test_an_ornstein_uhlenbeck_process_has_its_mean_and_variance(asked):
     sde = linear(with_diffusion(model(), diffusion), rate)
     context, _ = data(batch)
     times = jnp.broadcast_to(jnp.float32(asked), (batch, 3))
-    path = np.asarray(sde.path(jnp.full((batch, LATENT), 1.2), context, times, KEY)[0])
+    path = np.asarray(path_of(sde, jnp.full((batch, LATENT), 1.2), context, times, KEY)[0])
     t = np.array(asked)
     variance = diffusion**2 * (1 - np.exp(-2 * rate * t)) / (2 * rate)
     error = np.sqrt(variance / batch)[:, None]
@@ -102,8 +107,9 @@ def test_a_step_more_often_does_not_change_the_law():
     spreads = [
         float(
             jnp.std(
-                linear(with_diffusion(model(steps=n), 1.0), 1.0).path(
-                    jnp.zeros((4000, LATENT)), context, times, KEY
+                path_of(
+                    linear(with_diffusion(model(steps=n), 1.0), 1.0),
+                    *(jnp.zeros((4000, LATENT)), context, times, KEY),
                 )[0]
             )
         )
@@ -119,10 +125,8 @@ def test_gradients_are_finite_and_reach_everything(anchored):
     sde = model(anchored=anchored)
     weights = lambda m: m.control.layers[-1].weight
     sde = eqx.tree_at(weights, sde, 0.1 * jnp.ones_like(weights(sde)))
-    compute = eqx.filter_value_and_grad(
-        lambda m: m.loss(context, target, KEY, jnp.float32(1.0)), has_aux=True
-    )
-    (value, parts), gradient = compute(sde)
+    compute = eqx.filter_value_and_grad(eqx.filter_jit(LatentSDE.loss), has_aux=True)
+    (value, parts), gradient = compute(sde, context, target, KEY, jnp.float32(1.0))
     assert np.isfinite(float(value)) and float(parts["path_kl"]) > 0
     leaves = jax.tree.leaves(gradient)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in leaves)
@@ -133,12 +137,13 @@ def test_gradients_are_finite_and_reach_everything(anchored):
 def test_draws_differ_and_what_lies_too_far_is_asked_at_the_end():
     context, _ = data()
     times = jnp.float32([[0.5, FARTHEST, FARTHEST + 9]] * BATCH)
-    found = model().predict(context, times, KEY, 3)
+    predict = eqx.filter_jit(model().predict)
+    found = predict(context, times, KEY, 3)
     assert found.mean.shape == (3, BATCH, 3, CHANNELS)
     assert bool(jnp.isfinite(found.mean).all())
     assert float(jnp.abs(found.mean[0] - found.mean[1]).min()) > 0
     np.testing.assert_array_equal(found.latent[:, :, 1], found.latent[:, :, 2])
-    again = model().predict(context, times, KEY, 3)
+    again = predict(context, times, KEY, 3)
     np.testing.assert_array_equal(found.mean, again.mean)
 
 

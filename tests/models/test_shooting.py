@@ -10,7 +10,7 @@ import pytest
 
 from isocline.models import Context, Drive, Exogenous, Knots, LatentODE, Target, Widths
 from isocline.models.likelihood import divergence_from_prior, gaussian_divergence
-from isocline.models.shooting import TIE, _by_segments, features_at
+from isocline.models.shooting import TIE, by_segments, cut, features_at
 from isocline.nn import Surroundings
 
 BATCH, ROWS, TIMES, CHANNELS = 3, 5, 6, 2
@@ -52,6 +52,13 @@ def driven():
 
 
 WIDTHS = Widths(known=1, static=1, waves=(4.0,))
+
+
+@eqx.filter_jit
+def loss(model, context, target):
+    return model.loss(context, target, KEY, WEIGHT)
+
+
 KINDS = {
     "plain": ({}, None),
     "anchored": ({"anchored": True}, None),
@@ -68,7 +75,7 @@ def test_one_segment_is_the_plain_bound(kind):
     plain, one = model(**options), model(**options, shooting=1)
     same = jax.tree.map(np.array_equal, plain, eqx.tree_at(lambda m: m.shooting, one, None))
     assert all(jax.tree.leaves(same))
-    expected, found = (each.loss(context, target, KEY, WEIGHT) for each in (plain, one))
+    expected, found = (loss(each, context, target) for each in (plain, one))
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
     assert float(found[1]["gap"]) == 0
     np.testing.assert_allclose(found[1]["kl"], expected[1]["kl"])
@@ -81,18 +88,44 @@ def test_segments_that_meet_are_one_trajectory(kind):
     context, target = data(exogenous=make and make())
     whole = model(**options)
     z0, exogenous = whole.encode(context)[0], context.exogenous
-    starts = target.times[:, -1:] * jnp.arange(4) / 4
+    rows, starts = cut(target.times, 4)
     ends = jnp.concatenate([starts, target.times[:, -1:]], axis=1)
-    states, *_ = whole.path(z0, context.phase, ends, exogenous)
-    expected, counts, _ = whole.path(z0, context.phase, target.times, exogenous)
-    (found, counted), reached, _ = _by_segments(
-        whole, states[:, :-1], starts, context, target.times
-    )
+    path = eqx.filter_jit(whole.path)
+    states, *_ = path(z0, context.phase, ends, exogenous)
+    expected, counts, _ = path(z0, context.phase, target.times, exogenous)
+    given = states[:, :-1], (rows, starts), context
+    found, reached, counted, _ = eqx.filter_jit(by_segments)(whole, *given)
+    found = found[:, :TIMES]
     np.testing.assert_allclose(found, expected, atol=3e-4)
     np.testing.assert_allclose(reached, states[:, 1:], atol=3e-4)
     assert (counts is None) == (counted is None)
     if counts is not None:
-        np.testing.assert_allclose(counted, counts, rtol=1e-3)
+        np.testing.assert_allclose(counted[:, :TIMES], counts, rtol=1e-3)
+
+
+def test_segments_hold_equally_many_times_and_begin_at_their_first():
+    times = jnp.float32([[0.1, 0.2, 0.4, 0.5, 0.7], [0.3, 0.6, 0.6, 0.6, 0.6]])
+    rows, starts = cut(times, 3)
+    np.testing.assert_allclose(rows[0], [[0.1, 0.2], [0.4, 0.5], [0.7, 0.7]])
+    np.testing.assert_allclose(starts, [[0, 0.4, 0.7], [0, 0.6, 0.6]])
+
+
+def test_segments_of_padding_are_not_tied():
+    context, target = data()
+    shot = model(shooting=3, tie=1e-3)
+    padded = Target(
+        jnp.concatenate([target.times, jnp.repeat(target.times[:, -1:], 3, axis=1)], axis=1),
+        jnp.pad(target.values, ((0, 0), (0, 3), (0, 0))),
+        jnp.pad(target.mask, ((0, 0), (0, 3), (0, 0))),
+    )
+    seen = eqx.tree_at(lambda t: t.mask, target, jnp.ones_like(target.mask))
+    assert float(loss(shot, context, padded)[1]["gap"]) > 0
+    # With as many rows a segment as there are, the others hold nothing.
+    far = eqx.tree_at(lambda t: t.times, seen, jnp.full_like(seen.times, 0.5))
+    alone = Target(*(jnp.concatenate([leaf, jnp.zeros_like(leaf), jnp.zeros_like(leaf)], axis=1)
+                     for leaf in (far.times, far.values, far.mask)))  # fmt: skip
+    alone = eqx.tree_at(lambda t: t.times, alone, jnp.full_like(alone.times, 0.5))
+    assert float(loss(shot, context, alone)[1]["gap"]) == 0
 
 
 def test_the_penalty_vanishes_where_states_agree_and_grows_with_the_gap():
@@ -108,18 +141,17 @@ def test_no_gradient_passes_through_two_segments():
     """What the last segment says does not depend on where the first one began."""
     context, target = data()
     whole = model()
-    starts = target.times[:, -1:] * jnp.arange(3) / 3
+    parts = cut(target.times, 3)
 
     def last(states):
-        (z, _), *_ = _by_segments(whole, states, starts, context, target.times)
-        return jnp.sum(z[:, -1])
+        return jnp.sum(by_segments(whole, states, parts, context)[0][:, -1])
 
-    slope = jax.grad(last)(jnp.ones((BATCH, 3, 3)))
+    slope = jax.jit(jax.grad(last))(jnp.ones((BATCH, 3, 3)))
     assert float(jnp.abs(slope[:, :2]).max()) == 0
     assert float(jnp.abs(slope[:, 2]).min()) > 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["anchored", "driven"])
 def test_the_gradient_is_finite_also_where_nothing_is_asked(kind):
     options, make = KINDS[kind]
     context, target = data(exogenous=make and make())
@@ -127,8 +159,8 @@ def test_the_gradient_is_finite_also_where_nothing_is_asked(kind):
     times = jnp.where(nothing[:, None], 0, target.times)
     target = Target(times, target.values, target.mask & ~nothing[:, None, None])
     shot = model(**options, shooting=3)
-    compute = eqx.filter_value_and_grad(lambda m: m.loss(context, target, KEY, WEIGHT)[0])
-    value, gradient = compute(shot)
+    compute = eqx.filter_value_and_grad(loss, has_aux=True)
+    (value, _), gradient = compute(shot, context, target)
     assert np.isfinite(float(value))
     leaves = jax.tree.leaves(gradient)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in leaves)

@@ -10,7 +10,7 @@ ODE. And the forecaster has all of it as settings, on the built-in temperatures.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,7 @@ class Protocol:
 
 QUICK = Protocol(
     series=24,
-    horizons=(1, 2),
+    horizons=(2,),
     driven=("well",),
     seeds=1,
     epochs=2,
@@ -132,38 +132,37 @@ def run(
     protocol = protocol or (QUICK if quick else Protocol())
     seeds, say = seeds or range(protocol.seeds), progress or silent
     found, results = Found([], {}, {}), {}
-    for seed in seeds:
-        for run_next in _all(out, protocol, seed, (found, say)):
-            run_next()
+    for job in _jobs(out, protocol, found, say):
+        # A process that goes on compiling runs out of memory maps. But a job compiles only once.
+        jax.clear_caches()
+        for seed in seeds:
+            job(seed)
             results = _results(protocol, found, list(seeds), quick)
             write_results(out, results, results["table"])
     draw(out, found.runs)
     return answer_of(results, out)
 
 
-def _all(
-    out: Path, protocol: Protocol, seed: int, told: tuple[Found, Callable[..., None]]
-) -> Iterator[Callable[[], None]]:
-    """Everything that is run with a seed, one after the other."""
-    found, say = told
+def _jobs(
+    out: Path, protocol: Protocol, found: Found, say: Callable[[dict[str, Any]], None]
+) -> list[Callable[[int], None]]:
+    """All that is run with each seed; what is found is put to the rest."""
 
-    def train_one(case: Case) -> None:
+    def train_one(case: Case, seed: int) -> None:
         try:
             found.runs.append(_one(out, protocol, case, seed, say))
         except InputError as error:
             # A set whose file is not there is left out, and said to be.
             found.missing[case.data] = str(error)
 
-    def fit_one(name: str, changed: dict[str, Any]) -> None:
+    def fit_one(name: str, changed: dict[str, Any], seed: int) -> None:
         settings = protocol.settings | changed | {"seed": seed}
         file = run_name("sst", name, seed)
         done = fit_and_score(out, file, "sst", settings, baselines=False, progress=say)
         found.fits.setdefault(name, []).append(done)
 
-    for case in cases(protocol):
-        yield partial(train_one, case)
-    for name, changed in protocol.fitted.items():
-        yield partial(fit_one, name, changed)
+    trained = [partial(train_one, case) for case in cases(protocol)]
+    return trained + [partial(fit_one, *fit) for fit in protocol.fitted.items()]
 
 
 def _results(protocol: Protocol, found: Found, seeds: list[int], quick: bool) -> dict[str, Any]:
@@ -242,8 +241,6 @@ def _one(
     if (done := kept_run(path, identity)) is not None:
         return done
     parts, windows = parts_of(protocol, case.data, seed), windows_of(protocol, case)
-    # A process that goes on compiling runs out of memory maps.
-    jax.clear_caches()
     growth = protocol.growth if case.kind == "growing" else 0.0
     score = "crps" if case.kind in DYNAMICS else "rmse"
     checkpoint = Checkpoint(out / "checkpoints" / f"{name}.safetensors", identity)

@@ -22,10 +22,10 @@ from isocline.evaluation.scores import coverage, crps_samples
 from isocline.evaluation.windows import rolling_origins
 from isocline.models import Context, Target
 from isocline.models.likelihood import gaussian_crps
-from isocline.ode import solve
 from isocline.train import Problem, growing_horizon
 
-PERIODS_A_CONTEXT = 5.0  # units of time of the predators and prey in a context: about 3/4 period
+PACE = 5.0  # units of time of predators and prey in a context: about 3/4 of a period
+RUNGE_KUTTA = 8  # their steps between two observations
 WELL_RATE, WELL_NOISE = 8.0, 0.7  # of the double well, a context: some jump in it, some do not
 SUBSTEPS = 400  # of the double well, a context
 MONTHS = 12  # of the Pacific in a context: a horizon is as long
@@ -106,15 +106,25 @@ def predators(series: int, length: float, density: int, noise: float, seed: int)
     random = np.random.default_rng([seed, 3])
     times = _irregular(random, series, length, density)
     angle, size = random.uniform(0, 2 * np.pi, series), random.uniform(0.4, 1.4, series)
-    start = jnp.asarray(np.stack([size * np.cos(angle), size * np.sin(angle)], axis=1), jnp.float32)
+    state = np.stack([size * np.cos(angle), size * np.sin(angle)])
+    before, path = np.zeros(series), np.empty((*times.shape, 2))
+    for k in range(times.shape[1]):
+        for _ in range(RUNGE_KUTTA):
+            state = _moved(state, (times[:, k] - before) / RUNGE_KUTTA * PACE)
+        before, path[:, k] = times[:, k], state.T
+    return _simulated(times, path, noise, random)
 
-    def slope(_t: Array, y: Array) -> Array:
-        return PERIODS_A_CONTEXT * jnp.stack([1 - jnp.exp(y[1]), jnp.exp(y[0]) - 1])
 
-    asked = jnp.asarray(times, jnp.float32)
-    zero = jnp.zeros(series)
-    solved = solve(slope, start, asked, t0=zero, batch="independent", rtol=1e-6, atol=1e-6)
-    return _simulated(times, np.asarray(solved.ys, float), noise, random)
+def _moved(y: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """One step of the classical Runge-Kutta method."""
+
+    def slope(y: np.ndarray) -> np.ndarray:
+        return np.stack([1 - np.exp(y[1]), np.exp(y[0]) - 1])
+
+    first = slope(y)
+    second = slope(y + h / 2 * first)
+    third = slope(y + h / 2 * second)
+    return y + h / 6 * (first + 2 * second + 2 * third + slope(y + h * third))
 
 
 def double_well(series: int, length: float, density: int, noise: float, seed: int) -> Parts:

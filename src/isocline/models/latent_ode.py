@@ -172,12 +172,15 @@ class LatentODE(eqx.Module):
         phase: Float[Array, "batch periods"],
         times: Float[Array, "batch times"],
         exogenous: Exogenous | None = None,
-        knots: Knots | None = None,
+        *,
+        apart: bool = False,
     ) -> tuple[Array, Array | None, Array]:
-        """Latent states at the times, the expected number of events if that is modelled, NFE."""
+        """Latent states at the times, the expected number of events if that is modelled, NFE.
+
+        With `apart` each trajectory has a solve of its own, also of a model with knots.
+        """
         field, args = self.driven(phase, exogenous)
         y0, ts, options = z0, times, dict(self.solver)
-        knots = self.knots if knots is None else knots
         if exogenous is not None and exogenous.grid is not None:
             options = solver_on(exogenous.grid)
             ts = jnp.concatenate([times, exogenous.grid[:, -1:]], axis=1)
@@ -185,8 +188,8 @@ class LatentODE(eqx.Module):
             field = CountingField(field, self.intensity)
             y0 = z0, jnp.zeros(len(z0), z0.dtype)
         options |= {"args_axes": (None, *[0] * (len(args) - 1)), "on_failure": "mask"}
-        if knots is not None and exogenous is None:
-            ys, nfe = solve_together(field, y0, times, args, knots, **options)
+        if self.knots is not None and exogenous is None and not apart:
+            ys, nfe = solve_together(field, y0, times, args, self.knots, **options)
         else:
             start = jnp.zeros(times.shape[0], times.dtype)
             solution = solve(field, y0, ts, args, t0=start, batch="independent", **options)

@@ -58,7 +58,7 @@ class LatentSDE(eqx.Module):
     log_diffusion: Float[Array, " latent"]
     steps: int = eqx.field(static=True)
 
-    def __init__(self, ode: LatentODE, *, key: PRNGKeyArray, steps: int = 40):
+    def __init__(self, ode: LatentODE, *, key: PRNGKeyArray, steps: int = 24):
         if ode.intensity is not None or ode.shooting is not None:
             raise InputError(
                 "A latent SDE is made of a latent ODE without an intensity and without shooting."

@@ -1,7 +1,7 @@
 """Multiple shooting: a long trajectory is learnt as short ones that have to meet.
 
 Bock's idea for the fitting of ODEs (Bock 1981), made Bayesian and amortized as by Iakovlev et al.
-(2023, arXiv 2210.03466): the time asked is cut into segments, and each is solved from a state of
+(2023, arXiv 2210.03466): the times asked are cut into segments, and each is solved from a state of
 its own. A prior of continuity ties that state to where the segment before has ended. No gradient
 passes through more than one segment, so that it neither vanishes nor explodes with the horizon.
 """
@@ -22,7 +22,6 @@ from isocline.nn.fields import seasons_at
 from .batch import Context, Prediction, Target
 from .exogenous import Exogenous, Widths
 from .likelihood import divergence_from_prior, gaussian_divergence, negative_elbo
-from .together import Knots
 
 if TYPE_CHECKING:
     from .latent_ode import LatentODE
@@ -40,7 +39,7 @@ class Shooting(eqx.Module):
 
     Args:
         channels, latent_size, hidden_size: as of the model.
-        segments: of equal length, from time 0 to the last time asked of each trajectory.
+        segments: of equally many of the times asked; each begins at its first, and one at 0.
         told: entries beside the observations: the seasons' and those of covariates.
         tie: standard deviation of a state about the end of the segment before.
     """
@@ -134,78 +133,94 @@ def shooting_bound(
         The bound; "gap" among its parts is the divergence of the states from continuity.
     """
     shooting, (posterior, z0) = cast(Shooting, model.shooting), drawn
-    last = target.times[:, -1:]
-    starts = last * jnp.arange(shooting.segments) / shooting.segments
+    rows, starts = cut(target.times, shooting.segments)
     mean, std = shooting.states(model, context, target, starts[:, 1:])
     others = mean + std * jax.random.normal(jax.random.fold_in(key, 1), mean.shape, mean.dtype)
     states = jnp.concatenate([z0[:, None], others], axis=1)
-    (z, expected), ends, nfe = _by_segments(model, states, starts, context, target.times)
+    z, ends, counts, nfe = by_segments(model, states, (rows, starts), context)
+    z, asked = z[:, : target.times.shape[1]], target.times
     apart = gaussian_divergence(mean, std, ends[:, :-1], shooting.tie)
-    # A trajectory that nothing is asked of has segments of no length, and nothing to tie.
-    gap = jnp.sum(jnp.where(last[..., None] > 0, apart, 0))
+    # Padding makes segments that hold nothing, and so have nothing to tie.
+    blank = rows.size // len(rows) - asked.shape[1]
+    seen = jnp.pad(jnp.any(target.mask, axis=2), ((0, 0), (0, blank))).reshape(rows.shape)
+    holds = jnp.any(seen, axis=2) | (starts < asked[:, -1:])
+    gap = jnp.sum(jnp.where(holds[:, 1:, None], apart, 0))
     log_rate = None if model.intensity is None else jax.vmap(jax.vmap(model.intensity))(z)
-    emitted = model.emit(z, target.times, context.exogenous)
+    expected = None if counts is None else counts[:, : asked.shape[1]]
+    emitted = model.emit(z, asked, context.exogenous)
     prediction = Prediction(*emitted, z, nfe, log_rate, expected)
-    prediction = model.anchored(prediction, context, target.times)
+    prediction = model.anchored(prediction, context, asked)
     divergences = {"kl": divergence_from_prior(*posterior), "gap": gap}
     return negative_elbo(prediction, target, divergences, kl_weight)
 
 
-def _by_segments(
+def cut(
+    times: Float[Array, "batch times"], segments: int
+) -> tuple[Float[Array, "batch segments rows"], Float[Array, "batch segments"]]:
+    """The times by segments of equally many, padded by the last; and where each begins.
+
+    A segment begins at its first time; the first one at 0.
+    """
+    rows = -(-times.shape[1] // segments)
+    padded = jnp.pad(times, ((0, 0), (0, rows * segments - times.shape[1])), mode="edge")
+    parts = padded.reshape(len(times), segments, rows)
+    return parts, parts[:, :, 0].at[:, 0].set(0)
+
+
+def by_segments(
     model: LatentODE,
     states: Float[Array, "batch segments latent"],
-    starts: Float[Array, "batch segments"],
+    parts: tuple[Float[Array, "batch segments rows"], Float[Array, "batch segments"]],
     context: Context,
-    times: Float[Array, "batch times"],
-) -> tuple[tuple[Array, Array | None], Float[Array, "batch segments latent"], Array]:
-    """Latent states and counts at the times, where segments end, and the evaluations."""
-    batch, segments = starts.shape
-    length = times[:, -1:] / segments
-    # Each segment is asked all times, moved to its ends if they are not its own, and its last.
-    asked = jnp.clip(times[:, None] - starts[:, :, None], 0, length[:, :, None])
-    ends = jnp.broadcast_to(length[:, :, None], (batch, segments, 1))
-    asked = jnp.concatenate([asked, ends], axis=2).reshape(batch * segments, -1)
-    frequencies = jnp.asarray(model.frequencies, starts.dtype)
-    phase = context.phase[:, None] + starts[:, :, None] * frequencies
+) -> tuple[
+    Float[Array, "batch times latent"], Float[Array, "batch segments latent"], Array | None, Array
+]:
+    """Latent states at the times, and where segments end, from a solve of each.
+
+    Args:
+        states: that they begin from.
+        parts: their times and starts, as `cut` has them.
+        context: seasons and covariates.
+
+    Returns:
+        States at all times, and at the ends; expected numbers of events, if that is modelled; NFE.
+    """
+    times, starts = parts
+    batch, segments, rows = times.shape
+    ends = jnp.concatenate([starts[:, 1:], times[:, -1, -1:]], axis=1)
+    asked = jnp.concatenate([times, ends[:, :, None]], axis=2) - starts[:, :, None]
+    phase = context.phase[:, None] + starts[:, :, None] * jnp.asarray(
+        model.frequencies, starts.dtype
+    )
     exogenous = context.exogenous
     if exogenous is not None:
-        exogenous = _cut(exogenous, starts, length, model.covariates)
-    knots = model.knots
-    if knots is not None:
-        knots = Knots(knots.span / segments, -(-knots.pieces // segments))
-    z, counts, nfe = model.path(
-        states.reshape(batch * segments, -1),
-        phase.reshape(batch * segments, -1),
-        asked,
-        exogenous,
-        knots,
-    )
-    z = z.reshape(batch, segments, -1, z.shape[-1])
-    # Of each time the last segment that has begun; as a product, whose gradient is one as well.
-    begun = jnp.sum(times[:, None] >= starts[:, :, None], axis=1) - 1
-    own = jax.nn.one_hot(begun, segments, axis=1, dtype=z.dtype)
-    path = jnp.einsum("bkt,bktl->btl", own, z[:, :, :-1])
+        exogenous = _covariates_of(exogenous, starts, ends, model.covariates)
+    lanes = [part.reshape(batch * segments, -1) for part in (states, phase, asked)]
+    z, counts, nfe = model.path(*lanes, exogenous, apart=True)
+    z = z.reshape(batch, segments, rows + 1, -1)
     if counts is not None:
-        counts = counts.reshape(batch, segments, -1)
+        counts = counts.reshape(batch, segments, rows + 1)
         before = jnp.cumsum(counts[:, :, -1:], axis=1) - counts[:, :, -1:]
-        counts = jnp.einsum("bkt,bkt->bt", own, counts[:, :, :-1] + before)
-    if nfe.ndim:
-        nfe = jnp.sum(nfe.reshape(batch, segments), axis=1)
-    return (path, counts), z[:, :, -1], nfe
+        counts = (counts[:, :, :-1] + before).reshape(batch, -1)
+    nfe = jnp.sum(nfe.reshape(batch, segments), axis=1)
+    return z[:, :, :-1].reshape(batch, segments * rows, -1), z[:, :, -1], counts, nfe
 
 
-def _cut(
+def _covariates_of(
     exogenous: Exogenous,
     starts: Float[Array, "batch segments"],
-    length: Float[Array, "batch 1"],
+    ends: Float[Array, "batch segments"],
     widths: Widths,
 ) -> Exogenous:
-    """Covariates of each segment, its time counted from its start; steps as short as before."""
+    """Covariates of each segment, its time counted from its start.
+
+    Steps are as short as before, where no segment is more than twice as long as the mean.
+    """
     segments = starts.shape[1]
     each: Any = jax.tree.map(lambda leaf: jnp.repeat(leaf, segments, axis=0), exogenous)
     grid = each.grid
     if grid is not None:
-        steps = math.ceil((grid.shape[1] - 1) / segments)
-        whole = jnp.maximum(jnp.repeat(length, segments, axis=0), SHORTEST)
+        steps = min(math.ceil(2 * (grid.shape[1] - 1) / segments), grid.shape[1] - 1)
+        whole = jnp.maximum((ends - starts).reshape(-1, 1), SHORTEST)
         grid = whole * jnp.linspace(0.0, 1.0, steps + 1, dtype=whole.dtype)
     return Exogenous(each.values, each.mask, each.drive.since(starts.ravel(), widths), grid)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 NARROWEST, WIDEST = 100.0, 3.0  # rates at the start of training, in one over model time
+LEAST = 1e-20  # what weighs less is too far for its rate
 
 
 class Surroundings(eqx.Module):
@@ -44,13 +45,13 @@ class Surroundings(eqx.Module):
     ) -> Float[Array, " features"]:
         """The features at a time of one trajectory: mean value and distance, and whether any."""
         away = times - at
-        sides = jnp.stack([away <= 0, away > 0])[:, :, None] & mask
-        near = jnp.exp(self.log_near)
-        scores = -near[:, :, None, None] * jnp.abs(away)[:, None]
-        weights = jax.nn.softmax(jnp.where(sides[:, None], scores, -1e9), axis=2) * sides[:, None]
-        value = jnp.sum(weights * values, axis=2)
+        near = jnp.exp(self.log_near)[:, :, None]
+        sides = jnp.stack([away <= 0, away > 0])[:, None]
+        weights = jnp.exp(-near * jnp.abs(away)) * sides
+        share = jnp.maximum(weights @ mask, LEAST)
+        value = weights @ (values * mask) / share
         # In units of each rate, and bounded: a side may be all but empty.
-        distance = jnp.sum(weights * away[:, None], axis=2) * near[:, :, None]
+        distance = (weights * away) @ mask / share * near
         distance = distance / (1 + jnp.abs(distance))
-        there = jnp.broadcast_to(jnp.any(sides, axis=1)[:, None], value.shape)
+        there = share > LEAST
         return self.head(jnp.concatenate([value.ravel(), distance.ravel(), there.ravel()]))
