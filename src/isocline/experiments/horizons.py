@@ -176,19 +176,21 @@ def _results(protocol: Protocol, found: Found, seeds: list[int], quick: bool) ->
 
 
 def parts_of(protocol: Protocol, data: str, seed: int) -> Parts:
-    """A set of series. Of the simulated ones, each seed has its own."""
+    """A set of series; each seed has its own, or of a real set its own deletions."""
     if data == "pacific":
         return pacific(seed)
     make = {"predators": predators, "well": double_well}[data]
-    length = 1.0 + (max(protocol.horizons) if data == "predators" else 4.0)
+    # A context before the first origin, and half as much again as the longest horizon after it.
+    length = 1.0 + (1.5 * max(protocol.horizons) if data == "predators" else 4.0)
     return make(protocol.series, length, protocol.density, protocol.noise, seed)
 
 
 def windows_of(protocol: Protocol, case: Case) -> Windows:
-    """Room for all but the densest tenth of a thousand contexts, by the square root law."""
+    """Room for three standard deviations more than the mean, and origins of each series."""
     density = 12 if case.data == "pacific" else protocol.density
     known, asked = (int(n * density + 3 * (n * density) ** 0.5) for n in (1, case.horizon))
-    return Windows(float(case.horizon), known, asked, 1 if case.data == "predators" else 4)
+    origins = {"predators": 1, "well": 4, "pacific": 12}[case.data]
+    return Windows(float(case.horizon), known, asked, origins)
 
 
 def model_of(protocol: Protocol, case: Case, seed: int) -> Any:
