@@ -1,4 +1,4 @@
-"""Long horizons and noise-driven series: what is shown and asked, scores, and runs that are kept."""
+"""Long horizons and noise-driven series: what is asked, scores, and runs that are kept."""
 
 from __future__ import annotations
 
