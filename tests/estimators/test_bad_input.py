@@ -30,6 +30,8 @@ SETTINGS = {
     "deletion": [1.0, -0.1, NAN, None, "half"],
     "average": [1.0, -0.1, NAN, None, "half"],
     "growth": [1.1, -0.1, NAN, None, "half"],
+    "shooting": [-1, 2.5, NAN, None, "four"],
+    "dynamics": ["SDE", None, 1],
     "periods": [(0,), (-3.0,), (NAN,), (np.inf,), 365.25, "365", ("1y",), [None]],
     "epochs": [0, 1.5, "many", None],
     "members": [0, -1, 2.0],

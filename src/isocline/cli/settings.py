@@ -122,6 +122,10 @@ class ForecastSettings(RunSettings):
         default="auto",
         description="auto: forecast the logarithm of what grows by factors; none: of nothing.",
     )
+    dynamics: Annotated[Literal["ode", "sde"], Parameter(group=_MODEL)] = Field(
+        default="ode",
+        description="ode: a path follows from its start; sde: it is random too (needs Diffrax).",
+    )
     epochs: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=60, ge=1, description="Train for at most so many epochs."
     )
@@ -142,6 +146,17 @@ class ForecastSettings(RunSettings):
         ge=0,
         lt=1,
         description="Up to this share of each training context is left out.",
+    )
+    growth: Annotated[float, Parameter(group=_TRAINING)] = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="The horizon grows over this fraction of the training; 0: it is whole.",
+    )
+    shooting: Annotated[int, Parameter(group=_TRAINING)] = Field(
+        default=0,
+        ge=0,
+        description="Segments of the horizon in multiple shooting; 0: it is solved as one.",
     )
     batch_size: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=64, ge=1, description="Windows a step."
@@ -183,6 +198,9 @@ class ForecastSettings(RunSettings):
             "learning_rate",
             "kl_weight",
             "deletion",
+            "growth",
+            "shooting",
+            "dynamics",
             "transform",
             "batch_size",
             "interpolation",

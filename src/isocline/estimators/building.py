@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from isocline.models import NO_COVARIATES, Ensemble, GRUForecaster, LatentODE
+from isocline.models import NO_COVARIATES, Ensemble, GRUForecaster, LatentODE, LatentSDE
 
 from .preparing import Scaling
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def build_ensemble(forecaster: LatentODEForecaster, kind: str, scaling: Scaling) -> Ensemble:
-    """The ensemble of latent ODEs ("latent_ode"), or the one GRU that it is compared with."""
+    """The ensemble of latent ODEs or SDEs ("latent_ode"), or the GRU it is compared with."""
     channels, seasons = len(forecaster.table_.channels), scaling.frequencies
     told = NO_COVARIATES if scaling.covariates is None else scaling.covariates.widths
     sizes = forecaster.latent_size, forecaster.hidden_size
@@ -23,7 +23,7 @@ def build_ensemble(forecaster: LatentODEForecaster, kind: str, scaling: Scaling)
     def make(key: Any) -> Any:
         if kind == "gru":
             return GRUForecaster(channels, sizes[1], seasons, key=key, covariates=told)
-        return LatentODE(
+        ode = LatentODE(
             channels,
             *sizes,
             forecaster.encoder,
@@ -32,7 +32,11 @@ def build_ensemble(forecaster: LatentODEForecaster, kind: str, scaling: Scaling)
             anchored=forecaster.anchored,
             forced=forecaster.forced_,
             covariates=told,
+            shooting=forecaster.shooting,
         )
+        # Of a key of its own, so that the other weights are as they were without it.
+        beside = jax.random.fold_in(key, 6)
+        return ode if forecaster.dynamics == "ode" else LatentSDE(ode, key=beside)
 
     size = 1 if kind == "gru" else forecaster.members
     return Ensemble(make, size, key=jax.random.key(forecaster.seed))

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from isocline.errors import InputError
+from isocline.models.latent_sde import require_diffrax
 from isocline.models.ode_net import STEMS
 from isocline.nn import ENCODERS, FIELDS, TRACES
 from isocline.ode.tableaus import find
@@ -19,6 +20,13 @@ from .covariates import INTERPOLATIONS
 def check_settings(settings: dict[str, Any]) -> None:
     """InputError for the first setting of a forecaster that does not fit."""
     _check(settings, _RULES)
+    if settings["dynamics"] == "sde":
+        if settings["shooting"]:
+            raise InputError(
+                f"shooting={settings['shooting']!r} cuts the paths of an ODE: choose shooting=0, "
+                "or dynamics='ode'."
+            )
+        require_diffrax()
 
 
 def check_classifier(settings: dict[str, Any]) -> None:
@@ -147,6 +155,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and less than 1"),
     ),
     "growth": (lambda value: _is_number(value) and 0 <= value <= 1, "a fraction from 0 to 1"),
+    "shooting": _COUNT_OR_ZERO,
+    "dynamics": (lambda value: value in ("ode", "sde"), "one of: ode, sde"),
     "calendar": (_are_of_the_calendar, f"a list of some of: {', '.join(CALENDAR)}"),
     "interpolation": (
         lambda value: isinstance(value, str) and value in INTERPOLATIONS,

@@ -14,12 +14,10 @@ from isocline.errors import InputError
 from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.windows import Split, rolling_origins
 from isocline.models import Ensemble
-from isocline.train import Checkpoint, Settings, train
+from isocline.train import Checkpoint
 
-from .anchoring import with_persistence
 from .asking import asked_times, default_horizon, forecast_frame
 from .backtesting import Backtest, deletion_rows, run_backtest
-from .building import build_ensemble
 from .calendar import Calendar, require_dates
 from .checking import check_deletions, check_settings
 from .covariates import CovariateScaling, fit_covariates
@@ -31,7 +29,7 @@ from .preparing import Scaling
 from .saving import load_parts, save_parts
 from .settings import Configured
 from .tables import as_table, table_like
-from .training import training_problem
+from .training import train_forecaster
 from .transforms import choose_transforms
 from .windows import window_shape
 
@@ -63,6 +61,10 @@ class LatentODEForecaster(Configured):
         deletion: up to this share of each training window's context is left out at random.
         growth: the horizon that is trained on grows over this fraction of the training (0: it does
             not).
+        shooting: train by multiple shooting, with so many segments of the horizon (0: it is solved
+            as one).
+        dynamics: "ode", or "sde" for a latent SDE (Li et al. 2020), whose path is random as well;
+            it needs Diffrax.
         average: decay of the running average of the weights that forecasts use (0: the last
             weights).
         batch_size: windows a step.
@@ -79,7 +81,7 @@ class LatentODEForecaster(Configured):
         table_, split_, scaling_, history_, nfe_: after `fit`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, not a burden
         self,
         *,
         horizon: float | None = None,
@@ -94,6 +96,8 @@ class LatentODEForecaster(Configured):
         kl_weight: float = 0.1,
         deletion: float = 0.5,
         growth: float = 0.0,
+        shooting: int = 0,
+        dynamics: str = "ode",
         average: float = 0.0,
         batch_size: int = 64,
         calendar: Sequence[str] = (),
@@ -114,6 +118,8 @@ class LatentODEForecaster(Configured):
         self.kl_weight = kl_weight
         self.deletion = deletion
         self.growth = growth
+        self.shooting = shooting
+        self.dynamics = dynamics
         self.average = average
         self.batch_size = batch_size
         self.calendar = calendar
@@ -195,41 +201,11 @@ class LatentODEForecaster(Configured):
         return self
 
     def _train(self, kind: str, scaling: Scaling) -> tuple[Ensemble, Any]:
-        problem = training_problem(
-            self.table_, self.split_, scaling, self.shape_, self.deletion, self.growth
-        )
-        settings = Settings(
-            epochs=self.epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            kl_weight=self.kl_weight,
-            average=self.average,
-        )
         kept = None
         if self._folder is not None:
-            kept = Checkpoint(
-                self._folder / f"{kind}.safetensors",
-                fingerprint(self.settings(), kind, self.table_),
-            )
-        progress = self._progress
-        report = None if progress is None else lambda row: progress({"stage": kind, **row})
-        model = build_ensemble(self, kind, scaling)
-        if kind == "latent_ode" and self.anchored:
-            model = with_persistence(model, self.table_.until(self.split_.train_end), scaling)
-        trained = train(
-            model,
-            problem,
-            settings,
-            seed=self.seed,
-            checkpoint=kept,
-            resume=self._resume,
-            progress=report,
-        )
-        if not trained.best_epoch:
-            raise InputError(
-                "Training found no usable model: the loss was not finite in any epoch. Look for "
-                "extreme values in the target columns, or lower the learning rate."
-            )
+            print_of_run = fingerprint(self.settings(), kind, self.table_)
+            kept = Checkpoint(self._folder / f"{kind}.safetensors", print_of_run)
+        trained = train_forecaster(self, kind, scaling, kept, self._resume, self._progress)
         return trained.model, trained
 
     def _finish(self, model: Ensemble, scaling: Scaling) -> Predictor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +16,61 @@ from isocline.errors import InputError
 from isocline.evaluation.windows import Split
 from isocline.models import Context, Target
 from isocline.models.likelihood import gaussian_crps
-from isocline.train import Problem, growing_horizon
+from isocline.train import Checkpoint, Problem, Settings, Trained, growing_horizon, train
 
+from .anchoring import with_persistence
+from .building import build_ensemble
 from .preparing import Scaling
 from .windows import Rows, Shape, gather_rows, sample_windows, stack_windows, window_at
+
+if TYPE_CHECKING:
+    from .forecaster import LatentODEForecaster
 
 VALIDATION_ORIGINS = 12
 VALIDATION_WINDOWS = 256
 VALIDATION_DRAWS = 8
+
+
+def train_forecaster(
+    forecaster: LatentODEForecaster,
+    kind: str,
+    scaling: Scaling,
+    checkpoint: Checkpoint | None,
+    resume: bool,
+    progress: Callable[[dict[str, Any]], None] | None,
+) -> Trained:
+    """Train the ensemble of a forecaster ("latent_ode"), or the GRU beside it ("gru").
+
+    Raises:
+        InputError: the loss was not finite in any epoch.
+    """
+    table, split = forecaster.table_, forecaster.split_
+    model = build_ensemble(forecaster, kind, scaling)
+    if kind == "latent_ode" and forecaster.anchored:
+        model = with_persistence(model, table.until(split.train_end), scaling)
+    trained = train(
+        model,
+        training_problem(
+            table, split, scaling, forecaster.shape_, forecaster.deletion, forecaster.growth
+        ),
+        Settings(
+            epochs=forecaster.epochs,
+            patience=forecaster.patience,
+            learning_rate=forecaster.learning_rate,
+            kl_weight=forecaster.kl_weight,
+            average=forecaster.average,
+        ),
+        seed=forecaster.seed,
+        checkpoint=checkpoint,
+        resume=resume,
+        progress=None if progress is None else lambda row: progress({"stage": kind, **row}),
+    )
+    if not trained.best_epoch:
+        raise InputError(
+            "Training found no usable model: the loss was not finite in any epoch. Look for "
+            "extreme values in the target columns, or lower the learning rate."
+        )
+    return trained
 
 
 def training_problem(

@@ -46,6 +46,11 @@ EXPERIMENTS = {
     "encoders": Entry(
         "reproduce", "encoders", "Encoders of the latent ODE by the backtest on real series"
     ),
+    "horizons": Entry(
+        "reproduce",
+        "horizons",
+        "Long horizons: plain, growing, multiple shooting; a latent SDE where noise drives",
+    ),
     "mnist": Entry(
         "reproduce", "mnist", "Chen et al. 2018, table 1: ODE-Net, ResNets and others on MNIST"
     ),

@@ -14,6 +14,7 @@ from .flow import Flow as Flow
 from .gru import GRUForecaster as GRUForecaster
 from .latent_classifier import LatentClassifier as LatentClassifier
 from .latent_ode import LatentODE as LatentODE
+from .latent_sde import LatentSDE as LatentSDE
 from .planar import PlanarFlow as PlanarFlow
 from .point_process import poisson_log_likelihood as poisson_log_likelihood
 from .together import Knots as Knots

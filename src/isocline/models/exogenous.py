@@ -101,6 +101,12 @@ class Drive(eqx.Module):
         """The same at time 0, the origin."""
         return self.along(jnp.zeros((self.knots.shape[0], 1), self.knots.dtype), widths)[:, 0]
 
+    def since(self, start: Float[Array, " batch"], widths: Widths) -> Drive:
+        """The same, with time counted from a start of each trajectory's own."""
+        waves = jnp.asarray(widths.waves, start.dtype)
+        phase = self.phase + start[:, None] * waves
+        return Drive(self.knots - start[:, None], self.known, phase, self.static)
+
 
 class Exogenous(eqx.Module):
     """The covariates of a batch of windows.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -14,8 +15,9 @@ from isocline.ode import solve
 
 from .batch import Context, Prediction, Target
 from .exogenous import NO_COVARIATES, DrivenField, Exogenous, Widths, solver_on
-from .likelihood import divergence_from_prior, gaussian_log_likelihood
-from .point_process import CountingField, Intensity, poisson_log_likelihood
+from .likelihood import divergence_from_prior, negative_elbo
+from .point_process import CountingField, Intensity
+from .shooting import TIE, Shooting, shooting_bound
 from .together import Knots, solve_together
 
 LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
@@ -40,6 +42,8 @@ class LatentODE(eqx.Module):
             watched, and may be a row without observations.
         knots: solve all trajectories of a batch together, and read them off between these knots;
             without, each has a solve of its own.
+        shooting, tie: train by multiple shooting with so many segments (0: by one solve), tied so
+            closely (see `Shooting`).
     """
 
     encoder: AbstractEncoder
@@ -49,6 +53,7 @@ class LatentODE(eqx.Module):
     log_std: Float[Array, " channels"]
     level: Level | None
     intensity: Intensity | None
+    shooting: Shooting | None
     frequencies: tuple[float, ...] = eqx.field(static=True)
     forced: tuple[int, ...] = eqx.field(static=True)
     noise: str = eqx.field(static=True)
@@ -74,6 +79,8 @@ class LatentODE(eqx.Module):
         knots: Knots | None = None,
         solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
         covariates: Widths = NO_COVARIATES,
+        shooting: int = 0,
+        tie: float = TIE,
     ):
         keys = jax.random.split(key, 4)
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
@@ -101,6 +108,17 @@ class LatentODE(eqx.Module):
         )
         self.log_std = jnp.full(channels, -1.0, jnp.float32)
         self.level = Level(channels) if anchored else None
+        self.shooting = None
+        if shooting:
+            self.shooting = Shooting(
+                channels,
+                latent_size,
+                hidden_size,
+                shooting,
+                2 * len(frequencies) + told,
+                key=jax.random.fold_in(key, 5),
+                tie=tie,
+            )
 
     def encode(
         self, context: Context
@@ -128,38 +146,49 @@ class LatentODE(eqx.Module):
         exogenous: Exogenous | None = None,
     ) -> Prediction:
         """Solve from time 0 through each trajectory's own times, and read the observations off."""
-        z, expected, nfe = self._path(z0, phase, times, exogenous)
+        z, expected, nfe = self.path(z0, phase, times, exogenous)
+        mean, std = self.emit(z, times, exogenous)
+        log_rate = None if self.intensity is None else jax.vmap(jax.vmap(self.intensity))(z)
+        return Prediction(mean, std, z, nfe, log_rate, expected)
+
+    def emit(
+        self,
+        z: Float[Array, "batch times latent"],
+        times: Float[Array, "batch times"],
+        exogenous: Exogenous | None = None,
+    ) -> tuple[Float[Array, "batch times channels"], Float[Array, "batch times channels"]]:
+        """Mean and standard deviation of the observations at latent states."""
         states = z
         if exogenous is not None:
             states = jnp.concatenate([z, exogenous.drive.along(times, self.covariates)], axis=2)
         output = jax.vmap(jax.vmap(self.decoder))(states)
         mean, raw = jnp.split(output, 2, axis=-1) if self.noise == "state" else (output, 0.0)
         log_std = jnp.clip(self.log_std + raw, LOWEST_LOG_STD, HIGHEST_LOG_STD)
-        std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
-        log_rate = None if self.intensity is None else jax.vmap(jax.vmap(self.intensity))(z)
-        return Prediction(mean, std, z, nfe, log_rate, expected)
+        return mean, jnp.broadcast_to(jnp.exp(log_std), mean.shape)
 
-    def _path(
+    def path(
         self,
         z0: Float[Array, "batch latent"],
         phase: Float[Array, "batch periods"],
         times: Float[Array, "batch times"],
-        exogenous: Exogenous | None,
+        exogenous: Exogenous | None = None,
+        *,
+        apart: bool = False,
     ) -> tuple[Array, Array | None, Array]:
-        """Latent states at the times, the expected number of events if that is modelled, NFE."""
-        forced = jnp.asarray(self.forced, int)
-        args = jnp.asarray(self.frequencies, z0.dtype)[forced], phase[:, forced]
-        field, y0, ts, options = self.field, z0, times, dict(self.solver)
-        if exogenous is not None:
-            field, args = DrivenField(field, self.covariates), (*args, exogenous.drive)
-            if exogenous.grid is not None:
-                options = solver_on(exogenous.grid)
-                ts = jnp.concatenate([times, exogenous.grid[:, -1:]], axis=1)
+        """Latent states at the times, the expected number of events if that is modelled, NFE.
+
+        With `apart` each trajectory has a solve of its own, also of a model with knots.
+        """
+        field, args = self.driven(phase, exogenous)
+        y0, ts, options = z0, times, dict(self.solver)
+        if exogenous is not None and exogenous.grid is not None:
+            options = solver_on(exogenous.grid)
+            ts = jnp.concatenate([times, exogenous.grid[:, -1:]], axis=1)
         if self.intensity is not None:
             field = CountingField(field, self.intensity)
             y0 = z0, jnp.zeros(len(z0), z0.dtype)
         options |= {"args_axes": (None, *[0] * (len(args) - 1)), "on_failure": "mask"}
-        if self.knots is not None and exogenous is None:
+        if self.knots is not None and exogenous is None and not apart:
             ys, nfe = solve_together(field, y0, times, args, self.knots, **options)
         else:
             start = jnp.zeros(times.shape[0], times.dtype)
@@ -170,6 +199,16 @@ class LatentODE(eqx.Module):
         z, expected = (ys, None) if self.intensity is None else ys
         return z, expected, nfe
 
+    def driven(
+        self, phase: Float[Array, "batch periods"], exogenous: Exogenous | None = None
+    ) -> tuple[Callable[..., Array], tuple[Any, ...]]:
+        """The field of one trajectory, and its arguments: the first shared, the others of each."""
+        forced = jnp.asarray(self.forced, int)
+        args = jnp.asarray(self.frequencies, phase.dtype)[forced], phase[:, forced]
+        if exogenous is None:
+            return self.field, args
+        return DrivenField(self.field, self.covariates), (*args, exogenous.drive)
+
     def predict(
         self, context: Context, times: Float[Array, "batch times"], key: PRNGKeyArray, samples: int
     ) -> Prediction:
@@ -178,9 +217,9 @@ class LatentODE(eqx.Module):
         noise = jax.random.normal(key, (samples, *mean.shape), mean.dtype)
         given = context.phase, times, context.exogenous
         drawn = jax.lax.map(lambda draw: self.decode(mean + std * draw, *given), noise)
-        return self._anchored(drawn, context, times)
+        return self.anchored(drawn, context, times)
 
-    def _anchored(
+    def anchored(
         self, prediction: Prediction, context: Context, times: Float[Array, "batch times"]
     ) -> Prediction:
         """The prediction around the level of the latest observations, where the model has one."""
@@ -194,10 +233,14 @@ class LatentODE(eqx.Module):
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The negative ELBO per observed value, and its parts.
 
-        `-E log p(x | z) + kl_weight * KL(q(z0) || N(0, 1))`; Chen et al. (2018), sec. 5.
+        `-E log p(x | z) + kl_weight * KL(q(z0) || N(0, 1))`; Chen et al. (2018), sec. 5. By
+        multiple shooting, that of `shooting_bound`.
         """
         mean, std = self.encode(context)
         z0 = mean + std * jax.random.normal(key, mean.shape, mean.dtype)
+        if self.shooting is not None:
+            drawn = (mean, std), z0
+            return shooting_bound(self, drawn, context, target, key, kl_weight)
         return self.bound((mean, std), z0, context, target, kl_weight)
 
     def bound(
@@ -211,19 +254,6 @@ class LatentODE(eqx.Module):
         """The same for a draw z0 from a posterior, given by its mean and standard deviation."""
         mean, std = posterior
         prediction = self.decode(z0, context.phase, target.times, context.exogenous)
-        prediction = self._anchored(prediction, context, target.times)
-        log_likelihood = gaussian_log_likelihood(prediction, target)
-        if prediction.log_rate is not None and prediction.expected is not None:
-            events = jnp.any(target.mask, axis=-1)
-            log_likelihood += poisson_log_likelihood(
-                prediction.log_rate, prediction.expected, events
-            )
+        prediction = self.anchored(prediction, context, target.times)
         divergence = divergence_from_prior(mean, std)
-        observed = jnp.maximum(jnp.sum(target.mask), 1)
-        loss = (-log_likelihood + kl_weight * divergence) / observed
-        parts = {
-            "log_likelihood": log_likelihood / observed,
-            "kl": divergence / mean.shape[0],
-            "nfe": jnp.mean(prediction.nfe.astype(jnp.float32)),
-        }
-        return loss, parts
+        return negative_elbo(prediction, target, {"kl": divergence}, kl_weight)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from .batch import Prediction, Target
+from .point_process import poisson_log_likelihood
 
 
 def gaussian_log_likelihood(prediction: Prediction, target: Target) -> Float[Array, ""]:
@@ -22,6 +23,45 @@ def divergence_from_prior(
 ) -> Float[Array, ""]:
     """`KL(N(mean, std^2) || N(0, 1))` in nats, of all components of all trajectories together."""
     return jnp.sum(0.5 * (mean**2 + std**2 - 1) - jnp.log(std))
+
+
+def gaussian_divergence(
+    mean: Float[Array, "*shape"],
+    std: Float[Array, "*shape"],
+    about: Float[Array, "*shape"],
+    scale: Float[ArrayLike, ""],
+) -> Float[Array, "*shape"]:
+    """`KL(N(mean, std^2) || N(about, scale^2))` in nats, of each component."""
+    away = (mean - about) / scale
+    return 0.5 * (away**2 + (std / scale) ** 2 - 1) - jnp.log(std / scale)
+
+
+def negative_elbo(
+    prediction: Prediction,
+    target: Target,
+    divergences: dict[str, Float[Array, ""]],
+    weight: Float[Array, ""],
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """`-log p(x | z)` and the weighted divergences, per observed value; and its parts.
+
+    Args:
+        prediction, target: of a draw from the posterior; when rows are observed counts as well,
+            where the prediction has a rate of that.
+        divergences: by name, each of all trajectories together.
+        weight: of them.
+    """
+    log_likelihood = gaussian_log_likelihood(prediction, target)
+    if prediction.log_rate is not None and prediction.expected is not None:
+        events = jnp.any(target.mask, axis=-1)
+        log_likelihood += poisson_log_likelihood(prediction.log_rate, prediction.expected, events)
+    observed = jnp.maximum(jnp.sum(target.mask), 1)
+    loss = (-log_likelihood + weight * sum(divergences.values())) / observed
+    parts = {
+        "log_likelihood": log_likelihood / observed,
+        **{name: value / len(target.times) for name, value in divergences.items()},
+        "nfe": jnp.mean(prediction.nfe.astype(jnp.float32)),
+    }
+    return loss, parts
 
 
 def moments(

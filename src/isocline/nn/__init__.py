@@ -34,3 +34,4 @@ from .regularizers import SolverError as SolverError
 from .regularizers import Stiffness as Stiffness
 from .regularizers import TaylorOrder as TaylorOrder
 from .regularizers import steer as steer
+from .surroundings import Surroundings as Surroundings
