@@ -166,7 +166,7 @@ def _loss(model: Any, batch: tuple[Context, Target], key: Array, kl_weight: Arra
 
 def _validate(task: Task, values: Array, asked: Asking, weights: Array, model: Any) -> Array:
     """Mean square error of the validation trajectories, as the test has it."""
-    turns = jnp.resize(jnp.asarray(COUNTS), len(values))
+    turns = jnp.resize(jnp.asarray(COUNTS), (len(values),))
     context, target = ask(task, values, asked, turns)
     mean = jnp.mean(model.predict(context, target.times, jax.random.key(0), 2).mean, axis=0)
     return jnp.mean(weights * (mean - target.values) ** 2)

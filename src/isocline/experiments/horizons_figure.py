@@ -43,14 +43,15 @@ def draw(out: Path, runs: list[dict[str, Any]]) -> None:
 
 def _errors(axis: Any, runs: list[dict[str, Any]]) -> None:
     """Each seed a point, the means joined."""
+    horizons = sorted({one["case"][1] for one in runs})
     for kind, title in TRAININGS.items():
         found: dict[int, list[float]] = {}
         for one in runs:
             if one["case"][2] == kind:
                 found.setdefault(one["case"][1], []).append(one["rmse"])
-        horizons = sorted(found)
-        axis.plot(horizons, [np.mean(found[h]) for h in horizons], color=COLOURS[kind], label=title)
-        for h in horizons:
+        done = sorted(found)
+        axis.plot(done, [np.mean(found[h]) for h in done], color=COLOURS[kind], label=title)
+        for h in done:
             axis.plot([h] * len(found[h]), found[h], "o", ms=4, color=COLOURS[kind])
     axis.set_xscale("log", base=2)
     axis.set_xticks(horizons, [f"{h}" for h in horizons])

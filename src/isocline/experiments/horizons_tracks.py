@@ -78,10 +78,10 @@ class Windows:
 
 def _tracks(times: Any, values: Any, clean: Any, spans: Any) -> Tracks:
     mask = np.isfinite(values)
-    arrays = np.where(mask, values, 0), mask, np.where(mask, clean, 0)
+    values, clean = (jnp.asarray(np.where(mask, a, 0), jnp.float32) for a in (values, clean))
     first, last = np.broadcast_to(np.asarray(spans, float), (len(times), 2)).T
-    kept = [jnp.asarray(a, bool if a.dtype == bool else jnp.float32) for a in (times, *arrays)]
-    return Tracks(*kept, jnp.asarray(first, jnp.float32), jnp.asarray(last, jnp.float32))
+    times, first, last = (jnp.asarray(a, jnp.float32) for a in (times, first, last))
+    return Tracks(times, values, jnp.asarray(mask), clean, first, last)
 
 
 def _irregular(random: Any, series: int, length: float, density: int) -> np.ndarray:
@@ -265,7 +265,7 @@ def scores(
         "rmse": float(np.sqrt(np.mean(missed**2))),
         "nll": float(-np.mean((logsumexp(density, axis=0) - np.log(len(mean)))[there])),
         "crps": crps_samples(samples, truth),
-        "coverage": [coverage(*bounds[:, k], truth) for k in range(len(LEVELS))],
+        "coverage": [coverage(low, high, truth) for low, high in bounds.swapaxes(0, 1)],
         "values": int(there.sum()),
         "nfe": float(np.mean(np.asarray(made.nfe))),
     }

@@ -92,6 +92,8 @@ def turns_clockwise(curves: Float[np.ndarray, "*curves points 2"]) -> Bool[np.nd
 
 def draw_walk(out: Path, found: Walk) -> None:
     """A row of panels for each direction, each with a scale of its own; a dot is the beginning."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     rows, columns = found.clockwise.shape
@@ -100,7 +102,7 @@ def draw_walk(out: Path, found: Walk) -> None:
     for row in range(rows):
         for column, step in enumerate(STEPS):
             axis, curve = axes[row, column], found.curves[row, column]
-            time = axis.scatter(*curve.T, c=np.linspace(0, 1, len(curve)), cmap="viridis", s=5)
+            axis.scatter(*curve.T, c=np.linspace(0, 1, len(curve)), cmap="viridis", s=5)
             axis.plot(*curve[0], "o", color="black", ms=4)
             sense = "clockwise" if found.clockwise[row, column] else "counter-clockwise"
             axis.set_title(f"{step:+.1f} s.d.\n{sense}", fontsize=8)
@@ -109,6 +111,7 @@ def draw_walk(out: Path, found: Walk) -> None:
             axis.set_yticks([])
         words = f"{found.names[row]}\n({100 * found.shares[row]:.0f} % of the variance)"
         axes[row, 0].set_ylabel(words, fontsize=8)
+    time = ScalarMappable(Normalize(0, 1), "viridis")
     bar = figure.colorbar(time, ax=axes, shrink=0.7, pad=0.01)
     bar.set_label("time, in windows", fontsize=8)
     figure.suptitle("Curves decoded along straight lines through the latent space")

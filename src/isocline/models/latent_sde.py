@@ -64,7 +64,8 @@ class LatentSDE(eqx.Module):
                 "A latent SDE is made of a latent ODE without an intensity and without shooting."
             )
         first, second = jax.random.split(key)
-        latent, hidden = ode.field.linear.shape[0], ode.posterior.in_features
+        # The posterior gives a mean and a standard deviation of each component.
+        latent, hidden = ode.posterior.weight.shape[0] // 2, ode.posterior.weight.shape[1]
         channels = len(ode.log_std)
         self.ode, self.steps = ode, steps
         self.surroundings = Surroundings(channels, hidden, key=first)

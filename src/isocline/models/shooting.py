@@ -104,9 +104,8 @@ def features_at(
         level = jax.vmap(model.level)
         values -= level(context.times, context.values, context.mask, jnp.maximum(times, 0))
 
-    def one(*observed: Array) -> Array:
-        *rows, points = observed
-        return jax.vmap(lambda point: surroundings(*rows, point))(points)
+    def one(times: Array, values: Array, mask: Array, points: Array) -> Array:
+        return jax.vmap(lambda point: surroundings(times, values, mask, point))(points)
 
     return jax.vmap(one)(times, values, mask, at)
 
@@ -195,8 +194,8 @@ def by_segments(
     exogenous = context.exogenous
     if exogenous is not None:
         exogenous = _covariates_of(exogenous, starts, ends, model.covariates)
-    lanes = [part.reshape(batch * segments, -1) for part in (states, phase, asked)]
-    z, counts, nfe = model.path(*lanes, exogenous, apart=True)
+    z0, phase, asked = (part.reshape(batch * segments, -1) for part in (states, phase, asked))
+    z, counts, nfe = model.path(z0, phase, asked, exogenous, apart=True)
     z = z.reshape(batch, segments, rows + 1, -1)
     if counts is not None:
         counts = counts.reshape(batch, segments, rows + 1)
