@@ -48,14 +48,14 @@ class Protocol:
         most: steps of ours at most, in multiples of theirs.
     """
 
-    steps: int = 100
-    look: int = 20
+    steps: int = 600
+    look: int = 40
     batch: int = 512
     test: int = 4096
     rate: float = 1e-3
     most: int = 3
     rows: int = 50_000
-    epochs: int = 12
+    epochs: int = 40
 
 
 QUICK = Protocol(steps=2, look=1, batch=64, test=256, rows=2000, epochs=2)
