@@ -50,6 +50,7 @@ def fit_and_score(
     progress: Callable[[dict[str, Any]], None] | None,
     look: Callable[[LatentODEForecaster, Any], None] | None = None,
     load: Callable[[str], SeriesTable] | None = None,
+    delete: bool = True,
 ) -> dict[str, Any]:
     """Fit, backtest, delete observations; what is on disk is not done again.
 
@@ -62,10 +63,13 @@ def fit_and_score(
         progress: called with a row after every epoch.
         look: called with the forecaster and its `Backtest`, to draw it.
         load: what gives the table of that name; the built-in one if None.
+        delete: whether observations of the histories are; where windows are many, it takes longer
+            than all else.
     """
     # All settings: a run of before other defaults is another run.
     whole = LatentODEForecaster(**settings).settings()
-    identity = json.dumps([data, whole, baselines, DELETED, REPEATS], sort_keys=True)
+    deletions = [DELETED, REPEATS] if delete else []
+    identity = json.dumps([data, whole, baselines, *deletions], sort_keys=True)
     path = out / "runs" / f"{name}.json"
     if (done := kept_run(path, identity)) is not None:
         return done
@@ -93,7 +97,7 @@ def fit_and_score(
         "scores": metrics["model"],
         "baselines": metrics["baselines"] if baselines else {},
         "channels": metrics.get("channels"),
-        "deletion": forecaster.robustness((DELETED,), REPEATS)[1],
+        "deletion": forecaster.robustness((DELETED,), REPEATS)[1] if delete else None,
         "validation": min(row["validation"] for row in forecaster.history_),
         "nfe": forecaster.nfe_,
         "epochs": len(forecaster.history_),
