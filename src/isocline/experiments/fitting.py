@@ -68,8 +68,8 @@ def fit_and_score(
     """
     # All settings: a run of before other defaults is another run.
     whole = LatentODEForecaster(**settings).settings()
-    deletions = [DELETED, REPEATS] if delete else []
-    identity = json.dumps([data, whole, baselines, *deletions], sort_keys=True)
+    deletion = (DELETED, REPEATS) * delete
+    identity = json.dumps([data, whole, baselines, *deletion], sort_keys=True)
     path = out / "runs" / f"{name}.json"
     if (done := kept_run(path, identity)) is not None:
         return done
@@ -97,7 +97,7 @@ def fit_and_score(
         "scores": metrics["model"],
         "baselines": metrics["baselines"] if baselines else {},
         "channels": metrics.get("channels"),
-        "deletion": forecaster.robustness((DELETED,), REPEATS)[1] if delete else None,
+        "deletion": _cost_of(deletion, forecaster),
         "validation": min(row["validation"] for row in forecaster.history_),
         "nfe": forecaster.nfe_,
         "epochs": len(forecaster.history_),
@@ -106,6 +106,16 @@ def fit_and_score(
     }
     write_bytes(path, json.dumps(done).encode())
     return done
+
+
+def _cost_of(
+    deletion: tuple[float, ...], forecaster: LatentODEForecaster
+) -> dict[str, float] | None:
+    """What is lost with a share of the history, the mean of so many times."""
+    if not deletion:
+        return None
+    share, repeats = deletion
+    return forecaster.robustness((share,), int(repeats))[1]
 
 
 def model_row(model: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
