@@ -167,7 +167,16 @@ def _fit(
         table = load_series(data)
         return standardized(table, settings.get("horizon") or default_horizon(table))
 
-    return fit_and_score(out, name, data, settings, baselines=first, progress=progress, load=load)
+    return fit_and_score(
+        out,
+        name,
+        data,
+        settings,
+        baselines=first,
+        progress=progress,
+        load=load,
+        delete=bool(protocol.helps) and data == protocol.data[0],  # where the table says its cost
+    )
 
 
 def _spirals(

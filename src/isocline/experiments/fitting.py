@@ -50,6 +50,7 @@ def fit_and_score(
     progress: Callable[[dict[str, Any]], None] | None,
     look: Callable[[LatentODEForecaster, Any], None] | None = None,
     load: Callable[[str], SeriesTable] | None = None,
+    delete: bool = True,
 ) -> dict[str, Any]:
     """Fit, backtest, delete observations; what is on disk is not done again.
 
@@ -62,10 +63,13 @@ def fit_and_score(
         progress: called with a row after every epoch.
         look: called with the forecaster and its `Backtest`, to draw it.
         load: what gives the table of that name; the built-in one if None.
+        delete: whether observations of the histories are; where windows are many, it takes longer
+            than all else.
     """
     # All settings: a run of before other defaults is another run.
     whole = LatentODEForecaster(**settings).settings()
-    identity = json.dumps([data, whole, baselines, DELETED, REPEATS], sort_keys=True)
+    deletion = (DELETED, REPEATS) * delete
+    identity = json.dumps([data, whole, baselines, *deletion], sort_keys=True)
     path = out / "runs" / f"{name}.json"
     if (done := kept_run(path, identity)) is not None:
         return done
@@ -93,7 +97,7 @@ def fit_and_score(
         "scores": metrics["model"],
         "baselines": metrics["baselines"] if baselines else {},
         "channels": metrics.get("channels"),
-        "deletion": forecaster.robustness((DELETED,), REPEATS)[1],
+        "deletion": _cost_of(deletion, forecaster),
         "validation": min(row["validation"] for row in forecaster.history_),
         "nfe": forecaster.nfe_,
         "epochs": len(forecaster.history_),
@@ -102,6 +106,16 @@ def fit_and_score(
     }
     write_bytes(path, json.dumps(done).encode())
     return done
+
+
+def _cost_of(
+    deletion: tuple[float, ...], forecaster: LatentODEForecaster
+) -> dict[str, float] | None:
+    """What is lost with a share of the history, the mean of so many times."""
+    if not deletion:
+        return None
+    share, repeats = deletion
+    return forecaster.robustness((share,), int(repeats))[1]
 
 
 def model_row(model: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
