@@ -84,13 +84,12 @@ def test_equal_drifts_have_no_divergence_and_others_that_of_girsanov():
     assert (away[:, 0] > 0.05).all() and (away[:, 1] < -0.01).all()
 
 
-@pytest.mark.parametrize("asked", [[0.1, 0.5, 1.0], [0.7, 2.0, 3.0]])
-def test_an_ornstein_uhlenbeck_process_has_its_mean_and_variance(asked):
+def test_an_ornstein_uhlenbeck_process_has_its_mean_and_variance():
     """`dz = -r z dt + g dW` from z0: mean `z0 exp(-r t)`, variance `g^2 (1 - exp(-2 r t)) / 2r`."""
-    rate, diffusion, batch = 1.7, 0.8, 6000
+    rate, diffusion, batch, asked = 1.7, 0.8, 6000, [0.1, 0.5, 1.0, 2.0]
     sde = linear(with_diffusion(model(), diffusion), rate)
     context, _ = data(batch)
-    times = jnp.broadcast_to(jnp.float32(asked), (batch, 3))
+    times = jnp.broadcast_to(jnp.float32(asked), (batch, 4))
     path = np.asarray(path_of(sde, jnp.full((batch, LATENT), 1.2), context, times, KEY)[0])
     t = np.array(asked)
     variance = diffusion**2 * (1 - np.exp(-2 * rate * t)) / (2 * rate)
@@ -101,28 +100,9 @@ def test_an_ornstein_uhlenbeck_process_has_its_mean_and_variance(asked):
     assert abs(correlation) < 0.06  # each component has noise of its own
 
 
-def test_a_step_more_often_does_not_change_the_law():
-    context, _ = data(4000)
-    times = jnp.ones((4000, 1))
-    spreads = [
-        float(
-            jnp.std(
-                path_of(
-                    linear(with_diffusion(model(steps=n), 1.0), 1.0),
-                    *(jnp.zeros((4000, LATENT)), context, times, KEY),
-                )[0]
-            )
-        )
-        for n in (20, 80)
-    ]
-    exact = np.sqrt((1 - np.exp(-2)) / 2)
-    np.testing.assert_allclose(spreads, exact, rtol=0.03)
-
-
-@pytest.mark.parametrize("anchored", [False, True])
-def test_gradients_are_finite_and_reach_everything(anchored):
+def test_gradients_are_finite_and_reach_everything():
     context, target = data()
-    sde = model(anchored=anchored)
+    sde = model(anchored=True)
     weights = lambda m: m.control.layers[-1].weight
     sde = eqx.tree_at(weights, sde, 0.1 * jnp.ones_like(weights(sde)))
     compute = eqx.filter_value_and_grad(eqx.filter_jit(LatentSDE.loss), has_aux=True)

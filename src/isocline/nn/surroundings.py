@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 NARROWEST, WIDEST = 100.0, 3.0  # rates at the start of training, in one over model time
-LEAST = 1e-20  # what weighs less is too far for its rate
+LEAST = 1e-12  # what weighs less is too far for its rate; its square is still a float32
 
 
 class Surroundings(eqx.Module):
