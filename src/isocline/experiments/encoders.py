@@ -9,7 +9,7 @@ done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,7 +82,7 @@ class Protocol:
         encoders: keys of `ENCODERS`.
         helps: changes of settings, tried with one encoder on the first set.
         settings: of all fits.
-        spirals: the protocol of the spirals.
+        spirals: the protocol of the spirals; None leaves them out.
     """
 
     data: tuple[str, ...] = ("nino", "delhi_gaps", "vowels", "pendulum")
@@ -90,7 +90,7 @@ class Protocol:
     encoders: tuple[str, ...] = tuple(ENCODERS)
     helps: dict[str, dict[str, Any]] = field(default_factory=lambda: HELPS)
     settings: dict[str, Any] = field(default_factory=lambda: {"members": 1})
-    spirals: spirals_cases.Protocol = field(default_factory=spirals_cases.Protocol)
+    spirals: spirals_cases.Protocol | None = field(default_factory=spirals_cases.Protocol)
 
 
 QUICK = Protocol(
@@ -99,7 +99,7 @@ QUICK = Protocol(
     encoders=("rnn", "attention"),
     helps={},
     settings={"members": 1, "epochs": 2},
-    spirals=spirals_cases.QUICK,
+    spirals=None,
 )
 
 
@@ -116,29 +116,40 @@ def run(
     seeds = seeds or range(protocol.seeds)
     runs: Runs = {}
     missing: dict[str, str] = {}
-
-    def note(row: str, data: str, found: dict[str, Any]) -> dict[str, Any]:
+    command = command_of("encoders", seeds, quick)
+    for row, data, found in _all_runs(out, protocol, seeds, missing, progress):
         runs.setdefault((row, data), []).append(found)
-        results = _results(protocol, runs, missing, command_of("encoders", seeds, quick))
+        results = _results(protocol, runs, missing, command)
         write_results(out, results, results["table"])
-        return results
+    if not runs:
+        raise InputError(next(iter(missing.values())))
+    # Once more, with the names of sets that were left out after the last that was run.
+    results = _results(protocol, runs, missing, command)
+    write_results(out, results, results["table"])
+    return answer_of(results, out)
 
-    results: dict[str, Any] = {}
+
+def _all_runs(
+    out: Path,
+    protocol: Protocol,
+    seeds: Sequence[int],
+    missing: dict[str, str],
+    progress: Callable[[dict[str, Any]], None] | None,
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Row, set and scores of each run; `missing` is told which sets can not be had, and why."""
     for seed in seeds:
         for data in protocol.data:
             for row, settings in _rows_of(protocol, data):
                 try:
-                    found = _fit(out, protocol, (row, data, seed), settings, progress)
+                    yield row, data, _fit(out, protocol, (row, data, seed), settings, progress)
                 except InputError as error:
-                    # A set whose file is not there is left out, and said to be.
                     missing[data] = str(error)
                     break
-                results = note(row, data, found)
         # As many seeds as the other experiment has of all encoders: so its runs are enough.
-        if seed in seeds[: protocol.spirals.other_seeds]:
-            for row, found in _spirals(out, protocol, seed, progress):
-                results = note(row, SPIRALS, found)
-    return answer_of(results, out)
+        told = protocol.spirals
+        if told is not None and seed in seeds[: told.other_seeds]:
+            for row, found in _spirals(out, protocol.encoders, told, seed, progress):
+                yield row, SPIRALS, found
 
 
 def _rows_of(protocol: Protocol, data: str) -> list[tuple[str, dict[str, Any]]]:
@@ -180,11 +191,15 @@ def _fit(
 
 
 def _spirals(
-    out: Path, protocol: Protocol, seed: int, progress: Callable[[dict[str, Any]], None] | None
+    out: Path,
+    encoders: Sequence[str],
+    told: spirals_cases.Protocol,
+    seed: int,
+    progress: Callable[[dict[str, Any]], None] | None,
 ) -> list[tuple[str, dict[str, Any]]]:
     """The spirals with every encoder, and their baselines; runs of the other experiment count."""
-    told, found = protocol.spirals, []
-    rows = {name: ENCODERS[name] for name in protocol.encoders} | {"gru": "gru"}
+    found = []
+    rows = {name: ENCODERS[name] for name in encoders} | {"gru": "gru"}
     for name, kind in rows.items():
         case = Case(kind, told.noise, min(told.observations))
         done = kept_case(out.parent / "spirals", told, case, seed)
