@@ -19,6 +19,7 @@ from .likelihood import divergence_from_prior, negative_elbo
 from .shooting import features_at
 
 FIRST_DIFFUSION = 0.3  # per square root of model time
+STEPS = 24  # of the solver, a unit of model time
 POINTS = 9  # times at which the surroundings are read, from 0 to the last time asked
 FARTHEST = 16  # in model time: what lies after it is taken as it
 
@@ -58,7 +59,7 @@ class LatentSDE(eqx.Module):
     log_diffusion: Float[Array, " latent"]
     steps: int = eqx.field(static=True)
 
-    def __init__(self, ode: LatentODE, *, key: PRNGKeyArray, steps: int = 24):
+    def __init__(self, ode: LatentODE, *, key: PRNGKeyArray, steps: int = STEPS):
         if ode.intensity is not None or ode.shooting is not None:
             raise InputError(
                 "A latent SDE is made of a latent ODE without an intensity and without shooting."
