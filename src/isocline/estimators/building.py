@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from isocline.models import NO_COVARIATES, Ensemble, GRUForecaster, LatentODE, LatentSDE
+from isocline.models.latent_sde import STEPS
 
 from .preparing import Scaling
 
@@ -34,9 +35,11 @@ def build_ensemble(forecaster: LatentODEForecaster, kind: str, scaling: Scaling)
             covariates=told,
             shooting=forecaster.shooting,
         )
-        # Of a key of its own, so that the other weights are as they were without it.
-        beside = jax.random.fold_in(key, 6)
-        return ode if forecaster.dynamics == "ode" else LatentSDE(ode, key=beside)
+        if forecaster.dynamics == "ode":
+            return ode
+        # Steps as short as the pieces of a path that drives it.
+        steps = max(STEPS, 0 if scaling.covariates is None else scaling.covariates.steps)
+        return LatentSDE(ode, key=jax.random.fold_in(key, 6), steps=steps)
 
     size = 1 if kind == "gru" else forecaster.members
     return Ensemble(make, size, key=jax.random.key(forecaster.seed))
