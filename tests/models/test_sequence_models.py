@@ -187,7 +187,7 @@ def test_an_anchored_model_adds_its_level_to_the_mean():
     level = jax.vmap(model.level)(context.times, context.values, context.mask, target.times)
     found, alone = (predict(one, context, target.times) for one in (model, plain))
     np.testing.assert_allclose(found.mean, alone.mean + level, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.std, alone.std, rtol=1e-6)
+    np.testing.assert_allclose(found.std, alone.std, rtol=1e-5)
     assert np.abs(level).max() > 0.1
 
 
