@@ -50,18 +50,19 @@ HELPS: dict[str, dict[str, Any]] = {
 
 
 class Set(NamedTuple):
-    """A column of the table: what it is called, and settings beside those of all."""
+    """A column of the table: what it is called, in what its horizon is, and settings of its own."""
 
     title: str
+    unit: str
     settings: dict[str, Any]
 
 
 SETS = {
-    "nino": Set("SST of four Niño regions, weekly", {"horizon": 91.0}),
-    "delhi_gaps": Set("Delhi's weather, daily", {"horizon": 30.0}),
-    "vowels": Set("Japanese vowels", {}),
-    "pendulum": Set("double pendulum, on video", {}),
-    "sst": Set("SST, monthly", {}),
+    "nino": Set("SST of four Niño regions, weekly", "days", {"horizon": 91.0}),
+    "delhi_gaps": Set("Delhi's weather, daily", "days", {"horizon": 30.0}),
+    "vowels": Set("Japanese vowels", "points", {}),
+    "pendulum": Set("double pendulum, on video", "s", {"horizon": 0.2}),
+    "sst": Set("SST, monthly", "days", {}),
 }
 NOTE = (
     "Means over the seeds, ± the standard deviation over them. Spirals: 30 of 100 points, noise "
@@ -216,7 +217,9 @@ def _results(
 ) -> dict[str, Any]:
     titles = {name: SETS[name].title for name in protocol.data} | {SPIRALS: "spirals"}
     horizons = {data: found[0]["horizon"] for (_, data), found in runs.items() if data != SPIRALS}
-    told = ", ".join(f"{titles[data]} {horizon:g}" for data, horizon in horizons.items())
+    told = ", ".join(
+        f"{titles[data]} {horizon:g} {SETS[data].unit}" for data, horizon in horizons.items()
+    )
     summary, table = tables(runs, titles, protocol.encoders, (HELPED, tuple(protocol.helps)))
     return {
         "command": command,
