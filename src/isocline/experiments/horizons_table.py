@@ -62,10 +62,12 @@ def summary_of(cases: Sequence[tuple[str, int, str]], found: Found) -> dict[str,
     """Summary, runs, table and note of the results."""
     rows = [row for case in cases if (row := _row(case, found.runs)) is not None]
     fitted = [model_row(name, done) for name, done in found.fits.items()]
+    long = [row for row in rows if row["data"] == SETS["predators"]]
+    driven = [row for row in rows if row["data"] != SETS["predators"]]
     tables = [
-        _table(LONG, [row for row in rows if row["data"] == SETS["predators"]]),
-        _table(DRIVEN, [row for row in rows if row["data"] != SETS["predators"]]),
-        _table(TITLES, fitted),
+        _table("Predators and prey, from one context:", LONG, long),
+        _table("Series that noise drives:", DRIVEN, driven),
+        _table("The forecaster, one member, on the built-in temperatures:", TITLES, fitted),
     ]
     every = [*found.runs, *(one for done in found.fits.values() for one in done)]
     left_out = [f"Left out: {text}" for text in found.missing.values()]
@@ -77,9 +79,9 @@ def summary_of(cases: Sequence[tuple[str, int, str]], found: Found) -> dict[str,
     }
 
 
-def _table(titles: dict[str, str], rows: list[dict[str, Any]]) -> str:
+def _table(caption: str, titles: dict[str, str], rows: list[dict[str, Any]]) -> str:
     cells = [[row[key] for key in titles] for row in rows]
-    return markdown_table(list(titles.values()), cells) if rows else ""
+    return f"{caption}\n\n{markdown_table(list(titles.values()), cells)}" if rows else ""
 
 
 def _row(case: tuple[str, int, str], runs: list[dict[str, Any]]) -> dict[str, Any] | None:
