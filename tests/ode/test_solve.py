@@ -130,21 +130,20 @@ jitted, vmapped = jax.jit(plain), jax.jit(jax.vmap(plain, in_axes=(0, None, None
 @settings(max_examples=6)
 @given(seeds, st.floats(0.5, 3.0))
 def test_jit_equals_eager_and_vmap_equals_a_loop(seed, end):
-    """Transforms change neither values nor counts."""
-    args = jax.tree.map(jnp.float32, random_args(seed))
-    ts = jnp.array([0.0, 0.4 * end, end], jnp.float32)
-    starts = np.random.default_rng(seed).normal(size=(3, 3)) * [[0.1], [1], [9]]
-    y0 = jnp.asarray(starts, jnp.float32)
-    many = vmapped(y0, ts, args)
-    for index in range(3):
-        eager, one = plain(y0[index], ts, args), jitted(y0[index], ts, args)
-        np.testing.assert_allclose(one.ys, eager.ys, rtol=2e-6, atol=1e-6)
-        np.testing.assert_allclose(many.ys[index], eager.ys, rtol=2e-4, atol=2e-5)
-        assert int(one.stats.nfe) == int(eager.stats.nfe)
-        # A product of matrices sums in another order under vmap: a step of six evaluations may just
-        # be accepted or not.
-        nfe = int(eager.stats.nfe)
-        assert int(many.stats.nfe[index]) == pytest.approx(nfe, rel=0.15, abs=6)
+    """Transforms change neither values nor counts.
+
+    In double precision: in single precision the error of a short first step is nothing but
+    rounding, which is another in each program, and the size of the second step follows from it.
+    """
+    with jax.enable_x64(True):
+        args, ts = random_args(seed), np.array([0.0, 0.4 * end, end])
+        y0 = np.random.default_rng(seed).normal(size=(3, 3)) * [[0.1], [1], [9]]
+        many = vmapped(y0, ts, args)
+        for index in range(3):
+            eager, one = plain(y0[index], ts, args), jitted(y0[index], ts, args)
+            np.testing.assert_allclose(one.ys, eager.ys, rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(many.ys[index], eager.ys, rtol=1e-7, atol=1e-7)
+            assert int(one.stats.nfe) == int(eager.stats.nfe) == int(many.stats.nfe[index])
 
 
 @pytest.mark.parametrize("method", ["bosh3", "tsit5", "dopri8"])

@@ -167,7 +167,7 @@ def test_a_forecaster_hands_over_what_the_page_asks_for(make, monkeypatch):
     def untrained(model, *_, **__):
         return types.SimpleNamespace(model=model, history=history, best_epoch=1)
 
-    monkeypatch.setattr("isocline.estimators.forecaster.train", untrained)
+    monkeypatch.setattr("isocline.estimators.training.train", untrained)
     small = {"members": 1, "hidden_size": 4, "latent_size": 2, "encoder": "rnn", "batch_size": 8}
     forecaster = LatentODEForecaster(horizon=30, periods=(), **small).fit(make([""], time="t"))
     backtest = forecaster.backtest()
