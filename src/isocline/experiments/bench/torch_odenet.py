@@ -16,7 +16,7 @@ CHANNELS, GROUPS = 64, 32
 
 
 def make_step(
-    *, adjoint: bool, tolerance: float, method: str = "dopri5"
+    *, adjoint: bool, tolerance: float, method: str = "dopri5", first_step: float | None = None
 ) -> tuple[Callable[[Any, Any], int], int]:
     """A training step `step(images, labels) -> evaluations forward`, and how many parameters.
 
@@ -25,11 +25,15 @@ def make_step(
             public script does by default.
         tolerance: relative and absolute.
         method: of torchdiffeq; the recipe's if not given.
+        first_step: to try; guessed by torchdiffeq if not given.
     """
     import torch
     from torch import nn
 
-    network, field = _network(adjoint, tolerance, method)
+    options = {"rtol": tolerance, "atol": tolerance, "method": method}
+    if first_step is not None:
+        options["options"] = {"first_step": first_step}
+    network, field = _network(adjoint, options)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
 
     def step(images: np.ndarray, labels: np.ndarray) -> int:
@@ -45,7 +49,7 @@ def make_step(
     return step, sum(one.numel() for one in network.parameters())
 
 
-def _network(adjoint: bool, tolerance: float, method: str) -> tuple[Any, Any]:
+def _network(adjoint: bool, options: dict[str, Any]) -> tuple[Any, Any]:
     """The network, and its field, which counts its evaluations."""
     import torch
     import torchdiffeq
@@ -76,7 +80,6 @@ def _network(adjoint: bool, tolerance: float, method: str) -> tuple[Any, Any]:
             self.register_buffer("span", torch.tensor([0.0, 1.0]))
 
         def forward(self, y: Any) -> Any:
-            options = {"rtol": tolerance, "atol": tolerance, "method": method}
             return solve(self.field, y, self.span, **options)[1]
 
     field = Field()
