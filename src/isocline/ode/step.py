@@ -4,7 +4,8 @@ The stages are a loop, so the field is traced once in a step and once in its pul
 a first call waits for. The rows of the tableau are branches of a `switch`, each with its weights
 written in, so a stage reads no slope that it has no weight for. And because a branch ends in
 memory, XLA can not compute the same slopes again for each of their uses, as it does where stages
-are written out one after the other.
+are written out one after the other. For a state of a few numbers, to choose a branch costs more
+than to read all slopes: there the weights are looked up.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .field import Bound
 from .tableaus import Tableau
+
+FEW = 64  # numbers of a state: up to there weights are looked up
 
 
 class Start(NamedTuple):
@@ -134,13 +137,13 @@ def runge_kutta_step(
     """
     (t, y, f, _), (fill, closing) = start, wanted
     nodes = jnp.asarray(tableau.nodes, t.dtype)
-    rows = [_weigher(row) for row in tableau.matrix[1:]]
+    combined = _combiner(tableau.matrix[1:], y)
     end: Any = tableau.stages
     if tableau.extra:
         end = len(tableau.nodes) if fill is True else jnp.where(fill, len(tableau.nodes), end)
 
     def stage(index: Int[Array, ""], made: Step) -> Step:
-        point = y + h * lax.switch(index - 1, rows, made.slopes)
+        point = y + h * combined(index - 1, made.slopes)
         at = t + nodes[index] * h
         if closing is True:
             slope = bound(at, point)
@@ -185,11 +188,11 @@ def runge_kutta_pull(
     (t, h, points), (fill, closing) = (step.t, step.h, step.notes), wanted
     everything, last = len(tableau.nodes), tableau.stages - 1
     nodes = jnp.asarray(tableau.nodes, t.dtype)
-    columns = [_weigher(column) for column in tableau.matrix.T]
+    combined = _combiner(tableau.matrix.T, bars.y)
 
     def stage(carry: tuple[Int[Array, ""], Pulled]) -> tuple[Int[Array, ""], Pulled]:
         index, back = carry
-        slope_bar = h * lax.switch(index, columns, back.points)
+        slope_bar = h * combined(index, back.points)
         slope_bar += jnp.where(index == last, bars.f, 0)
         if bars.slopes is not None:
             slope_bar += bars.slopes[index]
@@ -215,12 +218,27 @@ def runge_kutta_pull(
         point_bars = put(point_bars, jnp.asarray(last), bars.y)
     begun = room._replace(y=y_bar, points=point_bars)
     _, back = lax.while_loop(lambda carry: carry[0] > 0, stage, (top, begun))
-    f_bar = h * columns[0](back.points)
+    f_bar = h * weigh(tableau.matrix[:, 0], back.points)
     if bars.slopes is None or back.slopes is None:
         return back._replace(f=f_bar)
     slopes = put(back.slopes, jnp.zeros_like(top), points[everything - 1])
     return back._replace(f=f_bar + bars.slopes[0], slopes=slopes)
 
 
-def _weigher(weights: np.ndarray) -> Callable[[Array], Array]:
-    return lambda rows: weigh(weights, rows)
+def _combiner(
+    matrix: Float[np.ndarray, "combinations stages"], y: Float[Array, "size *lanes"]
+) -> Callable[[Int[Array, ""], Float[Array, "stages size *lanes"]], Float[Array, "size *lanes"]]:
+    """`combined(index, rows)`, which weighs the rows by `matrix[index]`; `y` is as large as one."""
+    used = [column for column in range(matrix.shape[1]) if matrix[:, column].any()]
+    if y.ndim > 1 or y.size > FEW:
+        branches = [functools.partial(weigh, weights) for weights in matrix]
+        return lambda index, rows: lax.switch(index, branches, rows)
+    table = jnp.asarray(matrix, y.dtype)
+
+    def combined(index: Int[Array, ""], rows: Array) -> Array:
+        weights = table[index]
+        # What has no weight may be of a step that failed, and not finite.
+        terms = [jnp.where(weights[s] == 0, 0, weights[s] * rows[s]) for s in used]
+        return functools.reduce(operator.add, terms)
+
+    return combined
