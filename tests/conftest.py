@@ -45,6 +45,10 @@ settings.register_profile(
 settings.load_profile("isocline")
 
 MOST_MEMORY = 3 << 30
+needs_data = pytest.mark.skipif(
+    not os.environ.get("ISOCLINE_DATA"),
+    reason="ISOCLINE_DATA does not name the folder of real data",
+)
 HEART = {"adjoints", "solve", "vmap"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 
 import numpy as np
@@ -12,6 +11,8 @@ import pytest
 from isocline.data import load_physionet, physionet
 from isocline.data.physionet import VARIABLES
 from isocline.errors import InputError
+
+from ..conftest import needs_data
 
 FIRST = """Time,Parameter,Value
 00:00,RecordID,7
@@ -105,10 +106,7 @@ def test_another_set_is_not_taken_for_set_a(write, monkeypatch):
         load_physionet()
 
 
-@pytest.mark.skipif(
-    not os.environ.get("ISOCLINE_DATA"),
-    reason="ISOCLINE_DATA does not name the folder of real data",
-)
+@needs_data
 def test_the_real_stays():
     stays = load_physionet()
     assert len(stays.records) == 4000 and stays.died.sum() == 554

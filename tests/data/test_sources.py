@@ -17,10 +17,7 @@ from isocline.data.pendulum import load_double_pendulum
 from isocline.data.tables import load_table
 from isocline.errors import InputError
 
-needs_data = pytest.mark.skipif(
-    not os.environ.get("ISOCLINE_DATA"),
-    reason="ISOCLINE_DATA does not name the folder of real data",
-)
+from ..conftest import needs_data
 
 
 def test_built_in_sea_surface_temperature():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -13,11 +11,9 @@ from isocline.estimators.asking import default_horizon
 from isocline.evaluation import rolling_origins
 from isocline.experiments import bench_series, fitness
 
+from ..conftest import needs_data
+
 TINY = {"epochs": 1, "members": 1, "hidden_size": 4, "latent_size": 2, "batch_size": 8}
-here = pytest.mark.skipif(
-    not os.environ.get("ISOCLINE_DATA"),
-    reason="ISOCLINE_DATA does not name the folder of real data",
-)
 SHAPES = {  # series, rows, channels
     "delhi": (1, 1575, 4),
     "nino": (4, 4277, 1),
@@ -34,7 +30,7 @@ SHAPES = {  # series, rows, channels
 }
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("name", SHAPES)
 def test_real_series_are_what_they_should_be(name):
     table = load_series(name)

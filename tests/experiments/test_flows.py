@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,8 @@ import pytest
 
 from isocline.experiments import bench_cnf, densities, flow_targets, flows, logdet, tabular
 from isocline.experiments.flow_runs import race, time_to
+
+from ..conftest import needs_data
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -79,10 +80,7 @@ def test_a_table_is_split_and_standardised():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not os.environ.get("ISOCLINE_DATA"),
-    reason="ISOCLINE_DATA does not name the folder of real data",
-)
+@needs_data
 def test_tabular_leaves_a_table(tmp_path):
     found = tabular.run(tmp_path, quick=True)
     models = [row["model"] for row in found["summary"]]
