@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from isocline.errors import InputError
-from isocline.experiments import bench_detest, bench_solvers
+from isocline.experiments import bench_detest, bench_solvers, run
 from isocline.experiments.bench import cases, matching, memory, problems, solvers, timing
 from isocline.experiments.bench.contestant import WHATS, Counter
 from isocline.experiments.bench.detest_problems import PROBLEMS
@@ -140,6 +140,25 @@ def test_what_is_not_installed_is_left_out_with_a_note(ran):
 
 def test_a_peer_that_fails_is_noted_and_the_others_go_on(ran):
     assert ran.results["cases"][0]["notes"] == ["broken always: RuntimeError: cannot do that"]
+
+
+def test_cases_that_are_not_asked_for_stay(ran, tmp_path, monkeypatch):
+    """One case measured again does not cost the others."""
+    monkeypatch.setitem(cases.CASES, "tiny", None)
+    monkeypatch.setattr(bench_solvers.memory, "measure", lambda _: [{"solver": "s", "steps": 1}])
+    (tmp_path / "results.json").write_text((ran.out / "results.json").read_text())
+    bench_solvers.run(tmp_path, cases=("long",))
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["memory"] == [{"solver": "s", "steps": 1}]
+    assert results["cases"] == ran.results["cases"] and results["cases"][0]["versions"]["jax"]
+    assert results["summary"] == ran.results["summary"]
+    table = (tmp_path / "table.md").read_text()
+    assert "## tiny" in table and "## long" in table
+
+
+def test_only_what_has_cases_is_asked_for_some(tmp_path):
+    with pytest.raises(InputError, match="'digits' has no cases"):
+        run("digits", out=tmp_path, cases=("zero",))
 
 
 def test_an_unknown_case_is_refused(tmp_path):

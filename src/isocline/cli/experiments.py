@@ -52,11 +52,15 @@ def bench(
     *,
     listed: Listed = False,
     quick: Quick = False,
+    cases: Annotated[
+        tuple[str, ...],
+        Parameter(name="--case", help="Only this case (may be repeated); other results stay."),
+    ] = (),
     out: Out = None,
     talk: Talk = Talk(),  # noqa: B008 - frozen
 ) -> None:
     """Run a benchmark; see `commands.COMMANDS`."""
-    _run("bench", None if listed else name, talk, out=out, quick=quick)
+    _run("bench", None if listed else name, talk, out=out, quick=quick, cases=cases)
 
 
 def _run(kind: Kind, name: str | None, talk: Talk, **options: Any) -> None:

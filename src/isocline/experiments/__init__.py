@@ -6,8 +6,9 @@ row.
 
 from __future__ import annotations
 
+import inspect
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -111,6 +112,7 @@ def run(
     seeds: int | None = None,
     seed: int | None = None,
     resume: bool = True,
+    cases: Sequence[str] = (),
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Run an experiment, and write its numbers and figures.
@@ -123,10 +125,11 @@ def run(
             `seed` is given.
         seed: the first of them; the only one, if `seeds` is not given.
         resume: keep what an earlier run has done, and go on where it stopped.
+        cases: only these, where it has any; what `out` holds of others stays.
         progress: called with a row of numbers now and then.
 
     Raises:
-        InputError: there is no such experiment.
+        InputError: there is no such experiment, or it has no such cases.
     """
     if name not in EXPERIMENTS:
         raise InputError(f"There is no experiment {name!r}; there are: {', '.join(EXPERIMENTS)}.")
@@ -139,4 +142,9 @@ def run(
             shutil.rmtree(folder / kept, ignore_errors=True)
     first = seed or 0
     chosen = None if seeds is seed is None else range(first, first + (seeds or 1))
-    return module.run(folder, quick=quick, seeds=chosen, progress=progress)
+    options: dict[str, Any] = {"quick": quick, "seeds": chosen, "progress": progress}
+    if cases:
+        if "cases" not in inspect.signature(module.run).parameters:
+            raise InputError(f"The experiment {name!r} has no cases to choose from.")
+        options["cases"] = cases
+    return module.run(folder, **options)

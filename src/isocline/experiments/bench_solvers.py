@@ -6,6 +6,7 @@ measured.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from .results import machine, versions, write_results
 PACKAGES = ("jaxlib", "equinox", "diffrax", "torch", "torchdiffeq", "torchode", "gradsolve")
 QUICK = Effort(repeats=5, first_calls=1, curves=False)
 LONG = "long"  # the case that measures memory
+WHERE = ("machine", "versions")  # of each case its own: they may be of several runs
 AXES = {"seconds": "seconds of a forward solve", "nfe": "field evaluations"}
 NOTE = (
     "Every solver runs at the loosest tolerance that reaches the error target against a float64 "
@@ -55,7 +57,7 @@ def run(
         out: folder of results.json, table.md and the figures.
         quick: few solvers and repeats, on the cases that are marked for it.
         progress: called with a row at every step.
-        cases: names of cases, all if not given.
+        cases: names of cases, all if not given; what `out` holds of the others stays in the tables.
         solvers: rows to use, those of `SOLVERS` if not given.
         effort: how much to measure.
     """
@@ -63,14 +65,14 @@ def run(
     if solvers is None:
         solvers = [row for row in SOLVERS if row.quick] if quick else SOLVERS
     effort = effort or (QUICK if quick else Effort())
+    before = _before(out, chosen) if cases else {"cases": [], "memory": []}
     results: dict[str, Any] = {
         "note": NOTE,
         "missing": sorted({row.library for row in solvers if not row.installed()}),
         "machine": machine(),
         "versions": versions(*PACKAGES),
-        "summary": [],
-        "cases": [],
-        "memory": [],
+        "summary": _summary(before["cases"]),
+        **before,
     }
     for number, name in enumerate(chosen, start=1):
         say = partial(_say, progress, {"epoch": number, "epochs": len(chosen)})
@@ -96,8 +98,16 @@ def _measure_into(
     # Other solvers' compiled programs would only take memory from here on.
     jax.clear_caches()
     present = [row for row in solvers if row.installed()]
-    results["cases"].append(measure(name, CASES[name], present, effort, say))
-    results["summary"] = [row for one in results["cases"] for row in summary_rows(one)]
+    found = measure(name, CASES[name], present, effort, say)
+    found |= {key: results[key] for key in WHERE}
+    order = list(CASES)
+    results["cases"].append(found)
+    results["cases"].sort(key=lambda one: order.index(one["case"]))
+    results["summary"] = _summary(results["cases"])
+
+
+def _summary(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for one in cases for row in summary_rows(one)]
 
 
 def _write(out: Path, results: dict[str, Any]) -> None:
@@ -116,6 +126,20 @@ def _write(out: Path, results: dict[str, Any]) -> None:
     ]
     if panels:
         work_precision(out, "work-precision", panels, AXES, columns=2)
+
+
+def _before(out: Path, chosen: list[str]) -> dict[str, list[Any]]:
+    """What an earlier run has left of the cases that are not measured now."""
+    path = out / "results.json"
+    if not path.is_file():
+        return {"cases": [], "memory": []}
+    earlier = json.loads(path.read_text())
+    where = {key: earlier[key] for key in WHERE}
+    others = CASES.keys() - chosen
+    return {
+        "cases": [where | one for one in earlier["cases"] if one["case"] in others],
+        "memory": [] if LONG in chosen else earlier["memory"],
+    }
 
 
 def _chosen(cases: Sequence[str] | None, quick: bool) -> list[str]:
