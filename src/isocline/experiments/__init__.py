@@ -134,17 +134,19 @@ def run(
     if name not in EXPERIMENTS:
         raise InputError(f"There is no experiment {name!r}; there are: {', '.join(EXPERIMENTS)}.")
     module = import_module(f".{EXPERIMENTS[name].module}", __name__)
-    folder = (
-        Path(out) if out is not None else Path("results") / (f"{name}-quick" if quick else name)
-    )
+    folder = Path("results", f"{name}-quick" if quick else name) if out is None else Path(out)
     if not resume:
         for kept in ("runs", "checkpoints"):
             shutil.rmtree(folder / kept, ignore_errors=True)
-    first = seed or 0
-    chosen = None if seeds is seed is None else range(first, first + (seeds or 1))
-    options: dict[str, Any] = {"quick": quick, "seeds": chosen, "progress": progress}
-    if cases:
-        if "cases" not in inspect.signature(module.run).parameters:
-            raise InputError(f"The experiment {name!r} has no cases to choose from.")
-        options["cases"] = cases
-    return module.run(folder, **options)
+    some = {"cases": cases} if cases else {}
+    if some.keys() - inspect.signature(module.run).parameters.keys():
+        raise InputError(f"The experiment {name!r} has no cases to choose from.")
+    return module.run(folder, quick=quick, seeds=_seeds(seed, seeds), progress=progress, **some)
+
+
+def _seeds(first: int | None, count: int | None) -> range | None:
+    """Which seeds that asks for; None for the experiment's own."""
+    if first is count is None:
+        return None
+    first = first or 0
+    return range(first, first + (count or 1))

@@ -65,7 +65,7 @@ def run(
     if solvers is None:
         solvers = [row for row in SOLVERS if row.quick] if quick else SOLVERS
     effort = effort or (QUICK if quick else Effort())
-    before = _before(out, chosen) if cases else {"cases": [], "memory": []}
+    before = _before(out, cases, chosen)
     results: dict[str, Any] = {
         "note": NOTE,
         "missing": sorted({row.library for row in solvers if not row.installed()}),
@@ -128,14 +128,13 @@ def _write(out: Path, results: dict[str, Any]) -> None:
         work_precision(out, "work-precision", panels, AXES, columns=2)
 
 
-def _before(out: Path, chosen: list[str]) -> dict[str, list[Any]]:
-    """What an earlier run has left of the cases that are not measured now."""
-    path = out / "results.json"
-    if not path.is_file():
+def _before(out: Path, cases: Sequence[str] | None, chosen: list[str]) -> dict[str, list[Any]]:
+    """Where some cases were asked for, what an earlier run has left of the others."""
+    path, others = out / "results.json", CASES.keys() - chosen
+    if not cases or not path.is_file():
         return {"cases": [], "memory": []}
     earlier = json.loads(path.read_text())
     where = {key: earlier[key] for key in WHERE}
-    others = CASES.keys() - chosen
     return {
         "cases": [where | one for one in earlier["cases"] if one["case"] in others],
         "memory": [] if LONG in chosen else earlier["memory"],
