@@ -190,6 +190,13 @@ def test_rk_net_learns_by_its_steps_and_answers_to_any_tolerance(few):
         ODENetClassifier(adjoint="direct", learning=None).fit(*few)
 
 
+def test_learning_to_a_tolerance_tries_the_block_in_one_step(few):
+    model = ODENetClassifier(**(TINY | {"epochs": 1, "learning": None})).fit(*few)
+    first = model.history_[0]
+    # The field at the start and the six stages of tsit5, where a guess asks for 14.
+    assert first["nfe"] == 7 < first["validation_nfe"]
+
+
 def test_a_method_without_error_estimate_can_not_predict(few):
     with pytest.raises(InputError, match="can not adapt"):
         ODENetClassifier(method="rk4").fit(*few)
