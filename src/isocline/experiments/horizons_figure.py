@@ -35,7 +35,7 @@ def draw(out: Path, runs: list[dict[str, Any]]) -> None:
     _long(axes[0, 1], runs)
     _driven(axes[1, 0], runs)
     _coverage(axes[1, 1], runs)
-    for axis in axes.flat:
+    for axis in (axes[0, 0], axes[1, 0], axes[1, 1]):  # the colours above are the same
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=8, frameon=False)
     save_figure(figure, out, "horizons")

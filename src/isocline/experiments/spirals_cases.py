@@ -27,7 +27,7 @@ KINDS = {
     "rnn_gaps": Kind("RNN with time differences", taught=True),
     "latent_ode": Kind("latent ODE", "rnn"),
     "latent_ode_both": Kind("latent ODE, trained both ways", "rnn", both_ways=True),
-    "gru": Kind("GRU with time differences", cell="gru", taught=True),
+    "gru": Kind("GRU with time differences", cell="gru"),
     "latent_ode_plain": Kind("latent ODE, RNN encoder without times", "plain_rnn"),
     "latent_ode_rnn": Kind("latent ODE, ODE-RNN encoder", "ode_rnn"),
     "latent_ode_attention": Kind("latent ODE, attention encoder", "attention"),
