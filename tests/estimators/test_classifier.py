@@ -31,6 +31,9 @@ def few(digits):
 @pytest.fixture(scope="module")
 def fitted(digits):
     settings = TINY | {"channels": 16, "epochs": 12, "learning_rate": 1e-2, "distortion": 0.3}
+    # Straight trajectories: how far off the worst image is at a tolerance is chance otherwise, and
+    # another with every version of JAX.
+    settings["energy"] = 3.0
     return ODENetClassifier(**settings).fit(digits.train_images, digits.train_labels)
 
 

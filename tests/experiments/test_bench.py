@@ -157,8 +157,10 @@ def test_cases_that_are_not_asked_for_stay(ran, tmp_path, monkeypatch):
 
 
 def test_only_what_has_cases_is_asked_for_some(tmp_path):
+    (tmp_path / "runs").mkdir()
     with pytest.raises(InputError, match="'digits' has no cases"):
-        run("digits", out=tmp_path, cases=("zero",))
+        run("digits", out=tmp_path, cases=("zero",), resume=False)
+    assert (tmp_path / "runs").is_dir()
 
 
 def test_an_unknown_case_is_refused(tmp_path):

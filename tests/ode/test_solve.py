@@ -132,12 +132,17 @@ jitted, vmapped = jax.jit(plain), jax.jit(jax.vmap(plain, in_axes=(0, None, None
 def test_jit_equals_eager_and_vmap_equals_a_loop(seed, end):
     """Transforms change neither values nor counts.
 
-    In double precision: in single precision the error of a short first step is nothing but
+    A map in double precision: in single precision the error of a short first step is nothing but
     rounding, which is another in each program, and the size of the second step follows from it.
     """
+    args, ts = random_args(seed), np.array([0.0, 0.4 * end, end])
+    y0 = np.random.default_rng(seed).normal(size=(3, 3)) * [[0.1], [1], [9]]
+    single = jax.tree.map(jnp.float32, (y0, ts, args))
+    for start in single[0]:
+        eager, one = plain(start, *single[1:]), jitted(start, *single[1:])
+        np.testing.assert_allclose(one.ys, eager.ys, rtol=2e-6, atol=1e-6)
+        assert int(one.stats.nfe) == int(eager.stats.nfe)
     with jax.enable_x64(True):
-        args, ts = random_args(seed), np.array([0.0, 0.4 * end, end])
-        y0 = np.random.default_rng(seed).normal(size=(3, 3)) * [[0.1], [1], [9]]
         many = vmapped(y0, ts, args)
         for index in range(3):
             eager, one = plain(y0[index], ts, args), jitted(y0[index], ts, args)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from isocline.errors import InputError
 from isocline.models.ode_net import (
-    SPAN,
+    WHOLE,
     Architecture,
     Solving,
     build_network,
@@ -272,8 +272,8 @@ class ODENetClassifier(Configured):
             return Solving(method, steps=steps, adjoint=adjoint)
         # One step over all of the block may do while it learns, and is worth a try there; answers
         # start with a step short enough for the estimate of its error to be trusted.
-        whole = SPAN[1] - SPAN[0] if learning else None
-        return Solving(self.method, self.tolerance, self.tolerance, adjoint=adjoint, dt0=whole)
+        first = WHOLE if learning else None
+        return Solving(self.method, self.tolerance, self.tolerance, adjoint=adjoint, dt0=first)
 
     def _build(self) -> Any:
         names = ("channels", "blocks", "stem", "augment")

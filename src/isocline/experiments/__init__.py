@@ -134,13 +134,13 @@ def run(
     if name not in EXPERIMENTS:
         raise InputError(f"There is no experiment {name!r}; there are: {', '.join(EXPERIMENTS)}.")
     module = import_module(f".{EXPERIMENTS[name].module}", __name__)
+    some = {"cases": cases} if cases else {}
+    if some.keys() - inspect.signature(module.run).parameters.keys():
+        raise InputError(f"The experiment {name!r} has no cases to choose from.")
     folder = Path("results", f"{name}-quick" if quick else name) if out is None else Path(out)
     if not resume:
         for kept in ("runs", "checkpoints"):
             shutil.rmtree(folder / kept, ignore_errors=True)
-    some = {"cases": cases} if cases else {}
-    if some.keys() - inspect.signature(module.run).parameters.keys():
-        raise InputError(f"The experiment {name!r} has no cases to choose from.")
     return module.run(folder, quick=quick, seeds=_seeds(seed, seeds), progress=progress, **some)
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from isocline.data import load_images
 from isocline.models.ode_net import (
-    SPAN,
+    WHOLE,
     Architecture,
     Network,
     ODEBlock,
@@ -35,7 +35,6 @@ from .bench.torch_odenet import make_step
 from .results import answer_of, markdown_table, versions, write_results
 
 BATCH, IMAGES, TOLERANCE, ENERGY = 128, 60_000, 1e-3, 0.1
-WHOLE = SPAN[1] - SPAN[0]  # a first step to try
 WARM, REPEATS = 30, 15
 NOTE = (
     "Seconds of one training step (forward, gradient, update): medians and quartiles, "

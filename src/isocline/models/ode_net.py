@@ -29,6 +29,7 @@ from isocline.ode import solve
 from .solving import Solving
 
 SPAN = (0.0, 1.0)  # the block's time
+WHOLE = SPAN[1] - SPAN[0]  # a step over all of it
 NARROW = 12  # pixels: images below that are halved once, and others twice
 # Each convolution of a stem: the block's channels divided by its own, size, stride, padding.
 STEMS = {

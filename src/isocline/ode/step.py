@@ -229,11 +229,10 @@ def _combiner(
     matrix: Float[np.ndarray, "combinations stages"], y: Float[Array, "size *lanes"]
 ) -> Callable[[Int[Array, ""], Float[Array, "stages size *lanes"]], Float[Array, "size *lanes"]]:
     """`combined(index, rows)`, which weighs the rows by `matrix[index]`; `y` is as large as one."""
-    used = [column for column in range(matrix.shape[1]) if matrix[:, column].any()]
     if y.ndim > 1 or y.size > FEW:
         branches = [functools.partial(weigh, weights) for weights in matrix]
         return lambda index, rows: lax.switch(index, branches, rows)
-    table = jnp.asarray(matrix, y.dtype)
+    table, used = jnp.asarray(matrix, y.dtype), np.flatnonzero(matrix.any(axis=0)).tolist()
 
     def combined(index: Int[Array, ""], rows: Array) -> Array:
         weights = table[index]
