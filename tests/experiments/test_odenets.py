@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -24,7 +25,7 @@ def out(tmp_path_factory):
 
 def test_an_experiment_leaves_numbers_figures_and_a_model(out):
     results = json.loads((out / "results.json").read_text())
-    assert results["command"] == "isocline reproduce digits --seeds 1 --quick"
+    assert results["command"] == "isocline reproduce digits --quick"
     assert [row["model"] for row in results["summary"]] == list(QUICK)
     errors = {row["model"]: float(row["error"]) for row in results["summary"]}
     assert errors[MAIN] < min(errors["mlp"], errors["no block"], 15)
@@ -37,6 +38,8 @@ def test_an_experiment_leaves_numbers_figures_and_a_model(out):
         (row["tolerance"] for row in tolerances), reverse=True
     )
     assert len(tolerances) == 8 and tolerances[-1]["numerical_error"] < 1e-6
+    assert all(row["error"] < 0.15 and row["seconds"] > 0 for row in tolerances)
+    assert [row["precision"] for row in tolerances] == ["single"] * 6 + ["double"] * 2
     for file in ("table.md", "tolerances.png", "tolerances.svg", "training.png"):
         assert (out / file).stat().st_size > 100
     assert (out / "models" / "ode-net-0" / "config.json").is_file()
@@ -49,6 +52,24 @@ def test_what_is_done_is_not_done_again(out, monkeypatch):
     before = json.loads((out / "results.json").read_text())["summary"]
     assert digits.run(out, quick=True, progress=told.append)["summary"] == before
     assert not told
+
+
+def test_a_run_whose_model_is_gone_is_done_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(odenets, "tolerance_curve", lambda *_: [])
+    settings = {"epochs": 1, "channels": 8}
+    protocol = Protocol("x", "digits", models={MAIN: {}}, settings=settings)
+    odenets.run(protocol, tmp_path)
+    shutil.rmtree(tmp_path / "models")
+    odenets.run(protocol, tmp_path)
+    assert (tmp_path / "models" / "ode-net-0" / "config.json").is_file()
+
+
+def test_rivals_have_more_seeds_unless_the_seeds_are_told():
+    models = {"resnet-6": {}, "resnet-1": {}, MAIN: {}}
+    protocol = Protocol("x", "digits", rival_seeds=2, models=models)
+    first = [("resnet-1", 0), (MAIN, 0), ("resnet-6", 0)]
+    assert protocol.plan(None) == [*first, ("resnet-1", 1), (MAIN, 1)]
+    assert protocol.plan([3]) == [(name, 3) for name, _ in first]
 
 
 @pytest.mark.parametrize("experiment", [mnist, fashion, digits])

@@ -6,5 +6,12 @@ from functools import partial
 
 from .odenets import Protocol, run_full_or_quick
 
-FULL = Protocol("mnist", "mnist", paper=True, settings={"epochs": 15}, small="mnist_small")
+FULL = Protocol(
+    "mnist",
+    "mnist",
+    paper=True,
+    rival_seeds=3,
+    settings={"epochs": 15},
+    small="mnist_small",
+)
 run = partial(run_full_or_quick, FULL)

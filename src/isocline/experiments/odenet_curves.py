@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from .bench.timing import interleaved
 from .results import save_figure
 
 TOLERANCES = tuple(10.0**-n for n in range(1, 9))
-SINGLE = 1e-6  # below that float32 can not tell
+SINGLE = 1e-6  # below that float32 can not tell, and answers are computed in float64
 EXACT = 1e-11
 SOLVED, TIMED, REPEATS = 100, 500, 3
 
@@ -28,8 +29,9 @@ SOLVED, TIMED, REPEATS = 100, 500, 3
 def tolerance_curve(out: Path, data: str, run: dict[str, Any]) -> list[dict[str, Any]]:
     """Test error, evaluations, numerical error and seconds of one model at each tolerance.
 
-    Error and seconds are of float32, as users have it; the numerical error (of the block's output,
-    relative to its size) and NFE at each tolerance are of float64, on the first test images.
+    Error and seconds are of float32, as users have it, down to a tolerance of 1e-6, and of float64
+    below; the numerical error (of the block's output, relative to its size) and NFE at each
+    tolerance are of float64, on the first test images.
     """
     model = ODENetClassifier.load(out / "models" / run["name"])
     images = load_images(data)
@@ -38,27 +40,39 @@ def tolerance_curve(out: Path, data: str, run: dict[str, Any]) -> list[dict[str,
     some = images.test_images[:TIMED]
     for tolerance in TOLERANCES:
         nfe, error = exact(tolerance)
+        double = tolerance < SINGLE
+        predict = partial(_predicted, model.with_tolerance(tolerance), double)
+        wrong = np.mean(predict(images.test_images) != images.test_labels)
         row = {"tolerance": tolerance, "nfe": nfe, "numerical_error": error}
-        row |= {"error": None, "seconds": None}
-        if tolerance >= SINGLE:
-            looser = model.with_tolerance(tolerance)
-            row["error"] = 1 - looser.score(images.test_images, images.test_labels)
-            calls[tolerance] = partial(looser.predict, some)
-        rows.append(row)
+        rows.append(row | {"error": float(wrong), "precision": "double" if double else "single"})
+        calls[tolerance] = partial(predict, some)
     timings = interleaved(calls, REPEATS)
-    for row in rows[: len(calls)]:
+    for row in rows:
         row["seconds"] = timings[row["tolerance"]].median * 1000 / len(some)
     _draw(out, rows)
     return rows
 
 
+def _predicted(model: ODENetClassifier, double: bool, images: np.ndarray) -> np.ndarray:
+    if not double:
+        return model.predict(images)
+    changed = copy.copy(model)
+    with jax.enable_x64(True):
+        changed.network_ = _in_double(model.network_)
+        return changed.predict(images)
+
+
+def _in_double(network: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf,
+        network,
+    )
+
+
 def _solved(model: ODENetClassifier, images: np.ndarray) -> Any:
     """A function from a tolerance to NFE and numerical error, in float64."""
     with jax.enable_x64(True):
-        network = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf,
-            model.network_,
-        )
+        network = _in_double(model.network_)
         scaled = jnp.asarray((images / 255 - model.scale_.mean) / model.scale_.spread)
         y0 = network.block.start(network.stem(scaled))
 
@@ -85,24 +99,33 @@ def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
 
     figure = Figure(figsize=(10.5, 3.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    timed = [row for row in rows if row["seconds"] is not None]
     tolerances = [row["tolerance"] for row in rows]
     left.loglog(tolerances, [row["numerical_error"] for row in rows], "o-", color="#0072B2")
     left.loglog(tolerances, tolerances, "--", color="#999999", label="the tolerance itself")
     left.set(xlabel="tolerance", ylabel="numerical error of the block")
     left.legend(frameon=False)
-    costs = [(row["nfe"], 1e3 * row["seconds"]) for row in timed]
-    middle.plot(*zip(*costs, strict=True), "o-", color="#0072B2")
+    costs = [(row["nfe"], 1e3 * row["seconds"]) for row in rows]
+    for precision, marks in (("single", "o-"), ("double", "o--")):
+        own = [cost for cost, row in zip(costs, rows) if row["precision"] == precision]
+        face = "#0072B2" if precision == "single" else "white"
+        middle.plot(
+            *zip(*own, strict=True),
+            marks,
+            color="#0072B2",
+            markerfacecolor=face,
+            label=f"{precision} precision",
+        )
+    middle.legend(frameon=False, loc="upper left")
     beside = {"xytext": (5, -9), "textcoords": "offset points", "fontsize": 8}
     # Of tolerances with equally many evaluations, the tightest has its name there.
-    named = {cost[0]: (row, cost) for row, cost in zip(timed, costs, strict=True)}
+    named = {cost[0]: (row, cost) for row, cost in zip(rows, costs, strict=True)}
     for row, cost in named.values():
         middle.annotate(f"{row['tolerance']:.0e}", cost, **beside)
     middle.set(xlabel="NFE", ylabel="ms for 1,000 images")
     middle.margins(x=0.22)
     right.semilogx(
-        [row["tolerance"] for row in timed],
-        [100 * row["error"] for row in timed],
+        tolerances,
+        [100 * row["error"] for row in rows],
         "o-",
         color="#D55E00",
     )

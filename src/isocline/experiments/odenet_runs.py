@@ -34,12 +34,14 @@ def learn_and_test(
         name: of the run.
         data: a set of images.
         settings: of the classifier.
-        keep: save the model, in `models/NAME`.
+        keep: save the model, in `models/NAME`; a run whose model is gone is done again.
         progress: called with a row after every epoch.
     """
     identity = json.dumps([data, settings], sort_keys=True)
     path, state = out / "runs" / f"{name}.json", out / "checkpoints" / f"{name}.safetensors"
-    if (done := kept_run(path, identity)) is not None:
+    model_folder = out / "models" / name
+    done = kept_run(path, identity)
+    if done is not None and (not keep or model_folder.is_dir()):
         return done
     # A process that goes on compiling runs out of memory maps.
     jax.clear_caches()
@@ -57,7 +59,7 @@ def learn_and_test(
     wrong_last = _wrong(model, images)
     model.network_ = chosen
     if keep:
-        model.save(out / "models" / name)
+        model.save(model_folder)
     history = model.history_
     done = {
         "identity": identity,

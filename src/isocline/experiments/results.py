@@ -34,10 +34,11 @@ def machine() -> str:
     return f"{processor}, {os.cpu_count()} cores"
 
 
-def command_of(name: str, seeds: Sequence[int], quick: bool) -> str:
-    """The command that runs an experiment with these seeds, one after the other."""
-    first = f" --seed {seeds[0]}" if seeds[0] else ""
-    return f"isocline reproduce {name} --seeds {len(seeds)}" + first + " --quick" * quick
+def command_of(name: str, seeds: Sequence[int] | None, quick: bool) -> str:
+    """The command that runs an experiment with these seeds, one after the other, or its own."""
+    repeated = f" --seeds {len(seeds)}" if seeds else ""
+    first = f" --seed {seeds[0]}" if seeds and seeds[0] else ""
+    return f"isocline reproduce {name}" + repeated + first + " --quick" * quick
 
 
 def run_name(*words: Any) -> str:
