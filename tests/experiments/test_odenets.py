@@ -40,6 +40,13 @@ def test_an_experiment_leaves_numbers_figures_and_a_model(out):
     assert len(tolerances) == 8 and tolerances[-1]["numerical_error"] < 1e-6
     assert all(row["error"] < 0.15 and row["seconds"] > 0 for row in tolerances)
     assert [row["precision"] for row in tolerances] == ["single"] * 6 + ["double"] * 2
+    told = {row["model"]: row for row in results["answers_to_noise"]}
+    assert set(told) == {"resnet-1", MAIN}
+    for row in told.values():
+        assert row["clean"] > 0.85 and 0 < row["FGSM 0.3"] < row["FGSM 0.15"] < row["clean"]
+        assert row["noise 100"] < row["clean"]
+    back = [row["error"] for row in results["way_back"]]
+    assert back[-1] < 1e-4 and back[-1] < back[0]
     for file in ("table.md", "tolerances.png", "tolerances.svg", "training.png"):
         assert (out / file).stat().st_size > 100
     assert (out / "models" / "ode-net-0" / "config.json").is_file()

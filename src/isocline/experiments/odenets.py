@@ -16,6 +16,7 @@ import numpy as np
 
 from .odenet_curves import draw_training, tolerance_curve
 from .odenet_runs import learn_and_test
+from .odenet_strengths import answers_to_noise, strengths_table, way_back
 from .results import answer_of, command_of, markdown_table, run_name, versions, write_results
 
 # Chen et al. (2018), table 1: test error and parameters. The MLP's is LeCun's, of deskewed digits.
@@ -147,7 +148,7 @@ def run(
             run_name(model, seed),
             protocol.data,
             protocol.settings | protocol.models[model] | {"seed": seed},
-            keep=model == MAIN and model not in runs,
+            keep=model in RIVALS and model not in runs,
             progress=progress,
         )
         runs.setdefault(model, []).append(done)
@@ -157,6 +158,11 @@ def run(
         results["tolerances"] = tolerance_curve(out, protocol.data, runs[MAIN][0])
         draw_training(out, runs)
         results["table"] += "\n\n" + tolerance_table(results["tolerances"])
+        kept = {model: runs[model][0]["name"] for model in RIVALS if model in runs}
+        told = answers_to_noise(out, protocol.data, kept)
+        back = way_back(out, protocol.data, kept[MAIN])
+        results |= {"answers_to_noise": told, "way_back": back}
+        results["table"] += "\n\n" + strengths_table(told, back)
         write_results(out, results, results["table"])
     return answer_of(results, out)
 
