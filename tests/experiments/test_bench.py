@@ -127,6 +127,7 @@ def test_a_case_runs_end_to_end(ran):
     assert all(row[what]["median"] > 0 for row in rows.values() for what in WHATS)
     assert {point["solver"] for point in case["curves"]} == {row.name for row in ran.here}
     assert all(row["gradient_floor"] > 0 for row in ran.results["summary"])
+    assert ran.results["command"] == case["command"] == "isocline bench solvers --case tiny"
     assert "tiny" in (ran.out / "table.md").read_text()
     assert ran.said[-1]["epochs"] == 1
     if find_spec("matplotlib"):

@@ -87,6 +87,7 @@ def _written(out: Path, points: dict[str, list[dict[str, Any]]]) -> dict[str, An
     summary = _summary(points, solvers)
     chosen = [solver for solver in solvers if solver.split()[1] in CHOSEN] or solvers
     results = {
+        "command": "isocline bench detest" + " --quick" * quick,
         "note": NOTE,
         "versions": versions("scipy"),
         "summary": summary,

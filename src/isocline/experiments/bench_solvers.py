@@ -27,7 +27,7 @@ from .results import machine, versions, write_results
 PACKAGES = ("jaxlib", "equinox", "diffrax", "torch", "torchdiffeq", "torchode", "gradsolve")
 QUICK = Effort(repeats=5, first_calls=1, curves=False)
 LONG = "long"  # the case that measures memory
-WHERE = ("machine", "versions")  # of each case its own: they may be of several runs
+WHERE = ("command", "machine", "versions")  # of each case its own: they may be of several runs
 AXES = {"seconds": "seconds of a forward solve", "nfe": "field evaluations"}
 NOTE = (
     "Every solver runs at the loosest tolerance that reaches the error target against a float64 "
@@ -67,6 +67,7 @@ def run(
     effort = effort or (QUICK if quick else Effort())
     before = _before(out, cases, chosen)
     results: dict[str, Any] = {
+        "command": _command(cases, quick),
         "note": NOTE,
         "missing": sorted({row.library for row in solvers if not row.installed()}),
         "machine": machine(),
@@ -81,6 +82,11 @@ def run(
     kept = {"summary": [brief(row) for row in results["summary"]], "memory": results["memory"]}
     kept = {key: value for key, value in kept.items() if value}
     return kept | {"missing": results["missing"], "out": str(out)}
+
+
+def _command(cases: Sequence[str] | None, quick: bool) -> str:
+    chosen = "".join(f" --case {case}" for case in cases or ())
+    return "isocline bench solvers" + chosen + " --quick" * quick
 
 
 def _say(progress: Callable[..., None] | None, row: dict[str, Any], text: str) -> None:
@@ -134,7 +140,7 @@ def _before(out: Path, cases: Sequence[str] | None, chosen: list[str]) -> dict[s
     if not cases or not path.is_file():
         return {"cases": [], "memory": []}
     earlier = json.loads(path.read_text())
-    where = {key: earlier[key] for key in WHERE}
+    where = {key: earlier.get(key) for key in WHERE}
     return {
         "cases": [where | one for one in earlier["cases"] if one["case"] in others],
         "memory": [] if LONG in chosen else earlier["memory"],
