@@ -51,6 +51,10 @@ rows are left.
 Daily weather of Seattle-Tacoma airport, 2012-2015, as it is: precipitation (mm), highest and lowest
 temperature (deg C), wind (m/s), kind of weather. NOAA GHCN daily, public domain; from the Python
 package vega-datasets 0.9.0 (`seattle-weather.csv`).
+
+## lynx_hare.csv
+Pelts of lynx and snowshoe hare, thousands a year, 1900-1920: the Hudson's Bay Company's records as
+Elton & Nicholson (1942) and after them every textbook has them. Public domain; typed in.
 """
 
 

@@ -269,7 +269,7 @@ def test_info_describes_built_in_data_and_the_installation(isocline):
     assert isocline("info", "seattle_weather", "--time", "when").code == 2
     document = isocline("info", "--json").document
     assert document["versions"]["isocline"]
-    assert document["builtin_data"] == ["sst", "seattle_weather"]
+    assert document["builtin_data"] == ["sst", "seattle_weather", "lynx_hare"]
 
 
 def test_a_saved_model_can_be_moved(isocline, tmp_path, fitted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from isocline.data import candidate_periods, load, names, remote, spirals
 from isocline.data.pendulum import load_double_pendulum
+from isocline.data.real_series import load_series
 from isocline.data.tables import load_table
 from isocline.errors import InputError
 
@@ -36,9 +38,16 @@ def test_built_in_seattle():
 
 
 def test_names():
-    assert names() == ("sst", "seattle_weather")
+    assert names() == ("sst", "seattle_weather", "lynx_hare")
     with pytest.raises(InputError, match="Did you mean 'sst'"):
         load("ssst")
+
+
+def test_lynx_and_hare():
+    table = load("lynx_hare")
+    (pelts,) = table.series
+    assert len(pelts) == 21 and table.channels == ("lynx", "hare")
+    assert pelts.times[0] == 1900 and pelts.values[3].tolist() == [35.2, 77.4]
 
 
 def test_files_are_small():
@@ -182,6 +191,26 @@ def test_the_data_folder_comes_first(alone, monkeypatch):
     (folder / "mine" / "x" / "y.csv").write_bytes(origin.read_bytes())
     monkeypatch.setenv("ISOCLINE_DATA", str(folder / "mine"))
     assert remote.fetch("known") == folder / "mine" / "x" / "y.csv"
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_vowels_are_read_as_published_and_packed(alone, monkeypatch, packed):
+    folder, _ = alone
+    text = b"#\n@data\n" + b":".join([b"1,2,3", b"4,5,6", b"7,8,9", b"0,0,1", b"9,9,9"]) + b":a\n"
+    origin = folder / "vowels.ts"
+    origin.write_bytes(gzip.compress(text) if packed else text)
+    checksum = hashlib.sha256(text).hexdigest()
+    known = remote.Remote(origin.as_uri(), checksum, "series/vowels.ts.gz", "CC0")
+    monkeypatch.setitem(remote.REGISTRY, "vowels", known)
+    table = load_series("vowels")
+    assert table.channels == tuple(f"coefficient{k}" for k in (1, 2, 3, 4))
+    assert table.series[0].values.tolist() == [[1, 4, 7, 0], [2, 5, 8, 0], [3, 6, 9, 1]]
+
+
+@needs_data
+@pytest.mark.parametrize("name", ["ett", "flu_regions", "illness", "vowels", "nino_weekly"])
+def test_checksums_are_of_the_files_that_are_there(name):
+    assert remote.fetch(name).is_file()
 
 
 def test_a_table_is_downloaded_where_no_folder_holds_it(alone, monkeypatch):

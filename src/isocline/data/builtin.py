@@ -19,6 +19,7 @@ _OPTIONS: Mapping[str, dict] = MappingProxyType(
             "time": "date",
             "target": ("precipitation", "temp_max", "temp_min", "wind"),
         },
+        "lynx_hare": {"time": "year", "target": ("lynx", "hare")},
     }
 )
 
@@ -35,6 +36,8 @@ def load(name: str, **columns: Any) -> SeriesTable:
         name: `"sst"`: monthly sea-surface temperature of Nino 1+2 (1950-2010) and of boxes of the
             tropical oceans (2006-2010), deg C, with months missing. `"seattle_weather"`: daily
             precipitation (mm), highest and lowest temperature (deg C) and wind (m/s), 2012-2015.
+            `"lynx_hare"`: pelts that the Hudson's Bay Company bought each year, thousands,
+            1900-1920.
         columns: other targets, or covariates, as for `SeriesTable.from_frame`.
 
     Raises:

@@ -1,7 +1,7 @@
 """Real time series of many kinds, and a simulated one, to see what a forecaster is good for.
 
-But for what is built in, they are read from the folder that ISOCLINE_DATA names; where each is from
-stands in a SOURCE.txt beside it.
+They are built in, or fetched; Covid, measles and the Pacific are tables that were made out of other
+formats, and are read from the folder that ISOCLINE_DATA names alone.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from isocline.data.builtin import load
 from isocline.data.columns import did_you_mean
 from isocline.data.pendulum import FRAMES_A_SECOND, load_double_pendulum
 from isocline.data.reading import read_table
-from isocline.data.remote import held_file, load_delhi, load_weekly_nino
+from isocline.data.remote import fetch, held_file, load_delhi, load_weekly_nino
 from isocline.data.table import Columns, Series, SeriesTable, TimeAxis
 from isocline.errors import InputError
 
 HOURS = 1440  # of ETTh1: its first sixty days
 LAND = -32768
+GZIP = b"\x1f\x8b"  # how packed files begin
 VACCINE = -730.0  # 1968-01-01, in days since 1970-01-01
 
 
@@ -135,14 +136,14 @@ def _pendulum() -> SeriesTable:
 
 def _hourly() -> SeriesTable:
     """The first sixty days of ETTh1."""
-    table = read_table(_file("series/ETTh1.csv"), time="date", target=None)
+    table = read_table(fetch("ett"), time="date", target=None)
     (one,) = table.series
     return table.with_series([Series(one.name, one.times[:HOURS], one.values[:HOURS])])
 
 
 def _flu_regions() -> SeriesTable:
     """Weekly counts of ten US regions; the file has no dates, so weeks are counted."""
-    counts = np.loadtxt(_file("epidemic/influenza_region785.txt"), delimiter=",")
+    counts = np.loadtxt(fetch("flu_regions"), delimiter=",")
     weeks = np.arange(len(counts), dtype=float)
     made = [Series(f"region{k + 1}", weeks, column[:, None]) for k, column in enumerate(counts.T)]
     return _table(made, ("patients",), TimeAxis("number"))
@@ -150,8 +151,7 @@ def _flu_regions() -> SeriesTable:
 
 def _illness() -> SeriesTable:
     targets = ("% WEIGHTED ILI", "AGE 0-4", "AGE 5-24", "ILITOTAL")
-    path = _file("epidemic/national_illness/national_illness.csv")
-    return read_table(path, time="date", target=targets)
+    return read_table(fetch("illness"), time="date", target=targets)
 
 
 def _measles() -> SeriesTable:
@@ -167,11 +167,6 @@ def _covid() -> SeriesTable:
     path = _file("epidemic/covid_italy/italy_national.csv")
     targets = ("nuovi_positivi", "totale_ospedalizzati", "terapia_intensiva")
     return read_table(path, time="data", target=targets)
-
-
-def _lynx_hare() -> SeriesTable:
-    path = _file("identification/hudson_bay_lynx_hare.csv")
-    return read_table(path, time="year", target=("lynx", "hare"))
 
 
 def _pacific() -> SeriesTable:
@@ -193,8 +188,8 @@ def _pacific() -> SeriesTable:
 
 def _vowels() -> SeriesTable:
     """270 utterances of 7 to 26 points and 12 coefficients; four of them are the channels."""
-    path = _file("series/uea_aeon/JapaneseVowels_TRAIN.ts.gz")
-    text = gzip.decompress(path.read_bytes()).decode()
+    content = fetch("vowels").read_bytes()
+    text = (gzip.decompress(content) if content.startswith(GZIP) else content).decode()
     rows = text.split("@data\n", 1)[1].split()
     made = [_utterance(f"utterance{k:03d}", row) for k, row in enumerate(rows)]
     return _table(made, [f"coefficient{k + 1}" for k in range(4)], TimeAxis("number"))
@@ -215,7 +210,7 @@ _LOADERS: MappingProxyType[str, Callable[[], SeriesTable]] = MappingProxyType(
         "flu": _flu_regions,
         "covid": _covid,
         "pacific": _pacific,
-        "lynx_hare": _lynx_hare,
+        "lynx_hare": lambda: load("lynx_hare"),
         "seattle": lambda: load("seattle_weather"),
         "ett": _hourly,
         "illness": _illness,
