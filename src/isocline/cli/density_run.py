@@ -60,7 +60,9 @@ class DensityRun(StagedRun[Outcome]):
             + (f"; given {', '.join(table.context.columns)}" if table.context is not None else "")
         )
         model = ContinuousFlow(**self.settings.estimator())
-        model.check(table.values, context=table.context)
+        # All rows first, since messages count them as the file does.
+        for part in (table, table.rows(np.flatnonzero(~self._tested(rows)))):
+            model.check(part.values, context=part.context)
         return partial(self._work, model, table)
 
     def metrics_of(self, outcome: Outcome) -> dict[str, Any]:
@@ -104,9 +106,7 @@ class DensityRun(StagedRun[Outcome]):
     def _work(
         self, model: ContinuousFlow, table: DensityTable, checkpoints: Path, progress: Progress
     ) -> Outcome:
-        count, draw = len(table.values), np.random.default_rng(self.settings.seed)
-        tested = np.zeros(count, bool)
-        tested[draw.permutation(count)[: max(round(self.settings.test * count), 1)]] = True
+        tested = self._tested(len(table.values))
         training = table.rows(np.flatnonzero(~tested))
         model.fit(
             training.values,
@@ -117,7 +117,8 @@ class DensityRun(StagedRun[Outcome]):
         )
         scores = model.score_samples(table.values, context=table.context)
         nfe = model.nfe_
-        drawn = draw.integers(count, size=self.settings.samples)
+        draw = np.random.default_rng([self.settings.seed, 1])
+        drawn = draw.integers(len(tested), size=self.settings.samples)
         sample = model.sample(
             len(drawn), context=table.rows(drawn).context, seed=self.settings.seed
         )
@@ -131,13 +132,19 @@ class DensityRun(StagedRun[Outcome]):
             "settings": self.settings.model_dump(mode="json", exclude={"data"}),
             "data": {
                 "source": short(self.settings.data),
-                "rows": count,
+                "rows": len(tested),
                 "tested": int(tested.sum()),
                 "columns": list(table.values.columns),
                 "context": [] if table.context is None else list(table.context.columns),
             },
         }
         return Outcome(model, table, tested, scores, sample, drawn, plain(metrics))
+
+    def _tested(self, rows: int) -> np.ndarray:
+        """Which rows are kept to test with."""
+        draw, tested = np.random.default_rng(self.settings.seed), np.zeros(rows, bool)
+        tested[draw.permutation(rows)[: max(round(self.settings.test * rows), 1)]] = True
+        return tested
 
     def _frame(self, table: DensityTable, values: Any) -> Any:
         """A pandas frame of values and context."""

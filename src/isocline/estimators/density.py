@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from .settings import Configured
 from .storing import filled, leaves_of, read_model, write_model
 
 MOST = 4096  # points at a time
+FAR = 1e4  # standard deviations, beyond which nothing can be learnt or computed
 FEWEST_STEPS = 20  # of an epoch
 
 
@@ -125,6 +127,12 @@ class Density(Configured):
     def check(self, X: Any, *, context: Any = None) -> tuple[Table, Bounds, Encoding]:
         """Refuse, as `fit` does, what has no density; before a long training, say.
 
+        Args:
+            X, context: as in `fit`.
+
+        Returns:
+            The numbers of X, the bounds of its columns, and how the context becomes numbers.
+
         Raises:
             InputError: as in `fit`.
         """
@@ -144,28 +152,51 @@ class Density(Configured):
         """The log-density of each row in nats, in the units of X: the larger, the more usual.
 
         Each row is solved with its own steps, so its density does not depend on the rows beside it.
-        Rows outside of the bounds of a column have minus infinity.
+        Rows outside of the bounds of a column have minus infinity, and so have rows that lie too
+        far out for their density to be computed, with a warning.
+
+        Args:
+            X: an array or data frame `(rows, columns)` with the columns of `fit`.
+            context: one row for each of X, or one for all.
+
+        Raises:
+            InputError: other columns than in `fit`, or cells that are no finite numbers.
         """
         table = self._table(X)
         y, change = self.scaling_.points(table.values)
         encoded = self.encoding_(context, len(y))
         inside = np.isfinite(change)
-        found = self._chunks(self._densities, y, encoded, double=table.double)
+        far = inside & ~(np.abs(y).max(axis=1) < FAR)
+        near = np.where(far[:, None], 0.0, y)
+        found = self._chunks(self._densities, near, encoded, double=table.double)
         broken = np.flatnonzero(inside & ~np.isfinite(found))
         if len(broken):
             raise InputError(
-                f"The density of row {broken[0]} of X can not be computed: it lies too far from "
-                f"the data of fit (largest standardised value {np.abs(y[broken[0]]).max():.3g}); "
-                f"{len(broken)} rows are like that."
+                f"The density of row {broken[0]} of X can not be computed: the solve of its way "
+                f"failed (largest standardised value {np.abs(y[broken[0]]).max():.3g}); "
+                f"{len(broken)} rows are like that. Train longer, or ask for a looser tolerance."
             )
-        return np.where(inside, found, 0).astype(found.dtype) + change.astype(found.dtype)
+        if far.any():
+            warnings.warn(
+                f"{far.sum()} rows, row {np.flatnonzero(far)[0]} first, lie more than {FAR:g} "
+                f"standard deviations from the data of fit: their log-density is given as minus "
+                f"infinity.",
+                stacklevel=2,
+            )
+        found = np.where(inside & ~far, found, 0) + np.where(inside & ~far, change, -np.inf)
+        return found.astype(np.float64 if table.double else np.float32)
 
     def log_prob(self, X: Any, context: Any = None) -> Float[np.ndarray, " rows"]:
-        """The same as `score_samples`, by the name that libraries of distributions use."""
+        """`score_samples` by the name that libraries of distributions use; see there."""
         return self.score_samples(X, context=context)
 
     def score(self, X: Any, y: Any = None, *, context: Any = None) -> float:
-        """The mean log-density of the rows, in nats."""
+        """The mean log-density of the rows, in nats: a number to compare models by.
+
+        Args:
+            X, context: as in `score_samples`, whose errors it has.
+            y: not looked at; there for pipelines.
+        """
         return float(np.mean(self.score_samples(X, context=context), dtype=np.float64))
 
     def sample(
@@ -177,15 +208,28 @@ class Density(Configured):
             n_samples: how many.
             context: one row for each of them, or one for all.
             seed: of the draw.
+
+        Returns:
+            Rows in the units of X, inside of the bounds of its columns.
+
+        Raises:
+            InputError: no such number of rows, or a context that does not fit.
         """
         self._require_fitted()
-        if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)):
-            raise InputError(f"n_samples={n_samples!r} must be a whole number of at least 1.")
-        if n_samples < 1:
-            raise InputError(f"n_samples={n_samples} must be at least 1.")
+        for name, value, least in (("n_samples", n_samples, 1), ("seed", seed, 0)):
+            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not whole or value < least:
+                raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
         z = np.random.default_rng(seed).standard_normal((n_samples, self.n_features_in_))
         encoded = self.encoding_(context, n_samples)
-        return self.scaling_.columns(self._chunks(self._images, z, encoded, double=False))
+        found = self._chunks(self._images, z, encoded, double=False)
+        broken = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        if len(broken):
+            raise InputError(
+                f"{len(broken)} of {n_samples} rows can not be drawn: the solves of their ways "
+                f"failed. Train longer, or ask for a looser tolerance."
+            )
+        return self.scaling_.columns(found)
 
     def save(self, directory: str | Path) -> None:
         """Write `config.json` and `weights.safetensors`; if that fails, nothing is lost."""
@@ -200,6 +244,7 @@ class Density(Configured):
             "names": None if names is None else names.tolist(),
             "bounds": list(self.scaling_.bounds.items()),
             "context": self.encoding_.columns,
+            "context_names": self.encoding_.names,
             "history": self.history_,
         }
         arrays = leaves_of("network", self.network_)
@@ -218,7 +263,9 @@ class Density(Configured):
             model = cls(**settings)
             bounds = {key: tuple(pair) for key, pair in config["bounds"]}
             model.scaling_ = Scaling(bounds, arrays["mean"], arrays["matrix"])
-            model.encoding_ = Encoding(tuple(config["context"]))
+            named = config.get("context_names")  # which older models did not keep
+            named = None if named is None else tuple(named)
+            model.encoding_ = Encoding(tuple(config["context"]), named)
             model.n_features_in_, model.history_ = config["columns"], config["history"]
             if config["names"] is not None:
                 model.feature_names_in_ = np.array(config["names"], object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,10 +13,14 @@ from jaxtyping import Float
 
 from isocline.errors import InputError
 
-ENOUGH = 50  # rows, from which on values that repeat say something
-FEW_VALUES, LEVELS, REPEATS = 10, 1000, 20  # a few values, or up to so many that repeat so often
+ENOUGH = 30  # rows, from which on values that repeat say something
+FEW_VALUES = 10
+# Up to so many values that repeat so often, in the mean, are categories or rounded.
+REPEATED = ((50, 2), (1000, 20))
+EXTREME = 1e100  # whose square, or that of one over it, is not far from what a float can hold
 ATOM, STANDS_OUT, COPIES = 0.05, 3, 0.2
-_NEAR_EDGE, _AT_EDGE, _FEWEST_AT_EDGE = 0.01, 0.004, 12
+_NEAR_EDGE, _AT_EDGE, _FEWEST_AT_EDGE = 0.01, 0.004, 8
+_TIMES = (datetime.date, datetime.time, datetime.timedelta)
 _CONTEXT_INSTEAD = "Leave it out, or let the density depend on it by context=."
 
 
@@ -50,14 +55,17 @@ def read_numbers(data: Any, what: str = "X") -> Table:
             column and the row.
         TypeError: a cell is neither a number nor text.
     """
-    frame = nw.from_native(data, eager_only=True, pass_through=True)
+    frame = frame_of(data, what)
     names: tuple[str, ...] | None = None
     if isinstance(frame, nw.DataFrame):
+        # Not by name: the columns of a pandas frame may be called anything.
+        series = list(frame.iter_columns())
         columns = [
-            _numbers_of(frame[name].to_numpy(), f"Column '{name}'") for name in frame.columns
+            _numbers_of(_plain(one, f"Column '{name}'"), f"Column '{name}'")
+            for name, one in zip(frame.columns, series)
         ]
         array = np.stack(columns, axis=1) if columns else np.zeros((len(frame), 0))
-        single = all(frame[name].dtype == nw.Float32 for name in frame.columns)
+        single = all(one.dtype == nw.Float32 for one in series)
         names = tuple(frame.columns) if all(isinstance(n, str) for n in frame.columns) else None
     else:
         array = _array_of(data, what)
@@ -71,7 +79,27 @@ def read_numbers(data: Any, what: str = "X") -> Table:
     return table
 
 
+def frame_of(data: Any, what: str) -> Any:
+    """A data frame for all libraries alike; what is none stays as it is."""
+    try:
+        return nw.from_native(data, eager_only=True, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        names = [str(name) for name in data.columns]
+        twice = next((name for name in names if names.count(name) > 1), "?")
+        raise InputError(
+            f"{what} has more than one column that is called '{twice}': rename or drop one."
+        ) from error
+
+
+def _plain(series: Any, name: str) -> np.ndarray:
+    if series.dtype in (nw.Categorical, nw.Enum):
+        raise InputError(f"{name} is categorical, and has no density. {_CONTEXT_INSTEAD}")
+    return series.to_numpy()
+
+
 def _array_of(data: Any, what: str) -> np.ndarray:
+    if isinstance(data, np.ma.MaskedArray) and data.dtype.kind in "uif":
+        data = data.astype(np.float64).filled(np.nan)
     if hasattr(data, "tocsr"):
         raise InputError(
             f"{what} is sparse: a density needs all values. Give {what}.toarray() instead."
@@ -101,6 +129,11 @@ def _numbers_of(column: np.ndarray, name: str) -> np.ndarray:
     if column.dtype.kind == "b":
         raise InputError(
             f"{name} holds truth values: it is categorical, and has no density. {_CONTEXT_INSTEAD}"
+        )
+    if column.dtype.kind in "mM" or any(isinstance(cell, _TIMES) for cell in column.tolist()):
+        raise InputError(
+            f"{name} holds dates or times. Give the time since one of them as a number, such as "
+            f"days, or leave the column out."
         )
     for row, cell in enumerate(column.tolist()):
         if isinstance(cell, str):
@@ -181,12 +214,23 @@ def require_density(
         )
     for index in range(size):
         _require_spread(table, index)
-        if not accepted:
-            _require_continuous(table, index)
-            if index not in bounded:
-                _require_no_edge(table, index)
-    copies = rows - len(np.unique(table.values, axis=0))
-    if not accepted and rows >= ENOUGH and copies > COPIES * rows:
+    if accepted:
+        return
+    if rows >= ENOUGH and size > 1:
+        _require_few_copies(table)
+    for index in range(size):
+        _require_continuous(table, index)
+        if index not in bounded:
+            _require_no_edge(table, index)
+
+
+def _require_few_copies(table: Table) -> None:
+    """Refuse rows that repeat whole; where columns repeat each for itself, they are the reason."""
+    rows = len(table.values)
+    different = len(np.unique(table.values, axis=0))
+    fewest = min(len(np.unique(column)) for column in table.values.T)
+    copies = rows - different
+    if copies > COPIES * rows and fewest == different:
         raise InputError(
             f"{copies} of {rows} rows are duplicates of others: where rows repeat there is no "
             f"density. Drop the duplicates, or name rounded columns by --dequantize (in Python: "
@@ -196,7 +240,13 @@ def require_density(
 
 def _require_spread(table: Table, index: int) -> None:
     values = table.values[:, index]
-    spread, size = values.std(), np.abs(values).max()
+    size = np.abs(values).max()
+    if size and not 1 / EXTREME < size < EXTREME:
+        raise InputError(
+            f"{table.column(index)} holds values as {'large' if size > 1 else 'small'} as "
+            f"{size:.3g}, which can not be computed with: give it in other units."
+        )
+    spread = values.std()
     if spread <= 1e-7 * size or not spread:
         raise InputError(
             f"{table.column(index)} is constant ({values[0]:g} in all {len(values)} rows, as far "
@@ -211,11 +261,12 @@ def _require_continuous(table: Table, index: int) -> None:
     found, counts = np.unique(values, return_counts=True)
     most = counts.argmax()
     mend = f"{_CONTEXT_INSTEAD} If it was rounded, name it by --dequantize (dequantize=)."
-    if len(found) <= FEW_VALUES or (len(found) <= LEVELS and rows > REPEATS * len(found)):
+    few = len(found) <= FEW_VALUES
+    if few or any(len(found) <= levels and rows > times * len(found) for levels, times in REPEATED):
         raise InputError(
             f"{table.column(index)} takes only {len(found)} values "
             f"({', '.join(f'{value:g}' for value in found[:5])}{', ...' * (len(found) > 5)}): it "
-            f"is categorical{' or rounded' * (len(found) > FEW_VALUES)}, and has no density. {mend}"
+            f"is categorical{' or rounded' * (not few)}, and has no density. {mend}"
         )
     second = np.sort(counts)[-2]
     if counts[most] > max(ATOM * rows, STANDS_OUT * second):
@@ -239,7 +290,7 @@ def _require_no_edge(table: Table, index: int) -> None:
     if not any(sharp):
         return
     key = index if table.names is None else table.names[index]
-    ends = [f"{edge:.6g}" if there else "" for edge, there in zip(edges, sharp)]
+    ends = [f"{end:.6g}" if there else "" for end, there in zip(_beyond(*edges), sharp)]
     pair = ", ".join(end or "None" for end in ends)
     sides = " and ".join(
         f"{side} by about {edge:.6g}"
@@ -249,7 +300,13 @@ def _require_no_edge(table: Table, index: int) -> None:
     raise InputError(
         f"{table.column(index)} seems to be bounded {sides}, where "
         f"{100 * max(counts) / len(values):.1f} % of its values crowd: a flow is smooth, and would "
-        f"give weight to what lies beyond. Name its true bounds to transform it, as --bounds "
+        f"give weight to what lies beyond. Name its true bounds to transform it, such as --bounds "
         f"{key}={':'.join(ends)} (in Python: bounds={{{key!r}: ({pair})}}), or take it as it is by "
         f"--accept (accept=True)."
     )
+
+
+def _beyond(low: float, high: float) -> tuple[float, float]:
+    """Round numbers just outside of two values, between which all of a column lies."""
+    step = 10.0 ** (np.floor(np.log10(high - low)) - 2)
+    return (np.ceil(low / step) - 1) * step, (np.floor(high / step) + 1) * step

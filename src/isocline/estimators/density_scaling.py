@@ -117,6 +117,7 @@ def read_bounds(wanted: Mapping[Any, Any] | None, table: Table) -> Bounds:
 def _read_pair(key: Any, pair: Any) -> tuple[float | None, float | None]:
     try:
         low, high = (None if end is None else float(end) for end in pair)
+        low, high = None if low == -np.inf else low, None if high == np.inf else high
     except (TypeError, ValueError):
         low = high = None
     if (low is None and high is None) or (low is not None and high is not None and not low < high):

@@ -240,8 +240,10 @@ def _log_prob(flow: Flow, y: Any, context: Any, solving: Solving) -> tuple[Any, 
 @eqx.filter_jit
 def _push(flow: Flow, z: Any, context: Any, solving: Solving) -> tuple[Any, Any]:
     _, moved = flow.push(z, context, solving=solving, independent=True)
-    return moved.points, moved.nfe
+    return _or_nan(moved.points, moved.failed), moved.nfe
 
 
 def _or_nan(values: Any, failed: Any) -> Any:
+    """Values or rows of them, NaN where the solve has failed."""
+    failed = jax.numpy.reshape(failed, failed.shape + (1,) * (values.ndim - failed.ndim))
     return jax.numpy.where(failed, jax.numpy.nan, values)

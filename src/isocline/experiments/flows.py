@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -71,16 +71,27 @@ class Protocol:
     targets: tuple[str, ...] = tuple(TARGETS)
     sampled: tuple[str, ...] = ("circles", "moons")
     sizes: tuple[int, ...] = (2, 8, 32)
-    planar: int = 50
-    continuous: int = 10
-    fit_planar: int = 20
-    fit_continuous: tuple[int, int] = (16, 5)
+    planar: int = 500
+    continuous: int = 30
+    fit_planar: dict[str, Any] = field(default_factory=lambda: densities.PLANAR_TRAINING)
+    fit_continuous: dict[str, Any] = field(default_factory=lambda: densities.HYPER_TRAINING)
     train: int = 50_000
     test: int = 20_000
     grid: int = 160
 
 
-QUICK = Protocol(("U1",), ("moons",), (2,), 2, 1, 2, (2, 1), 2_000, 500, 40)
+QUICK = Protocol(
+    ("U1",),
+    ("moons",),
+    (2,),
+    planar=2,
+    continuous=1,
+    fit_planar={"epochs": 2},
+    fit_continuous={"field": "hyper", "matching": 2, "likelihood": 1},
+    train=2_000,
+    test=500,
+    grid=40,
+)
 
 
 def run(
@@ -102,7 +113,7 @@ def run(
         sampled = _sampled(protocol)
         for density, model in product(protocol.sampled, sampled.models):
             done = densities.one(out, sampled, density, model, seed, progress)
-            kept = {name: done[name] for name in ("model", "gap", "gap_error", "seconds")}
+            kept = {name: done[name] for name in ("model", "gap", "gap_error", "nll", "seconds")}
             rows.append({"target": density, "seed": seed} | kept)
             _write(out, protocol, rows, command)
     draw_matching(out, protocol, seeds[0])
@@ -126,13 +137,11 @@ def build(kind: str, size: int, seed: int) -> Flow | PlanarFlow:
 
 def _sampled(protocol: Protocol) -> densities.Protocol:
     """What is learnt from samples, as an experiment on densities."""
-    matching, likelihood = protocol.fit_continuous
     models: dict[str, tuple[str, dict[str, Any]]] = {}
     for size in protocol.sizes:
-        settings = {"layers": size, "epochs": protocol.fit_planar}
+        settings = {"layers": size} | protocol.fit_planar
         models[model_name("planar", size)] = ("planar", settings)
-        settings = {"field": "hyper", "hidden_size": size}
-        settings |= {"matching": matching, "likelihood": likelihood}
+        settings = {"hidden_size": size} | protocol.fit_continuous
         models[model_name("continuous", size)] = ("continuous", settings)
     return densities.Protocol(
         densities=protocol.sampled,
@@ -224,7 +233,7 @@ def _write(
     out: Path, protocol: Protocol, rows: list[dict[str, Any]], command: str
 ) -> dict[str, Any]:
     summary = [
-        {name: row[name] for name in ("target", "model", "gap", "gap_error", "seconds")}
+        {name: row.get(name) for name in ("target", "model", "gap", "gap_error", "nll", "seconds")}
         for row in rows
     ]
     cells = [
