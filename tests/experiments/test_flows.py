@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from isocline.data import plane_densities
 from isocline.experiments import bench_cnf, densities, flow_targets, flows, logdet, tabular
 from isocline.experiments.flow_runs import race, time_to
 
@@ -49,7 +51,9 @@ def test_what_is_done_is_not_done_again(ran):
 
 @pytest.mark.slow
 def test_flows_leaves_numbers_and_figures(tmp_path):
-    protocol = flows.Protocol(("U1",), ("moons",), (2,), 1, 1, 1, (1, 1), 300, 100, 16)
+    protocol = replace(
+        flows.QUICK, planar=1, fit_planar={"epochs": 1}, train=300, test=100, grid=16
+    )
     found = flows.run(tmp_path, quick=True, protocol=protocol)
     assert [row["target"] for row in found["summary"]] == ["U1", "U1", "moons", "moons"]
     assert all(row["gap"] > -3 * row["gap_error"] for row in found["summary"])
@@ -125,7 +129,15 @@ def test_no_committed_result_is_below_the_entropy_floor(name):
 def test_the_targets_are_met_by_the_committed_results():
     """Within 0.05 nats of the floor on each density; a CNF of 8 units better than 32 layers."""
     runs = json.loads((RESULTS / "densities" / "results.json").read_text())["runs"]
-    for density in {row["density"] for row in runs}:
+    assert {row["density"] for row in runs} == set(plane_densities())
+    for density in plane_densities():
         gaps = {row["model"]: row["gap"] for row in runs if row["density"] == density}
         assert min(gaps.values()) < 0.05
         assert gaps[densities.CNF] < gaps[densities.PLANAR]
+
+
+def test_the_committed_cost_of_a_log_determinant_is_that_of_the_slope():
+    """At most linear in the size, where that of a layer without structure is nearly cubic."""
+    found = json.loads((RESULTS / "logdet" / "results.json").read_text())["exponents"]
+    assert max(found[way] for way in logdet.WAYS if way.startswith("closed form")) < 1.1
+    assert found["determinant of a discrete layer"] > 2

@@ -17,7 +17,7 @@ from isocline.models.flow_losses import (
     reverse_divergence,
 )
 from isocline.models.solving import Solving
-from isocline.nn import FIELDS, Hutchinson, HyperField, PotentialField
+from isocline.nn import FIELDS, AbstractFlowField, Hutchinson, HyperField, PotentialField
 
 TIGHT = Solving("dopri8", 1e-9, 1e-9)
 LOOSE = Solving("tsit5", 1e-3, 1e-3)
@@ -92,6 +92,24 @@ def test_the_same_key_gives_the_same_noise_all_the_way():
     )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1e-3
+
+
+def test_noise_is_the_same_in_all_steps_of_a_solve():
+    """Of a linear field the estimate of a whole way is one of two values, as of a single slope."""
+
+    class Linear(AbstractFlowField):
+        matrix: jax.Array
+
+        def __call__(self, t, z, context):
+            return self.matrix @ z
+
+    matrix = jnp.array([[0.3, 0.8], [0.1, -0.5]])
+    model, (z, context) = Flow(Linear(matrix), 2), points(32)
+    steps = Solving("rk4", steps=6)
+    options = {"to_data": True, "solving": steps, "trace": Hutchinson()}
+    found = model.move(z, context, **options, key=jax.random.key(0)).change
+    off = np.abs(np.asarray(found) - float(jnp.trace(matrix)))
+    np.testing.assert_allclose(off, float(matrix[0, 1] + matrix[1, 0]), rtol=1e-5)
 
 
 def test_estimated_densities_are_right_on_average():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,14 +19,13 @@ from isocline.train import Checkpoint, Problem, Settings, train
 
 from .density_columns import Table, read_numbers, require_density, require_same_columns
 from .density_context import Encoding
-from .density_scaling import Bounds, Scaling, dequantized, read_bounds
+from .density_scaling import Bounds, Scaling, dequantized, read_bounds, tell_lost
 from .density_training import Points
 from .fingerprint import digest_of
 from .settings import Configured
 from .storing import filled, leaves_of, read_model, write_model
 
 MOST = 4096  # points at a time
-FAR = 1e4  # standard deviations, beyond which nothing can be learnt or computed
 FEWEST_STEPS = 20  # of an epoch
 
 
@@ -166,24 +164,10 @@ class Density(Configured):
         y, change = self.scaling_.points(table.values)
         encoded = self.encoding_(context, len(y))
         inside = np.isfinite(change)
-        far = inside & ~(np.abs(y).max(axis=1) < FAR)
-        near = np.where(far[:, None], 0.0, y)
-        found = self._chunks(self._densities, near, encoded, double=table.double)
-        broken = np.flatnonzero(inside & ~np.isfinite(found))
-        if len(broken):
-            raise InputError(
-                f"The density of row {broken[0]} of X can not be computed: the solve of its way "
-                f"failed (largest standardised value {np.abs(y[broken[0]]).max():.3g}); "
-                f"{len(broken)} rows are like that. Train longer, or ask for a looser tolerance."
-            )
-        if far.any():
-            warnings.warn(
-                f"{far.sum()} rows, row {np.flatnonzero(far)[0]} first, lie more than {FAR:g} "
-                f"standard deviations from the data of fit: their log-density is given as minus "
-                f"infinity.",
-                stacklevel=2,
-            )
-        found = np.where(inside & ~far, found, 0) + np.where(inside & ~far, change, -np.inf)
+        found = self._chunks(self._densities, y, encoded, double=table.double)
+        lost = inside & ~np.isfinite(found)
+        tell_lost(lost, np.abs(y).max(axis=1))
+        found = np.where(inside & ~lost, found, 0) + np.where(inside & ~lost, change, -np.inf)
         return found.astype(np.float64 if table.double else np.float32)
 
     def log_prob(self, X: Any, context: Any = None) -> Float[np.ndarray, " rows"]:

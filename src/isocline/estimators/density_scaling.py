@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from isocline.errors import InputError
 
@@ -15,6 +16,7 @@ from .density_columns import Table, column_name
 
 Rows = Float[np.ndarray, "rows columns"]
 Bounds = dict[int, tuple[float | None, float | None]]
+FAR = 1e4  # standard deviations, beyond which a solve may fail
 _SINGULAR = 1e-10  # smallest eigenvalue of a correlation matrix
 
 
@@ -149,3 +151,29 @@ def dequantized(table: Table, keys: Sequence[Any], seed: int) -> Table:
         width = np.diff(found).min()
         values[:, index] += width * draw.uniform(-0.5, 0.5, len(values))
     return table._replace(values=values)
+
+
+def tell_lost(lost: Bool[np.ndarray, " rows"], size: Float[np.ndarray, " rows"]) -> None:
+    """Warn of rows too far out to compute with; others should not have failed.
+
+    Args:
+        lost: whose density was not found.
+        size: the largest standardised value of each row.
+
+    Raises:
+        InputError: a row that is not far out was lost.
+    """
+    broken = np.flatnonzero(lost & (size < FAR))
+    if len(broken):
+        raise InputError(
+            f"The density of row {broken[0]} of X can not be computed: the solve of its way failed "
+            f"(largest standardised value {size[broken[0]]:.3g}); {len(broken)} rows are like "
+            f"that. Train longer, or ask for a looser tolerance."
+        )
+    if lost.any():
+        warnings.warn(
+            f"{lost.sum()} rows, row {np.flatnonzero(lost)[0]} first, lie more than {FAR:g} "
+            f"standard deviations from the data of fit, too far to compute with: their "
+            f"log-density is given as minus infinity.",
+            stacklevel=3,
+        )

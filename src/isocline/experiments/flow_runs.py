@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ def learn(
     } | (more(model) if more is not None else {})
     model.save(out / "models" / name)
     write_bytes(path, json.dumps(done).encode())
+    # A run of other settings would not go on from there.
+    shutil.rmtree(out / "checkpoints" / name, ignore_errors=True)
     return done
 
 
