@@ -99,7 +99,7 @@ def _plain(series: Any, name: str) -> np.ndarray:
 
 def _array_of(data: Any, what: str) -> np.ndarray:
     if isinstance(data, np.ma.MaskedArray) and data.dtype.kind in "uif":
-        data = data.astype(np.float64).filled(np.nan)
+        data = np.ma.filled(data.astype(np.float64), np.nan)
     if hasattr(data, "tocsr"):
         raise InputError(
             f"{what} is sparse: a density needs all values. Give {what}.toarray() instead."
@@ -135,6 +135,11 @@ def _numbers_of(column: np.ndarray, name: str) -> np.ndarray:
             f"{name} holds dates or times. Give the time since one of them as a number, such as "
             f"days, or leave the column out."
         )
+    _require_numbers(column, name)
+    return np.array([np.nan if cell is None else float(cell) for cell in column.tolist()])
+
+
+def _require_numbers(column: np.ndarray, name: str) -> None:
     for row, cell in enumerate(column.tolist()):
         if isinstance(cell, str):
             raise InputError(
@@ -145,7 +150,6 @@ def _numbers_of(column: np.ndarray, name: str) -> np.ndarray:
             raise TypeError(
                 f"{name} holds {cell!r} in row {row}: the argument must be a string or a number."
             )
-    return np.array([np.nan if cell is None else float(cell) for cell in column.tolist()])
 
 
 def _require_finite(table: Table) -> None:

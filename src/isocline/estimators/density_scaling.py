@@ -118,16 +118,17 @@ def read_bounds(wanted: Mapping[Any, Any] | None, table: Table) -> Bounds:
 
 def _read_pair(key: Any, pair: Any) -> tuple[float | None, float | None]:
     try:
-        low, high = (None if end is None else float(end) for end in pair)
-        low, high = None if low == -np.inf else low, None if high == np.inf else high
+        first, last = pair
+        low = -np.inf if first is None else float(first)
+        high = np.inf if last is None else float(last)
     except (TypeError, ValueError):
-        low = high = None
-    if (low is None and high is None) or (low is not None and high is not None and not low < high):
+        low = high = np.nan
+    if not low < high or (low, high) == (-np.inf, np.inf):
         raise InputError(
             f"bounds: {key!r} has {pair!r}: a lower and an upper bound are needed, as (0, 1), or "
             f"(0, None) where there is only one."
         )
-    return low, high
+    return None if low == -np.inf else low, None if high == np.inf else high
 
 
 def place_of(key: Any, names: Sequence[str] | None, size: int, setting: str) -> int:
