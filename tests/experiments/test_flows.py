@@ -39,7 +39,8 @@ def test_densities_leaves_numbers_and_a_figure(ran):
     for row in results["runs"]:
         assert row["gap"] == pytest.approx(row["nll"] - row["floor"], abs=1e-3)
         assert row["gap"] > -3 * row["gap_error"] and 0.5 < row["mass"] < 1.1
-    assert (out / "densities.png").stat().st_size > 1000 and found["out"] == str(out)
+    assert all((out / f"densities.{end}").stat().st_size > 1000 for end in ("png", "svg"))
+    assert found["out"] == str(out)
 
 
 def test_what_is_done_is_not_done_again(ran):
@@ -58,7 +59,8 @@ def test_flows_leaves_numbers_and_figures(tmp_path):
     assert [row["target"] for row in found["summary"]] == ["U1", "U1", "moons", "moons"]
     assert all(row["gap"] > -3 * row["gap_error"] for row in found["summary"])
     for name in ("matching", "likelihood", "particles"):
-        assert (tmp_path / f"{name}.png").stat().st_size > 1000
+        for end in ("png", "svg"):
+            assert (tmp_path / f"{name}.{end}").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("name", flow_targets.TARGETS)

@@ -36,7 +36,7 @@ def draw_densities(
             show(axis, np.exp(learnt.score_samples(grid)), points, exact.max())
     for axis, title in zip(axes[0], ("exact", *models)):
         axis.set_title(title.replace(", then", ",\nthen").replace("NF, ", "NF,\n"), fontsize=8)
-    save_png(figure, out, "densities")
+    save_images(figure, out, "densities")
 
 
 def show(axis: Any, values: np.ndarray, points: int, top: float) -> None:
@@ -46,11 +46,12 @@ def show(axis: Any, values: np.ndarray, points: int, top: float) -> None:
     axis.set(xticks=[], yticks=[])
 
 
-def save_png(figure: Any, out: Path, name: str) -> None:
-    """Only as PNG, and with 256 colours: images of densities would be large otherwise."""
+def save_images(figure: Any, out: Path, name: str) -> None:
+    """As PNG with 256 colours, and as SVG with small images: those of densities would be large."""
     from PIL import Image
 
     out.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     figure.savefig(content, dpi=90)
     Image.open(content).convert("RGB").quantize(256).save(out / f"{name}.png", optimize=True)
+    figure.savefig(out / f"{name}.svg", dpi=60, metadata={"Date": None})

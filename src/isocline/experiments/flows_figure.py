@@ -19,7 +19,7 @@ from isocline.models.solving import Solving
 from isocline.ode import solve
 
 from .densities import grid_of
-from .densities_figure import save_png, show
+from .densities_figure import save_images, show
 from .flow_targets import log_constant, log_density
 from .results import run_name
 
@@ -48,7 +48,7 @@ def draw_matching(out: Path, protocol: Protocol, seed: int) -> None:
             _, arrays = read_model(folder, kind, "the experiment wrote")
             model = filled(build(kind, size, seed), "network", arrays)
             show(panel, np.exp(_log_prob(model, grid)), points, exact.max())
-    save_png(figure, out, "matching")
+    save_images(figure, out, "matching")
 
 
 def draw_likelihood(out: Path, protocol: Protocol, seed: int) -> None:
@@ -65,7 +65,7 @@ def draw_likelihood(out: Path, protocol: Protocol, seed: int) -> None:
             load = NormalizingFlow.load if kind == "planar" else ContinuousFlow.load
             learnt = load(out / "models" / run_name(density, model_name(kind, size), seed))
             show(panel, np.exp(learnt.score_samples(grid)), protocol.grid, exact.max())
-    save_png(figure, out, "likelihood")
+    save_images(figure, out, "likelihood")
 
 
 def draw_particles(out: Path, protocol: Protocol, seed: int) -> None:
@@ -93,7 +93,7 @@ def draw_particles(out: Path, protocol: Protocol, seed: int) -> None:
             panel.set(xlim=(-extent, extent), ylim=(-extent, extent), xticks=[], yticks=[])
             panel.set_aspect("equal")
         row[0].set_ylabel(density)
-    save_png(figure, out, "particles")
+    save_images(figure, out, "particles")
 
 
 def _panels(protocol: Protocol, rows: int) -> tuple[Any, Any, list[tuple[str, int]]]:
