@@ -103,7 +103,7 @@ FILES = {
     "twice": (table_text(), ["--columns", "x,y", "--context", "y"], ["'y'", "choose one"]),
     "constant": (table_text(c=[3] * 200), ["--columns", "x,c"], ["Column 'c'", "constant"]),
     "bounded": (
-        table_text(1500, wait=WAIT), ["--columns", "x,wait"], ["'wait'", "--bounds wait=0."]
+        table_text(1500, wait=WAIT), ["--columns", "x,wait"], ["'wait'", "--bounds wait=0:"]
     ),
     "no bounds": (table_text(), ["--columns", "x", "--bounds", "x"], ["--bounds x", "share=0:1"]),
     "one row": ("x,y\n1,2\n", [], ["1 sample"]),

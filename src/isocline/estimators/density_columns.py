@@ -16,7 +16,7 @@ from isocline.errors import InputError
 ENOUGH = 30  # rows, from which on values that repeat say something
 FEW_VALUES = 10
 # Up to so many values that repeat so often, in the mean, are categories or rounded.
-REPEATED = ((50, 2), (1000, 20))
+REPEATED = ((20, 2), (1000, 20))
 EXTREME = 1e100  # whose square, or that of one over it, is not far from what a float can hold
 ATOM, STANDS_OUT, COPIES = 0.05, 3, 0.2
 _NEAR_EDGE, _AT_EDGE, _FEWEST_AT_EDGE = 0.01, 0.004, 8
@@ -224,7 +224,7 @@ def require_density(
         _require_few_copies(table)
     for index in range(size):
         _require_continuous(table, index)
-        if index not in bounded:
+        if rows >= ENOUGH and index not in bounded:
             _require_no_edge(table, index)
 
 

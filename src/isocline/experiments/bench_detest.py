@@ -78,16 +78,17 @@ def run(
                 progress({"stage": "DETEST", "epoch": number, "epochs": len(names)})
             points[name] = _points(PROBLEMS[name], methods)
             jax.clear_caches()
-    return _written(out, points)
+    command = "isocline bench detest" + " --quick" * quick
+    return _written(out, points, command)
 
 
-def _written(out: Path, points: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _written(out: Path, points: dict[str, list[dict[str, Any]]], command: str) -> dict[str, Any]:
     """The results as tables and figures."""
     solvers = list(dict.fromkeys(point["solver"] for found in points.values() for point in found))
     summary = _summary(points, solvers)
     chosen = [solver for solver in solvers if solver.split()[1] in CHOSEN] or solvers
     results = {
-        "command": "isocline bench detest" + " --quick" * quick,
+        "command": command,
         "note": NOTE,
         "versions": versions("scipy"),
         "summary": summary,
