@@ -155,7 +155,7 @@ def run(
         results = _results(protocol, runs, command)
         write_results(out, results, results["table"])
     if MAIN in runs:
-        results["tolerances"] = tolerance_curve(out, protocol.data, runs[MAIN][0])
+        results["tolerances"] = tolerance_curve(out, protocol.data, runs[MAIN][0], quick)
         draw_training(out, runs)
         results["table"] += "\n\n" + tolerance_table(results["tolerances"])
         kept = {model: runs[model][0]["name"] for model in RIVALS if model in runs}
