@@ -25,8 +25,8 @@ from .results import answer_of, command_of, markdown_table, run_name, versions, 
 PLANAR, CNF = "planar NF, K = 32", "CNF, M = 8"
 MATCHING, LIKELIHOOD, BOTH = "flow matching", "likelihood", "matching, then likelihood"
 REGULARIZED = "the same, regularized"
-# Of both until more of it gained little: a planar flow wants many epochs, as in the paper, and the
-# paper's field a rate three times the default.
+# A planar flow wants many epochs, as in the paper, and the paper's field a rate three times the
+# default.
 PLANAR_TRAINING: dict[str, Any] = {"epochs": 400, "learning_rate": 1e-2}
 HYPER_TRAINING: dict[str, Any] = {
     "field": "hyper",
