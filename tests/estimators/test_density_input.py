@@ -71,6 +71,10 @@ def test_months_are_rounded(rows):
 
 def test_rows_that_repeat_are_told_from_columns_that_do():
     assert "120 of 150 rows are duplicates" in refused(np.repeat(DRAW.normal(size=(30, 3)), 5, 0))
+    # A column that repeats of itself, too little to be refused, hides no copies.
+    beside = DRAW.normal(size=(30, 2))
+    beside[1, 1] = beside[0, 1]
+    assert "120 of 150 rows are duplicates" in refused(np.repeat(beside, 5, 0))
     months = DRAW.integers(1, 13, (200, 2))
     assert "Column 0" in refused(months)
 

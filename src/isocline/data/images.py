@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from isocline.data.columns import did_you_mean
-from isocline.data.remote import fetch
+from isocline.data.remote import fetch, unpacked
 from isocline.errors import InputError
 
 _CLOTHES = (
@@ -92,7 +91,7 @@ def read_idx(path: str | Path) -> UInt8[np.ndarray, "..."]:
     path = Path(path)
     content = path.read_bytes()
     try:
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        content = unpacked(content)
         (kind,) = struct.unpack_from(">i", content)
         if kind not in (_IMAGES, _LABELS):
             raise ValueError(f"it begins with {kind}, and not with {_IMAGES} or {_LABELS}")

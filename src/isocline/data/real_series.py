@@ -6,7 +6,6 @@ formats, and are read from the folder that ISOCLINE_DATA names alone.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,13 +17,12 @@ from isocline.data.builtin import load
 from isocline.data.columns import did_you_mean
 from isocline.data.pendulum import FRAMES_A_SECOND, load_double_pendulum
 from isocline.data.reading import read_table
-from isocline.data.remote import fetch, held_file, load_delhi, load_weekly_nino
+from isocline.data.remote import fetch, held_file, load_delhi, load_weekly_nino, unpacked
 from isocline.data.table import Columns, Series, SeriesTable, TimeAxis
 from isocline.errors import InputError
 
 HOURS = 1440  # of ETTh1: its first sixty days
 LAND = -32768
-GZIP = b"\x1f\x8b"  # how packed files begin
 VACCINE = -730.0  # 1968-01-01, in days since 1970-01-01
 
 
@@ -188,8 +186,7 @@ def _pacific() -> SeriesTable:
 
 def _vowels() -> SeriesTable:
     """270 utterances of 7 to 26 points and 12 coefficients; four of them are the channels."""
-    content = fetch("vowels").read_bytes()
-    text = (gzip.decompress(content) if content.startswith(GZIP) else content).decode()
+    text = unpacked(fetch("vowels").read_bytes()).decode()
     rows = text.split("@data\n", 1)[1].split()
     made = [_utterance(f"utterance{k:03d}", row) for k, row in enumerate(rows)]
     return _table(made, [f"coefficient{k + 1}" for k in range(4)], TimeAxis("number"))

@@ -65,6 +65,11 @@ def held_file(place: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
+def unpacked(content: bytes) -> bytes:
+    """The content of a file that may be packed by gzip."""
+    return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+
+
 def _sha256(content: bytes, name: str) -> str:
     """The checksum of a file's content; of one that can not be unpacked, as it is."""
     if name.endswith(".gz"):

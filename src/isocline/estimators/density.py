@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +22,7 @@ from .density_scaling import Bounds, Scaling, dequantized, read_bounds, tell_los
 from .density_training import Points
 from .fingerprint import digest_of
 from .settings import Configured
-from .storing import filled, leaves_of, read_model, write_model
+from .storing import filled, in_precision, leaves_of, read_model, write_model
 
 MOST = 4096  # points at a time
 FEWEST_STEPS = 20  # of an epoch
@@ -165,9 +164,9 @@ class Density(Configured):
         encoded = self.encoding_(context, len(y))
         inside = np.isfinite(change)
         found = self._chunks(self._densities, y, encoded, double=table.double)
-        lost = inside & ~np.isfinite(found)
-        tell_lost(lost, np.abs(y).max(axis=1))
-        found = np.where(inside & ~lost, found, 0) + np.where(inside & ~lost, change, -np.inf)
+        known = inside & np.isfinite(found)
+        tell_lost(inside & ~known, np.abs(y).max(axis=1))
+        found = np.where(known, found, 0) + np.where(known, change, -np.inf)
         return found.astype(np.float64 if table.double else np.float32)
 
     def log_prob(self, X: Any, context: Any = None) -> Float[np.ndarray, " rows"]:
@@ -322,10 +321,7 @@ class Density(Configured):
         answers, self.nfe_ = [], 0.0
         with jax.enable_x64(double):
             dtype = jnp.float64 if double else jnp.float32
-            network = jax.tree.map(
-                lambda leaf: jnp.asarray(leaf, dtype) if eqx.is_inexact_array(leaf) else leaf,
-                self.network_,
-            )
+            network = in_precision(self.network_, double)
             for first in range(0, len(points), size):
                 part, beside = (array[first : first + size] for array in (points, context))
                 # The last part is as long as the others, for the program that is there already.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import narwhals.stable.v2 as nw
@@ -218,23 +218,27 @@ def require_density(
         )
     for index in range(size):
         _require_spread(table, index)
-    if accepted:
-        return
-    if rows >= ENOUGH and size > 1:
-        _require_few_copies(table)
+    if not accepted and rows >= ENOUGH:
+        _require_no_atoms(table, bounded)
+
+
+def _require_no_atoms(table: Table, bounded: Collection[int]) -> None:
+    """Refuse columns and rows that repeat, and columns that end at once."""
+    rows, size = table.values.shape
+    different = len(np.unique(table.values, axis=0))
+    # Where no column repeats more than the rows do, the rows are the reason, else the column is.
+    if size > 1 and all(len(np.unique(column)) == different for column in table.values.T):
+        _require_few_copies(rows, different)
     for index in range(size):
         _require_continuous(table, index)
-        if rows >= ENOUGH and index not in bounded:
+        if index not in bounded:
             _require_no_edge(table, index)
+    _require_few_copies(rows, different)
 
 
-def _require_few_copies(table: Table) -> None:
-    """Refuse rows that repeat whole; where columns repeat each for itself, they are the reason."""
-    rows = len(table.values)
-    different = len(np.unique(table.values, axis=0))
-    fewest = min(len(np.unique(column)) for column in table.values.T)
+def _require_few_copies(rows: int, different: int) -> None:
     copies = rows - different
-    if copies > COPIES * rows and fewest == different:
+    if copies > COPIES * rows:
         raise InputError(
             f"{copies} of {rows} rows are duplicates of others: where rows repeat there is no "
             f"density. Drop the duplicates, or name rounded columns by --dequantize (in Python: "
@@ -260,8 +264,6 @@ def _require_spread(table: Table, index: int) -> None:
 
 def _require_continuous(table: Table, index: int) -> None:
     values, rows = table.values[:, index], len(table.values)
-    if rows < ENOUGH:
-        return
     found, counts = np.unique(values, return_counts=True)
     most = counts.argmax()
     mend = f"{_CONTEXT_INSTEAD} If it was rounded, name it by --dequantize (dequantize=)."

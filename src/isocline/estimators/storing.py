@@ -58,6 +58,14 @@ def leaves_of(name: str, model: Any) -> dict[str, np.ndarray]:
     return {f"{name}.{index:03d}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
 
 
+def in_precision(model: Any, double: bool) -> Any:
+    """A copy of a model whose inexact arrays are in double or in single precision."""
+    dtype = jnp.float64 if double else jnp.float32
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, dtype) if eqx.is_inexact_array(leaf) else leaf, model
+    )
+
+
 def filled(model: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """A model with the arrays that `leaves_of` gave.
 

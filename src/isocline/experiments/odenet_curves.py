@@ -14,6 +14,7 @@ import numpy as np
 
 from isocline.data import load_images
 from isocline.estimators import ODENetClassifier
+from isocline.estimators.storing import in_precision
 from isocline.models.ode_net import SPAN
 from isocline.ode import solve
 
@@ -59,40 +60,40 @@ def _predicted(model: ODENetClassifier, double: bool, images: np.ndarray) -> np.
         return model.predict(images)
     changed = copy.copy(model)
     with jax.enable_x64(True):
-        changed.network_ = _in_double(model.network_)
+        changed.network_ = in_precision(model.network_, double=True)
         return changed.predict(images)
-
-
-def _in_double(network: Any) -> Any:
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf,
-        network,
-    )
 
 
 def _solved(model: ODENetClassifier, images: np.ndarray) -> Any:
     """A function from a tolerance to NFE and numerical error, in float64."""
     with jax.enable_x64(True):
-        network = _in_double(model.network_)
+        network = in_precision(model.network_, double=True)
         scaled = jnp.asarray((images / 255 - model.scale_.mean) / model.scale_.spread)
         y0 = network.block.start(network.stem(scaled))
 
-    @eqx.filter_jit
-    def ends(field: Any, y0: Any, tolerance: Any) -> tuple[Any, Any]:
-        options = {"method": model.method, "rtol": tolerance, "atol": tolerance}
-        found = solve(field, y0, jnp.array(SPAN), on_failure="return", **options)
-        return found.ys[-1], found.stats.nfe
-
+    ends = block_flow(model.method)
     with jax.enable_x64(True):
-        exact, _ = ends(network.block.field, y0, jnp.asarray(EXACT))
+        exact, _ = ends(network.block.field, y0, jnp.array(SPAN), jnp.asarray(EXACT))
 
     def at(tolerance: float) -> tuple[float, float]:
         with jax.enable_x64(True):
-            found, nfe = ends(network.block.field, y0, jnp.asarray(tolerance))
+            found, nfe = ends(network.block.field, y0, jnp.array(SPAN), jnp.asarray(tolerance))
             error = jnp.linalg.norm(found - exact) / jnp.linalg.norm(exact)
             return float(nfe), float(error)
 
     return at
+
+
+def block_flow(method: str) -> Any:
+    """A function of field, state, span and tolerance: the state at the other end, and NFE."""
+
+    @eqx.filter_jit
+    def ends(field: Any, y: Any, span: Any, tolerance: Any) -> tuple[Any, Any]:
+        options = {"method": method, "rtol": tolerance, "atol": tolerance}
+        found = solve(field, y, span, on_failure="return", **options)
+        return found.ys[-1], found.stats.nfe
+
+    return ends
 
 
 def _draw(out: Path, rows: list[dict[str, Any]]) -> None:

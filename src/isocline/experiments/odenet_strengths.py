@@ -19,8 +19,8 @@ import optax
 from isocline.data import load_images
 from isocline.estimators import ODENetClassifier
 from isocline.models.ode_net import SPAN
-from isocline.ode import solve
 
+from .odenet_curves import block_flow
 from .results import markdown_table
 
 SOME, PART = 1000, 100  # test images, and how many at a time
@@ -86,12 +86,7 @@ def way_back(out: Path, data: str, run: str) -> list[dict[str, Any]]:
     network = model.network_
     there = network.block.start(network.stem(model.scale_(jnp.asarray(images))))
 
-    @eqx.filter_jit
-    def flow(field: Any, y: Any, span: Any, tolerance: Any) -> tuple[Any, Any]:
-        options = {"method": model.method, "rtol": tolerance, "atol": tolerance}
-        found = solve(field, y, span, on_failure="return", **options)
-        return found.ys[-1], found.stats.nfe
-
+    flow = block_flow(model.method)
     rows = []
     for tolerance in BACK:
         end, _ = flow(network.block.field, there, jnp.array(SPAN), jnp.float32(tolerance))

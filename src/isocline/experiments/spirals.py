@@ -111,9 +111,8 @@ def _results(
 ) -> dict[str, Any]:
     done = {case: _done(out, protocol, case) for case in all_cases(protocol)}
     summary = [_row(case, runs, protocol) for case, runs in done.items() if runs]
-    command = "isocline reproduce spirals" + " --quick" * quick
     return {
-        "command": command if seeds is None else command_of("spirals", seeds, quick),
+        "command": command_of("spirals", seeds, quick),
         "protocol": asdict(protocol),
         "note": NOTE,
         "versions": versions("equinox", "optax"),
