@@ -109,3 +109,21 @@ def test_the_gradient_of_the_estimate_is_the_gradient_of_the_trace_on_average(po
 def test_noise_needs_a_key(trace):
     with pytest.raises(InputError, match="new key="):
         trace.noise(1, 2, jnp.float32, None)
+
+
+@pytest.mark.parametrize("kind", ["gated", "hyper"])
+def test_what_time_alone_decides_is_computed_once_for_all_points(kind):
+    """The operations of one point more are the field's, not those of its hyper-network."""
+    model = FIELDS[kind](2, 8, key=jax.random.key(0))
+
+    def operations(points):
+        def slopes(t, z, context):
+            return jax.vmap(lambda z, context: model.with_divergence(t, z, context))(z, context)
+
+        shapes = [
+            jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((), (points, 2), (points, 0))
+        ]
+        return jax.jit(slopes).lower(*shapes).compile().cost_analysis()["flops"]
+
+    network = 2 * sum(leaf.size for leaf in jax.tree.leaves(model.network) if eqx.is_array(leaf))
+    assert (operations(512) - operations(256)) / 256 < network / 4

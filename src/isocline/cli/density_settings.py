@@ -67,7 +67,7 @@ class DensitySettings(RunSettings):
         default=256, ge=1, description="Rows a step."
     )
     learning_rate: Annotated[float, Parameter(group=_TRAINING)] = Field(
-        default=3e-3, gt=0, allow_inf_nan=False, description="The highest learning rate."
+        default=1e-2, gt=0, allow_inf_nan=False, description="The highest learning rate."
     )
     seed: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=0, ge=0, lt=2**31, description="Of everything random."

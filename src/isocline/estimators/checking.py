@@ -12,6 +12,7 @@ from isocline.models.latent_sde import require_diffrax
 from isocline.models.ode_net import STEMS
 from isocline.nn import ENCODERS, FIELDS, TRACES
 from isocline.ode.tableaus import find
+from isocline.train import OPTIMIZERS
 
 from .calendar import CALENDAR
 from .covariates import INTERPOLATIONS
@@ -215,6 +216,7 @@ _CONTINUOUS_FLOW: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden_size": _COUNT,
     **dict.fromkeys(("matching", "likelihood"), _COUNT_OR_ZERO),
     "coupling": _CLASSIFIER["flip"],
+    "optimizer": (lambda value: value in OPTIMIZERS, f"one of: {', '.join(OPTIMIZERS)}"),
     **dict.fromkeys(("energy", "jacobian", "hamilton_jacobi"), _CLASSIFIER["energy"]),
     **dict.fromkeys(("tolerance", "learning"), (_is_positive, "a positive number")),
 }

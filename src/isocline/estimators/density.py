@@ -35,6 +35,7 @@ class Stage(NamedTuple):
         name: of the stage, and of its checkpoint.
         epochs, average: see `isocline.train.Settings`.
         rate: of its learning rate to the estimator's.
+        optimizer: see `isocline.train.Settings`.
         problem: of training and held-out points, with so many steps an epoch.
     """
 
@@ -42,6 +43,7 @@ class Stage(NamedTuple):
     epochs: int
     average: float
     rate: float
+    optimizer: str
     problem: Callable[[Points, Points, int], Problem]
 
 
@@ -290,6 +292,7 @@ class Density(Configured):
                 epochs=stage.epochs,
                 steps=steps,
                 learning_rate=self.learning_rate * stage.rate,
+                optimizer=stage.optimizer,
                 weight_decay=1e-5,
                 clip=10.0,
                 patience=self.patience,

@@ -49,6 +49,8 @@ class ContinuousFlow(Density):
         accept: learn from columns that seem rounded, bounded or repeated as they are.
         batch_size, learning_rate, average: of training (average is the decay of the running average
             of the weights).
+        optimizer: "muon", whose steps of matrices are orthogonal, or "adamw", which learns tables
+            more slowly.
         patience: stop a stage after so many epochs that were no better (None: never).
         validation: the share of the rows that is held out, to choose the epoch by.
         seed: of everything random.
@@ -78,7 +80,8 @@ class ContinuousFlow(Density):
         dequantize: Sequence[Any] = (),
         accept: bool = False,
         batch_size: int = 256,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 1e-2,
+        optimizer: str = "muon",
         average: float = 0.999,
         patience: int | None = 15,
         validation: float = 0.1,
@@ -101,6 +104,7 @@ class ContinuousFlow(Density):
         self.accept = accept
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.optimizer = optimizer
         self.average = average
         self.patience = patience
         self.validation = validation
@@ -147,7 +151,7 @@ class ContinuousFlow(Density):
 
             # What flow matching has learnt is only touched up: large steps would undo it.
             rate = AFTER_MATCHING if name == "likelihood" and self.matching else 1.0
-            found.append(Stage(name, epochs, self.average, rate, problem))
+            found.append(Stage(name, epochs, self.average, rate, self.optimizer, problem))
         return [stage for stage in found if stage.epochs]
 
     def _solving(self) -> Solving:
@@ -222,7 +226,7 @@ class NormalizingFlow(Density):
                 coupling=False,
             )
 
-        return [Stage("likelihood", self.epochs, self.average, 1.0, problem)]
+        return [Stage("likelihood", self.epochs, self.average, 1.0, "adamw", problem)]
 
     def _densities(self, network: PlanarFlow, y: Any, context: Any) -> tuple[Any, Any]:
         return eqx.filter_jit(PlanarFlow.log_prob)(network, y, context), 0.0

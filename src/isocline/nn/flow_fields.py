@@ -21,7 +21,9 @@ _WAVES = 3  # of time; the slowest does half a turn between 0 and 1
 def time_features(t: Float[Array, ""], context: Float[Array, " context"]) -> Float[Array, " all"]:
     """Time, sines and cosines of it, and the context."""
     angles = jnp.pi * t * jnp.arange(1, _WAVES + 1, dtype=t.dtype)
-    return jnp.concatenate([t[None], jnp.sin(angles), jnp.cos(angles), context])
+    waves = jnp.concatenate([t[None], jnp.sin(angles), jnp.cos(angles)])
+    # An empty context of each point would make features of each point of what all have in common.
+    return jnp.concatenate([waves, context]) if context.size else waves
 
 
 def _features(context: int) -> int:

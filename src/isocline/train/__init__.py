@@ -8,3 +8,4 @@ from .loop import Problem as Problem
 from .loop import Settings as Settings
 from .loop import Trained as Trained
 from .loop import train as train
+from .optimizers import OPTIMIZERS as OPTIMIZERS

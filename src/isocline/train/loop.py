@@ -19,6 +19,7 @@ import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from .checkpoint import Checkpoint
+from .optimizers import optimizer
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Settings:
     Attributes:
         epochs, steps: at most so many epochs of so many steps.
         learning_rate: the peak; it warms up over the first twentieth and falls by a cosine.
-        weight_decay: of AdamW.
+        optimizer: "adamw", or "muon", which learns densities of tables several times as fast.
+        weight_decay: of the optimizer.
         clip: largest global norm of a gradient.
         patience: stop after so many epochs without a better validation score (None: never).
         kl_weight, anneal: the weight of the KL term, reached linearly over this fraction of all
@@ -44,6 +46,7 @@ class Settings:
     epochs: int = 60
     steps: int = 50
     learning_rate: float = 3e-3
+    optimizer: str = "adamw"
     weight_decay: float = 1e-3
     clip: float = 1.0
     patience: int | None = 15
@@ -119,8 +122,8 @@ def train(
         resume: go on from the checkpoint, if there is one, exactly where it stopped.
         progress: called after each epoch with epoch, epochs, loss, validation, nfe and seconds.
     """
-    optimizer = _optimizer(settings)
-    state = _State(model, model, model, optimizer.init(eqx.filter(model, eqx.is_inexact_array)))
+    begin = _optimizer(settings).init
+    state = _State(model, model, model, begin(eqx.filter(model, eqx.is_inexact_array)))
     notes: dict[str, Any] = {"epoch": 0, "best": None, "best_epoch": 0, "history": []}
     if checkpoint is not None and resume and checkpoint.exists():
         state, notes = checkpoint.read(state)
@@ -169,17 +172,12 @@ def _stalled(notes: dict[str, Any], settings: Settings) -> bool:
 
 
 def _optimizer(settings: Settings) -> optax.GradientTransformation:
-    total = settings.epochs * settings.steps
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0,
-        settings.learning_rate,
-        max(total // 20, 1),
-        max(total, 2),
-        0.02 * settings.learning_rate,
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(settings.clip),
-        optax.adamw(schedule, weight_decay=settings.weight_decay),
+    return optimizer(
+        settings.optimizer,
+        learning_rate=settings.learning_rate,
+        total=settings.epochs * settings.steps,
+        clip=settings.clip,
+        weight_decay=settings.weight_decay,
     )
 
 
@@ -224,7 +222,7 @@ def _run_steps(
     """
     sample, curriculum, loss = parts_of
     total = settings.epochs * settings.steps
-    optimizer = _optimizer(settings)
+    update = _optimizer(settings).update
     compute = eqx.filter_value_and_grad(loss, has_aux=True)
     arrays, static = eqx.partition(state, eqx.is_array)
 
@@ -240,7 +238,7 @@ def _run_steps(
         weight = settings.kl_weight * jnp.minimum(progress / max(settings.anneal, 1 / total), 1)
         (value, parts), gradient = compute(state.model, batch, loss_key, weight)
         fine = jnp.isfinite(optax.tree.norm(gradient)) & jnp.isfinite(value)
-        updates, following = optimizer.update(
+        updates, following = update(
             gradient, state.optimizer, eqx.filter(state.model, eqx.is_inexact_array)
         )
         model = eqx.apply_updates(state.model, updates)
