@@ -42,13 +42,15 @@ def learn(
         progress: called with a row after every epoch.
         more: what else to measure of the fitted model.
     """
-    identity = json.dumps([kind, settings, *(list(part.shape) for part in data.values())])
+    # All settings: a run of before other defaults is another run.
+    model = KINDS[kind](**settings)
+    identity = json.dumps([kind, model.get_params(), *(list(part.shape) for part in data.values())])
     path = out / "runs" / f"{name}.json"
     if (done := kept_run(path, identity)) is not None:
         return done
     # A process that goes on compiling runs out of memory maps.
     jax.clear_caches()
-    model = KINDS[kind](**settings).fit(
+    model.fit(
         data["train"],
         checkpoint=out / "checkpoints" / name,
         resume=True,

@@ -72,7 +72,7 @@ class Protocol:
     sampled: tuple[str, ...] = ("circles", "moons")
     sizes: tuple[int, ...] = (2, 8, 32)
     planar: int = 500
-    continuous: int = 30
+    continuous: int = 100
     fit_planar: dict[str, Any] = field(default_factory=lambda: densities.PLANAR_TRAINING)
     fit_continuous: dict[str, Any] = field(default_factory=lambda: densities.HYPER_TRAINING)
     train: int = 50_000

@@ -29,12 +29,22 @@ from .results import (
 )
 
 MATCHING, LIKELIHOOD = "flow matching", "CNF, likelihood"
-BOTH = "flow matching, then likelihood"
+BOTH, ADAM = "flow matching, then likelihood", "CNF, likelihood, AdamW"
 FLOWS: dict[str, tuple[str, dict[str, Any]]] = {
     "planar NF, K = 32": ("planar", {"layers": 32, "epochs": 60}),
     MATCHING: ("continuous", {"hidden_size": 128, "matching": 80}),
     BOTH: ("continuous", {"hidden_size": 128, "matching": 80, "likelihood": 4}),
     LIKELIHOOD: ("continuous", {"hidden_size": 128, "matching": 0, "likelihood": 20}),
+    ADAM: (
+        "continuous",
+        {
+            "hidden_size": 128,
+            "matching": 0,
+            "likelihood": 20,
+            "optimizer": "adamw",
+            "learning_rate": 3e-3,
+        },
+    ),
 }
 COMPONENTS = (2, 4, 8, 16, 32)
 NOTE = (
@@ -186,7 +196,8 @@ def _results(
         for row in rows
     ]
     table = markdown_table(["table", "rows", "model", "NLL", "NFE", "training, s"], cells)
-    races = [race(rows, "table", LIKELIHOOD, fast) for fast in (MATCHING, BOTH)]
+    pairs = (LIKELIHOOD, MATCHING), (LIKELIHOOD, BOTH), (ADAM, MATCHING), (ADAM, LIKELIHOOD)
+    races = [race(rows, "table", *pair) for pair in pairs]
     for speed in filter(None, races):
         table += "\n\n" + markdown_table(list(speed[0]), [tuple(one.values()) for one in speed])
     return {

@@ -150,5 +150,13 @@ def _mean_end(t: Float[Array, " points"], y: Points, ends: Points, x: Points) ->
     share are left out; what remains is a product of matrices.
     """
     scale = (t / (1 - t) ** 2)[:, None]
-    scores = scale * (y @ ends.T - t[:, None] * jnp.sum(ends**2, axis=-1) / 2)
-    return jax.nn.softmax(scores, axis=-1) @ ends - x
+    half = jnp.sum(ends**2, axis=-1, keepdims=True) / 2
+    scores = jnp.concatenate([scale * y, -scale * t[:, None]], axis=1) @ _beside(ends, half).T
+    weights = jnp.exp(scores - jnp.max(scores, axis=1, keepdims=True))
+    # Sums of the weights come along with those of the ends: no pass of their own over them all.
+    sums = weights @ _beside(ends, jnp.ones_like(half))
+    return sums[:, :-1] / sums[:, -1:] - x
+
+
+def _beside(ends: Points, column: Float[Array, "points 1"]) -> Float[Array, "points more"]:
+    return jnp.concatenate([ends, column], axis=1)
