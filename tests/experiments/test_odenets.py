@@ -12,6 +12,8 @@ from isocline.errors import InputError
 from isocline.experiments import digits, fashion, mnist, names, odenets
 from isocline.experiments.odenets import MAIN, QUICK, Protocol, wilson
 
+# The quick run takes minutes, and the test that comes first waits for it.
+pytestmark = pytest.mark.timeout(1200)
 COMMAND = ["reproduce", "digits", "--quick", "--quiet", "--out"]
 
 
