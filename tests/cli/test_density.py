@@ -12,7 +12,7 @@ import pytest
 from isocline.cli import main
 from isocline.estimators import ContinuousFlow
 
-TINY = ["--matching", "2", "--hidden-size", "8", "--samples", "50"]
+TINY = ["--matching", "2", "--likelihood", "0", "--hidden-size", "8", "--samples", "50"]
 
 
 def table_text(rows=200, **columns):

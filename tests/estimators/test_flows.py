@@ -16,7 +16,7 @@ from isocline.errors import InputError
 from isocline.estimators import ContinuousFlow, NormalizingFlow
 from isocline.estimators.density_training import _coupled
 
-TINY = {"hidden_size": 8, "matching": 2, "batch_size": 64}
+TINY = {"hidden_size": 8, "matching": 2, "likelihood": 0, "batch_size": 64}
 MOONS = plane_density("moons")
 
 
@@ -37,7 +37,13 @@ def rows():
 @pytest.fixture(scope="module")
 def fitted(rows):
     """In single precision, as its rows are."""
-    settings = {"hidden_size": 32, "matching": 80, "batch_size": 128, "average": 0.99}
+    settings = {
+        "hidden_size": 32,
+        "matching": 80,
+        "likelihood": 0,
+        "batch_size": 128,
+        "average": 0.99,
+    }
     return ContinuousFlow(**settings).fit(rows.astype(np.float32))
 
 
@@ -96,7 +102,7 @@ def test_saved_and_loaded(fitted, rows, tmp_path):
     assert loaded.get_params() == fitted.get_params() and loaded.history_ == fitted.history_
     assert pickle.loads(pickle.dumps(fitted)).get_params() == fitted.get_params()
     assert repr(loaded) == (
-        "ContinuousFlow(hidden_size=32, matching=80, batch_size=128, average=0.99)"
+        "ContinuousFlow(hidden_size=32, matching=80, likelihood=0, batch_size=128, average=0.99)"
     )
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["kind"] == "ContinuousFlow"
@@ -136,6 +142,19 @@ def test_a_resumed_run_gives_the_same_bits(rows, tmp_path, stage):
         other.fit(few, checkpoint=tmp_path / "state", resume=True)
 
 
+def test_a_stage_that_makes_it_worse_is_not_kept(rows):
+    few = rows[:300].astype(np.float64)
+    matched = ContinuousFlow(**TINY).fit(few)
+    # Regularizers so heavy that nothing moves any more.
+    heavy = ContinuousFlow(**TINY | {"likelihood": 3, "energy": 1e4, "learning": 1e-2}).fit(few)
+    before, after = (
+        [row["validation"] for row in heavy.history_ if row["stage"] == stage]
+        for stage in ("matching", "likelihood")
+    )
+    assert min(after) > min(before)
+    np.testing.assert_array_equal(heavy.score_samples(few), matched.score_samples(few))
+
+
 def test_both_losses_train_every_field(rows):
     few = rows[:300]
     for field in ("hyper", "potential"):
@@ -163,7 +182,9 @@ def test_transport_pairs_noise_with_points_near_it(rows):
     np.testing.assert_array_equal(np.sort(paired, axis=0), np.sort(noise, axis=0))
     before, after = (np.mean((y - ends) ** 2) for ends in (noise, paired))
     assert after < 0.5 * before
-    model = ContinuousFlow(coupling=True, hidden_size=16, matching=20, batch_size=64).fit(y)
+    model = ContinuousFlow(
+        coupling=True, hidden_size=16, matching=20, likelihood=0, batch_size=64
+    ).fit(y)
     assert model.history_[-1]["validation"] < model.history_[0]["validation"] - 0.1
 
 
@@ -198,7 +219,7 @@ def test_conditional_densities_follow_words_and_numbers():
     draw = np.random.default_rng(0)
     side = draw.choice(["left", "right"], 1500)
     place = np.where(side == "left", -2.0, 2.0)[:, None] + 0.3 * draw.normal(size=(1500, 1))
-    model = ContinuousFlow(hidden_size=16, matching=20, batch_size=128, average=0.98)
+    model = ContinuousFlow(hidden_size=16, matching=20, likelihood=0, batch_size=128, average=0.98)
     model.fit(place, context=side)
     # One row of context stands for all.
     assert model.sample(200, context=["left"]).mean() == pytest.approx(-2, abs=0.3)
@@ -226,7 +247,9 @@ def test_bounded_columns_are_transformed_on_request():
     with pytest.raises(InputError, match=r"Column 'share' seems to be bounded .*bounds=\{'share'"):
         ContinuousFlow(**TINY).fit(table)
     bounds = {"share": (0, 1), "wait": (0, None)}
-    model = ContinuousFlow(hidden_size=16, matching=10, batch_size=128, bounds=bounds).fit(table)
+    model = ContinuousFlow(
+        hidden_size=16, matching=10, likelihood=0, batch_size=128, bounds=bounds
+    ).fit(table)
     sample = model.sample(1000)
     assert (sample > 0).all() and (sample[:, 0] < 1).all()
     outside = pandas.DataFrame({"share": [1.2, 0.5, 0.5], "wait": [1.0, -1.0, 1.0]})
@@ -311,7 +334,7 @@ def test_bad_settings(name):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"matching": 0}, "no epoch"),
+        ({"matching": 0, "likelihood": 0}, "no epoch"),
         ({"hamilton_jacobi": 1.0}, "field='potential'"),
         ({"method": "rk4"}, "can not adapt"),
         ({"bounds": {"x": (0, 1)}}, "bounds: there is no column 'x'; there are: 0 to 2"),

@@ -9,7 +9,7 @@ from isocline.estimators import ContinuousFlow, NormalizingFlow
 sklearn_checks = pytest.importorskip("sklearn.utils.estimator_checks")
 
 TINY = [
-    ContinuousFlow(hidden_size=4, matching=1, batch_size=16),
+    ContinuousFlow(hidden_size=4, matching=1, likelihood=0, batch_size=16),
     NormalizingFlow(layers=2, epochs=1, batch_size=16),
 ]
 NOT_FOR_DENSITIES: dict[str, str] = {}

@@ -55,10 +55,10 @@ class DensitySettings(RunSettings):
         default=0.1, gt=0, lt=1, description="Share of the rows that only the scores are for."
     )
     matching: Annotated[int, Parameter(group=_TRAINING)] = Field(
-        default=60, ge=0, description="Epochs of flow matching."
+        default=40, ge=0, description="Epochs of flow matching."
     )
     likelihood: Annotated[int, Parameter(group=_TRAINING)] = Field(
-        default=0, ge=0, description="Epochs of maximum likelihood after it."
+        default=8, ge=0, description="Epochs of maximum likelihood after it."
     )
     patience: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=15, ge=0, description="Stop after so many epochs without a better validation."

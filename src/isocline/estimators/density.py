@@ -284,6 +284,7 @@ class Density(Configured):
         steps = max(len(training.y) // self.batch_size, FEWEST_STEPS)
         network = self._build(y.shape[1], encoding.size)
         history: list[dict[str, Any]] = []
+        best = np.inf
         for stage in self._stages():
             kept = (
                 None if folder is None else Checkpoint(folder / f"{stage.name}.safetensors", digest)
@@ -313,7 +314,10 @@ class Density(Configured):
                     "Training found no usable model: the likelihood was not finite in any epoch. "
                     "Lower the learning rate."
                 )
-            network = trained.model
+            score = trained.history[trained.best_epoch - 1]["validation"]
+            # A stage may also make worse what the one before has learnt.
+            if score <= best:
+                network, best = trained.model, score
             history += [row | {"stage": stage.name} for row in trained.history]
         self.scaling_, self.encoding_, self.network_ = scaling, encoding, network
         self.history_, self.n_parameters_ = history, count_parameters(network)

@@ -25,8 +25,8 @@ AFTER_MATCHING = 0.3  # of the learning rate
 class ContinuousFlow(Density):
     """A continuous normalizing flow (Chen et al. 2018, sec. 4): log-densities and samples.
 
-    First it learns by flow matching (Lipman et al. 2023), which takes no solve and is fast, then,
-    if asked to, by maximum likelihood. Columns are standardised inside; densities are in the units
+    First it learns by flow matching (Lipman et al. 2023), which takes no solve and is fast, then by
+    maximum likelihood. Columns are standardised inside; densities are in the units
     of X. Categories, rounded values and bounds have no density that a smooth flow could learn: such
     columns are refused, or transformed on request.
 
@@ -66,8 +66,8 @@ class ContinuousFlow(Density):
         *,
         field: str = "gated",
         hidden_size: int = 64,
-        matching: int = 60,
-        likelihood: int = 0,
+        matching: int = 40,
+        likelihood: int = 8,
         coupling: bool = False,
         trace: str = "exact",
         energy: float = 0.0,

@@ -32,7 +32,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     PLANAR: ("planar", {"layers": 32} | PLANAR_TRAINING),
     CNF: ("continuous", {"hidden_size": 8} | HYPER_TRAINING),
     BOTH: ("continuous", {"matching": 60, "likelihood": 4}),
-    MATCHING: ("continuous", {"matching": 60}),
+    MATCHING: ("continuous", {"matching": 60, "likelihood": 0}),
     LIKELIHOOD: ("continuous", {"matching": 0, "likelihood": 8}),
     REGULARIZED: (
         "continuous",
@@ -44,7 +44,10 @@ WIDE = {"hidden_size": 128}
 EDGES = {"bounds": {0: (-4.0, 4.0), 1: (-4.0, 4.0)}}
 EXTRA: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "checkerboard": {
-        "flow matching, 128 units, bounds": ("continuous", WIDE | {"matching": 120} | EDGES),
+        "flow matching, 128 units, bounds": (
+            "continuous",
+            WIDE | {"matching": 120, "likelihood": 0} | EDGES,
+        ),
         "likelihood, 128 units, bounds": (
             "continuous",
             WIDE | {"matching": 0, "likelihood": 12} | EDGES,

@@ -32,7 +32,7 @@ MATCHING, LIKELIHOOD = "flow matching", "CNF, likelihood"
 BOTH, ADAM = "flow matching, then likelihood", "CNF, likelihood, AdamW"
 FLOWS: dict[str, tuple[str, dict[str, Any]]] = {
     "planar NF, K = 32": ("planar", {"layers": 32, "epochs": 60}),
-    MATCHING: ("continuous", {"hidden_size": 128, "matching": 80}),
+    MATCHING: ("continuous", {"hidden_size": 128, "matching": 80, "likelihood": 0}),
     BOTH: ("continuous", {"hidden_size": 128, "matching": 80, "likelihood": 4}),
     LIKELIHOOD: ("continuous", {"hidden_size": 128, "matching": 0, "likelihood": 20}),
     ADAM: (
@@ -76,7 +76,7 @@ QUICK = Protocol(
     tables=("magic",),
     flows={
         "planar NF, K = 32": ("planar", {"layers": 4, "epochs": 2}),
-        MATCHING: ("continuous", {"hidden_size": 16, "matching": 2}),
+        MATCHING: ("continuous", {"hidden_size": 16, "matching": 2, "likelihood": 0}),
     },
     most=(1000, 4),
 )
