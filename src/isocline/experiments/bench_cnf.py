@@ -129,13 +129,7 @@ def _run_all(
     protocol: Protocol, test: np.ndarray, say: Callable[[dict[str, Any]], None]
 ) -> list[dict[str, Any]]:
     """Theirs first; its likelihood is the goal of ours."""
-    rows: list[dict[str, Any]] = []
-    for adjoint in (False, True) if find_spec("torchdiffeq") is not None else ():
-        name = f"torchdiffeq, {'adjoint' if adjoint else 'backpropagation'}"
-        trainer = make_trainer(adjoint=adjoint, tolerance=1e-5, rate=protocol.rate)
-        # The adjoint is the slower one: a tenth of the iterations says how slow.
-        steps = max(protocol.steps // 10, 1) if adjoint else protocol.steps
-        rows.append(_trained(_Contestant(name, *trainer), protocol, test, steps, None, say))
+    rows = _theirs(protocol, test, say)
     goal = rows[0]["nll"] if rows else None
     most = protocol.steps * (protocol.most if goal is not None else 1)
     rows.append(_trained(_ours(protocol), protocol, test, most, goal, say))
@@ -143,6 +137,20 @@ def _run_all(
     for row in rows:
         met = goal is not None and row["nll"] <= goal
         row["ratio"] = rows[0]["seconds"] / row["seconds"] if met else None
+    return rows
+
+
+def _theirs(
+    protocol: Protocol, test: np.ndarray, say: Callable[[dict[str, Any]], None]
+) -> list[dict[str, Any]]:
+    """The example by backpropagation through its solver, and by its adjoint; none without it."""
+    rows = []
+    for adjoint in (False, True) if find_spec("torchdiffeq") is not None else ():
+        name = f"torchdiffeq, {'adjoint' if adjoint else 'backpropagation'}"
+        trainer = make_trainer(adjoint=adjoint, tolerance=1e-5, rate=protocol.rate)
+        # The adjoint is the slower one: a tenth of the iterations says how slow.
+        steps = max(protocol.steps // 10, 1) if adjoint else protocol.steps
+        rows.append(_trained(_Contestant(name, *trainer), protocol, test, steps, None, say))
     return rows
 
 
@@ -247,7 +255,7 @@ def _default(
 ) -> dict[str, Any]:
     """`ContinuousFlow` by one of its losses, until the held-out rows are as likely as the goal."""
     rows = plane_density("circles").sample(protocol.rows, np.random.default_rng(0))
-    epochs = {"matching": 0, "likelihood": 0} | {way: getattr(protocol, way)}
+    epochs: dict[str, Any] = {"matching": 0, "likelihood": 0} | {way: getattr(protocol, way)}
     model = ContinuousFlow(**epochs, accept=True, patience=None)
     model.fit(rows.astype(np.float32), progress=say)
     change = np.linalg.slogdet(model.scaling_.matrix)[1]

@@ -8,21 +8,19 @@ import optax
 
 _SAME_SIZE = 0.2  # root mean square of an update of Muon to the learning rate, about that of Adam
 
-_Schedule = Callable[[int], float]
 
-
-def _adamw(rate: _Schedule, decay: float) -> optax.GradientTransformation:
+def _adamw(rate: optax.Schedule, decay: float) -> optax.GradientTransformation:
     return optax.adamw(rate, weight_decay=decay)
 
 
-def _muon(rate: _Schedule, decay: float) -> optax.GradientTransformation:
+def _muon(rate: optax.Schedule, decay: float) -> optax.GradientTransformation:
     """Muon for matrices (Jordan et al. 2024), with steps as large as AdamW's (Liu et al. 2025)."""
     return optax.contrib.muon(
         rate, weight_decay=decay, adam_weight_decay=decay, consistent_rms=_SAME_SIZE
     )
 
 
-OPTIMIZERS: dict[str, Callable[[_Schedule, float], optax.GradientTransformation]] = {
+OPTIMIZERS: dict[str, Callable[[optax.Schedule, float], optax.GradientTransformation]] = {
     "adamw": _adamw,
     "muon": _muon,
 }
