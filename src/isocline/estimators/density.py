@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -14,37 +14,18 @@ from jaxtyping import Float
 
 from isocline.errors import InputError
 from isocline.models.ode_net import count_parameters
-from isocline.train import Checkpoint, Problem, Settings, train
+from isocline.train import Checkpoint
 
 from .density_columns import Table, read_numbers, require_density, require_same_columns
 from .density_context import Encoding
 from .density_scaling import Bounds, Scaling, dequantized, read_bounds, tell_lost
+from .density_stages import Course, Stage, learn_stages
 from .density_training import Points
 from .fingerprint import digest_of
 from .settings import Configured
 from .storing import filled, in_precision, leaves_of, read_model, write_model
 
 MOST = 4096  # points at a time
-FEWEST_STEPS = 20  # of an epoch
-
-
-class Stage(NamedTuple):
-    """A part of the training.
-
-    Attributes:
-        name: of the stage, and of its checkpoint.
-        epochs, average: see `isocline.train.Settings`.
-        rate: of its learning rate to the estimator's.
-        optimizer: see `isocline.train.Settings`.
-        problem: of training and held-out points, with so many steps an epoch.
-    """
-
-    name: str
-    epochs: int
-    average: float
-    rate: float
-    optimizer: str
-    problem: Callable[[Points, Points, int], Problem]
 
 
 class Density(Configured):
@@ -279,46 +260,18 @@ class Density(Configured):
         y, _ = scaling.points(table.values)
         mixed = np.random.default_rng(self.seed).permutation(len(y))
         held = max(round(self.validation * len(y)), 1)
-        validation = Points(y[mixed[:held]], encoded[mixed[:held]])
-        training = Points(y[mixed[held:]], encoded[mixed[held:]])
-        steps = max(len(training.y) // self.batch_size, FEWEST_STEPS)
-        network = self._build(y.shape[1], encoding.size)
-        history: list[dict[str, Any]] = []
-        best = np.inf
-        for stage in self._stages():
-            kept = (
-                None if folder is None else Checkpoint(folder / f"{stage.name}.safetensors", digest)
-            )
-            settings = Settings(
-                epochs=stage.epochs,
-                steps=steps,
-                learning_rate=self.learning_rate * stage.rate,
-                optimizer=stage.optimizer,
-                weight_decay=1e-5,
-                clip=10.0,
-                patience=self.patience,
-                average=stage.average,
-                catch_up=True,
-            )
-            trained = train(
-                network,
-                stage.problem(training, validation, steps),
-                settings,
-                seed=self.seed,
-                checkpoint=kept,
-                resume=resume,
-                progress=_with_stage(progress, stage.name),
-            )
-            if not trained.best_epoch:
-                raise InputError(
-                    "Training found no usable model: the likelihood was not finite in any epoch. "
-                    "Lower the learning rate."
-                )
-            score = trained.history[trained.best_epoch - 1]["validation"]
-            # A stage may also make worse what the one before has learnt.
-            if score <= best:
-                network, best = trained.model, score
-            history += [row | {"stage": stage.name} for row in trained.history]
+        network, history = learn_stages(
+            self._build(y.shape[1], encoding.size),
+            self._stages(),
+            Points(y[mixed[held:]], encoded[mixed[held:]]),
+            Points(y[mixed[:held]], encoded[mixed[:held]]),
+            Course(self.learning_rate, self.batch_size, self.patience, self.seed),
+            checkpoints=lambda stage: (
+                None if folder is None else Checkpoint(folder / f"{stage}.safetensors", digest)
+            ),
+            resume=resume,
+            progress=progress,
+        )
         self.scaling_, self.encoding_, self.network_ = scaling, encoding, network
         self.history_, self.n_parameters_ = history, count_parameters(network)
 
@@ -386,9 +339,3 @@ class Density(Configured):
         }
         shown = ", ".join(f"{name}={value!r}" for name, value in changed.items())
         return f"{type(self).__name__}({shown})"
-
-
-def _with_stage(
-    progress: Callable[[dict[str, Any]], None] | None, stage: str
-) -> Callable[[dict[str, Any]], None] | None:
-    return None if progress is None else lambda row: progress(row | {"stage": stage})

@@ -16,7 +16,8 @@ from isocline.models.solving import Solving
 from isocline.nn import FIELDS, TRACES
 
 from .checking import check_continuous_flow, check_normalizing_flow
-from .density import Density, Stage
+from .density import Density
+from .density_stages import Stage
 from .density_training import density_problem
 
 AFTER_MATCHING = 0.3  # of the learning rate
