@@ -83,7 +83,9 @@ def draw_particles(out: Path, protocol: Protocol, seed: int) -> None:
         paths = _paths(learnt, np.linspace(0, 1, 41))
         extent = plane_density(density).extent
         for panel, t in zip(row, _TIMES):
-            panel.scatter(*paths[round(40 * t)].T, s=0.4, color="#0072B2", linewidths=0)
+            points = paths[round(40 * t)].T
+            # As an image: thousands of points would make the SVG large.
+            panel.scatter(*points, s=0.4, color="#0072B2", linewidths=0, rasterized=True)
             panel.set_title(f"t = {t:g}", fontsize=8)
         for path in np.moveaxis(paths, 0, 1)[:_PARTICLES]:
             row[-1].plot(*path.T, color="#999999", linewidth=0.5)
