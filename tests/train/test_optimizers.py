@@ -35,9 +35,9 @@ PROBLEM = Problem(
 )
 
 
-def settings(name, **changes):
+def settings(name):
     given = {"epochs": 4, "steps": 50, "learning_rate": 0.1, "weight_decay": 0.0, "patience": None}
-    return Settings(**(given | {"optimizer": name} | changes))
+    return Settings(optimizer=name, **given)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

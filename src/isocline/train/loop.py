@@ -29,7 +29,7 @@ class Settings:
     Attributes:
         epochs, steps: at most so many epochs of so many steps.
         learning_rate: the peak; it warms up over the first twentieth and falls by a cosine.
-        optimizer: "adamw", or "muon", which learns densities of tables several times as fast.
+        optimizer: of `OPTIMIZERS`; "muon" is what densities are learnt with.
         weight_decay: of the optimizer.
         clip: largest global norm of a gradient.
         patience: stop after so many epochs without a better validation score (None: never).
