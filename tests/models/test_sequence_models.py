@@ -182,13 +182,33 @@ def test_gru_padding_does_not_matter():
 def test_an_anchored_model_adds_its_level_to_the_mean():
     """The same weights without the level say the same but for it."""
     context, target = data()
-    model = latent_ode(anchored=True)
+    model = latent_ode(anchored=True, relative=False)
     plain = eqx.tree_at(lambda one: one.level, model, None)
     level = jax.vmap(model.level)(context.times, context.values, context.mask, target.times)
     found, alone = (predict(one, context, target.times) for one in (model, plain))
     np.testing.assert_allclose(found.mean, alone.mean + level, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.std, alone.std, rtol=1e-5)
     assert np.abs(level).max() > 0.1
+
+
+def test_a_model_that_reads_beside_its_level_says_the_same_at_every_level():
+    """But for what it is told of the level itself: those weights are 0 here."""
+    context, target = data()
+    model = latent_ode(anchored=True)
+    told = slice(8, 8 + CHANNELS)
+    model = eqx.tree_at(
+        lambda one: (one.posterior.weight, one.level.raw_share, one.level.log_fade),
+        model,
+        (
+            model.posterior.weight.at[:, told].set(0),
+            jnp.full(CHANNELS, 30.0),
+            jnp.full(CHANNELS, -30.0),
+        ),
+    )
+    raised = eqx.tree_at(lambda one: one.values, context, (context.values + 2) * context.mask)
+    seen = jnp.any(context.mask, axis=1)[:, None]
+    found, higher = (predict(model, one, target.times).mean for one in (context, raised))
+    np.testing.assert_allclose(higher, found + 2 * seen, rtol=1e-4, atol=1e-4)
 
 
 def test_a_season_that_does_not_force_the_field_is_known_to_the_encoder_alone():

@@ -31,6 +31,7 @@ def build_ensemble(forecaster: LatentODEForecaster, kind: str, scaling: Scaling)
             seasons,
             key=key,
             anchored=forecaster.anchored,
+            relative=forecaster.relative_,
             forced=forecaster.forced_,
             covariates=told,
             shooting=forecaster.shooting,

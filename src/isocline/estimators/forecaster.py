@@ -185,6 +185,7 @@ class LatentODEForecaster(Configured):
         # Faster seasons are in the season that is taken off: solves need not follow them.
         slow = [k for k, one in enumerate(self.periods_) if self.horizon_ <= MOST_CYCLES * one]
         self.forced_ = tuple(slow)
+        self.relative_ = self.anchored
         self._folder = None if checkpoint is None else Path(checkpoint)
         self._resume, self._progress = resume, progress
         transforms = choose_transforms(seen) if self.transform == "auto" else ()

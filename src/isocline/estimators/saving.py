@@ -59,6 +59,7 @@ def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
         "periods": list(forecaster.periods_),
         "harmonics": predictor.scaling.harmonics,
         "forced": list(forecaster.forced_),
+        "relative": forecaster.relative_,
         "transforms": [one.shift for one in predictor.scaling.transforms],
         "horizon": forecaster.horizon_,
         "shape": list(predictor.shape),
@@ -112,6 +113,7 @@ def _rebuild(
     forecaster.horizon_, forecaster.periods_ = config["horizon"], tuple(config["periods"])
     forced = config.get("forced", range(len(forecaster.periods_)))
     forecaster.forced_ = tuple(map(int, forced))
+    forecaster.relative_ = bool(config.get("relative", False))
     train_end, validation_end, origins = config["split"]
     forecaster.split_ = Split(train_end, validation_end, np.array(origins))
     forecaster.history_, forecaster.best_epoch_ = config["history"], config["best_epoch"]

@@ -18,7 +18,7 @@ from isocline.models import Context, Target
 from isocline.models.likelihood import gaussian_crps
 from isocline.train import Checkpoint, Problem, Settings, Trained, growing_horizon, train
 
-from .anchoring import with_persistence
+from .anchoring import persistence_of, spans_of, with_doubt, with_persistence
 from .building import build_ensemble
 from .preparing import Scaling
 from .windows import Rows, Shape, gather_rows, sample_windows, stack_windows, window_at
@@ -47,7 +47,8 @@ def train_forecaster(
     table, split = forecaster.table_, forecaster.split_
     model = build_ensemble(forecaster, kind, scaling)
     if kind == "latent_ode" and forecaster.anchored:
-        model = with_persistence(model, table.until(split.train_end), scaling)
+        seen = table.until(split.train_end)
+        model = with_persistence(model, persistence_of(seen, scaling), spans_of(seen, scaling))
     trained = train(
         model,
         training_problem(
@@ -81,12 +82,14 @@ def training_problem(
     Up to a fraction `growth` of the training, the horizon that is asked grows (0: it is whole from
     the start).
     """
-    rows = gather_rows(table.until(split.train_end), scaling)
+    seen = table.until(split.train_end)
+    rows = gather_rows(seen, scaling)
     if not len(rows.origins):
         raise InputError(
             "No two training rows of a series lie within one horizon of each other: give a longer "
             "horizon or more rows."
         )
+    rows = with_doubt(rows, persistence_of(seen, scaling), spans_of(seen, scaling))
     frequencies = jnp.asarray(scaling.frequencies, jnp.float32)
     context, target = validation_windows(table, split, scaling, shape)
 

@@ -35,6 +35,12 @@ class Context(eqx.Module):
         values = jnp.concatenate([self.values, self.exogenous.values], axis=-1)
         return values, jnp.concatenate([self.mask, self.exogenous.mask], axis=-1)
 
+    def beside(self, level: Float[Array, "batch channels"]) -> Context:
+        """The same with the values of the channels relative to a level; covariates stay."""
+        return eqx.tree_at(
+            lambda one: one.values, self, (self.values - level[:, None]) * self.mask
+        )
+
 
 class Target(eqx.Module):
     """What a model is asked: rising times after its state, padded by the last; and the truth."""

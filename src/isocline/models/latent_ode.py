@@ -37,6 +37,8 @@ class LatentODE(eqx.Module):
         noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
         covariates: what drives the field beside the seasons; encoder and decoder are told as well.
         anchored: the mean is what the state says beside a level of the latest observations.
+        relative: the encoder reads observations less that level, as models that are anchored do if
+            it is not said.
         intensity: model as well when rows are observed, as a Poisson process (sec. 5.1). Its
             integral runs from time 0 to the last time of the target: that is the end of what was
             watched, and may be a row without observations.
@@ -56,6 +58,7 @@ class LatentODE(eqx.Module):
     shooting: Shooting | None
     frequencies: tuple[float, ...] = eqx.field(static=True)
     forced: tuple[int, ...] = eqx.field(static=True)
+    relative: bool = eqx.field(static=True)
     noise: str = eqx.field(static=True)
     knots: Knots | None = eqx.field(static=True)
     solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
@@ -74,6 +77,7 @@ class LatentODE(eqx.Module):
         field_depth: int = 1,
         decoder_depth: int = 1,
         anchored: bool = False,
+        relative: bool | None = None,
         forced: tuple[int, ...] | None = None,
         intensity: bool = False,
         knots: Knots | None = None,
@@ -87,12 +91,15 @@ class LatentODE(eqx.Module):
         self.forced = tuple(range(len(frequencies))) if forced is None else tuple(forced)
         self.covariates, told = covariates, covariates.forcing
         self.knots = knots
+        self.relative = anchored and relative is not False
         # Of a key of its own, so that the other weights are as they were without it.
         beside = jax.random.fold_in(key, 4)
         self.intensity = Intensity(latent_size, hidden_size, key=beside) if intensity else None
         self.encoder = ENCODERS[encoder](channels + covariates.read, hidden_size, key=keys[0])
         self.posterior = eqx.nn.Linear(
-            hidden_size + 2 * len(frequencies) + told, 2 * latent_size, key=keys[1]
+            hidden_size + channels * self.relative + 2 * len(frequencies) + told,
+            2 * latent_size,
+            key=keys[1],
         )
         self.field = ForcedField(
             latent_size,
@@ -124,11 +131,18 @@ class LatentODE(eqx.Module):
         self, context: Context
     ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
         """Mean and standard deviation of q(z0)."""
+        levels = []
+        if self.relative and self.level is not None:
+            # Read beside their level, series that wander look alike wherever they are.
+            near = jax.vmap(self.level.near)(context.times, context.values, context.mask)
+            context = context.beside(near)
+            levels = [near]
         features = jax.vmap(self.encoder)(context.times, *context.observations())
         told = context.exogenous
         features = jnp.concatenate(
             [
                 features,
+                *levels,
                 jnp.cos(context.phase),
                 jnp.sin(context.phase),
                 *([] if told is None else [told.drive.now(self.covariates)]),

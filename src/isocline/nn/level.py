@@ -42,7 +42,16 @@ class Level(eqx.Module):
         asked: Float[Array, " times"],
     ) -> Float[Array, "times channels"]:
         """What to add to the mean at the asked times; 0 of a channel that was not observed."""
+        level = jax.nn.sigmoid(self.raw_share) * self.near(times, values, mask)
+        return level * jnp.exp(-jnp.exp(self.log_fade) * asked[:, None])
+
+    def near(
+        self,
+        times: Float[Array, " observations"],
+        values: Float[Array, "observations channels"],
+        mask: Bool[Array, "observations channels"],
+    ) -> Float[Array, " channels"]:
+        """The weighted mean itself; 0 of a channel that was not observed."""
         scores = -jnp.exp(self.log_near) * jnp.abs(times)[:, None]
         weights = jax.nn.softmax(jnp.where(mask, scores, -1e9), axis=0) * mask
-        level = jax.nn.sigmoid(self.raw_share) * jnp.sum(weights * values, axis=0)
-        return level * jnp.exp(-jnp.exp(self.log_fade) * asked[:, None])
+        return jnp.sum(weights * values, axis=0)
