@@ -7,7 +7,13 @@ import pytest
 
 from isocline.data import Series, SeriesTable
 from isocline.data.table import Columns, TimeAxis
-from isocline.estimators.anchoring import Persistence, persistence_of, spans_of, with_doubt
+from isocline.estimators.anchoring import (
+    FEWEST_RETURNS,
+    Persistence,
+    persistence_of,
+    spans_of,
+    with_doubt,
+)
 from isocline.estimators.preparing import Scaling
 from isocline.estimators.windows import gather_rows
 
@@ -59,13 +65,13 @@ def test_a_channel_that_was_never_observed_has_some_numbers():
 
 
 def test_a_short_walk_is_not_believed_to_return():
-    """Around the mean of its own rows a walk seems to return: half of that is taken off and more."""
+    """Around the mean of its own rows it seems to return more than five times in its span."""
     walks = np.cumsum(np.random.default_rng(3).normal(size=(40, 8 * int(HORIZON))), axis=1)
     table, scaling = table_of(*walks)
     found, spans = persistence_of(table, scaling), spans_of(table, scaling)
-    (believed,) = found.returns(np.median(spans)) / np.median(spans)
-    assert found.fade[0] > 0.4
-    assert believed < 0.75 * found.fade[0] or believed * np.median(spans) == pytest.approx(4)
+    span = np.median(spans)
+    assert found.fade[0] * span > 5
+    assert found.returns(span) == FEWEST_RETURNS
 
 
 def test_the_level_of_a_series_is_doubted_as_far_as_it_persists():

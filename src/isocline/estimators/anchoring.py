@@ -1,9 +1,9 @@
 """What the training rows say of persistence: where a level starts, and how well it is known.
 
 A series that wanders has no level to come back to, but its training rows have a mean, and around
-their own mean they always come back. A model that is shown them so learns to expect it of the future
-as well. So the return that is measured is corrected for that, and the windows of training are
-shifted by as much as the level is unknown.
+their own mean they always come back. A model that is shown them so learns to expect it of the
+future as well. So the return that is measured is corrected for that, and the windows of training
+are shifted by as much as the level is unknown.
 """
 
 from __future__ import annotations

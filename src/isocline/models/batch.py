@@ -37,9 +37,7 @@ class Context(eqx.Module):
 
     def beside(self, level: Float[Array, "batch channels"]) -> Context:
         """The same with the values of the channels relative to a level; covariates stay."""
-        return eqx.tree_at(
-            lambda one: one.values, self, (self.values - level[:, None]) * self.mask
-        )
+        return eqx.tree_at(lambda one: one.values, self, (self.values - level[:, None]) * self.mask)
 
 
 class Target(eqx.Module):

@@ -37,8 +37,8 @@ class LatentODE(eqx.Module):
         noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
         covariates: what drives the field beside the seasons; encoder and decoder are told as well.
         anchored: the mean is what the state says beside a level of the latest observations.
-        relative: the encoder reads observations less that level, as models that are anchored do if
-            it is not said.
+        relative: the encoder of an anchored model reads observations less that level, and is told
+            it; models of before did not.
         intensity: model as well when rows are observed, as a Poisson process (sec. 5.1). Its
             integral runs from time 0 to the last time of the target: that is the end of what was
             watched, and may be a row without observations.
@@ -77,7 +77,7 @@ class LatentODE(eqx.Module):
         field_depth: int = 1,
         decoder_depth: int = 1,
         anchored: bool = False,
-        relative: bool | None = None,
+        relative: bool = True,
         forced: tuple[int, ...] | None = None,
         intensity: bool = False,
         knots: Knots | None = None,
@@ -90,17 +90,15 @@ class LatentODE(eqx.Module):
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
         self.forced = tuple(range(len(frequencies))) if forced is None else tuple(forced)
         self.covariates, told = covariates, covariates.forcing
+        beside_features = 2 * len(frequencies) + told
         self.knots = knots
-        self.relative = anchored and relative is not False
+        self.relative = anchored and relative
         # Of a key of its own, so that the other weights are as they were without it.
         beside = jax.random.fold_in(key, 4)
         self.intensity = Intensity(latent_size, hidden_size, key=beside) if intensity else None
         self.encoder = ENCODERS[encoder](channels + covariates.read, hidden_size, key=keys[0])
-        self.posterior = eqx.nn.Linear(
-            hidden_size + channels * self.relative + 2 * len(frequencies) + told,
-            2 * latent_size,
-            key=keys[1],
-        )
+        read = hidden_size + channels * self.relative + beside_features
+        self.posterior = eqx.nn.Linear(read, 2 * latent_size, key=keys[1])
         self.field = ForcedField(
             latent_size,
             hidden_size,
@@ -122,7 +120,7 @@ class LatentODE(eqx.Module):
                 latent_size,
                 hidden_size,
                 shooting,
-                2 * len(frequencies) + told,
+                beside_features,
                 key=jax.random.fold_in(key, 5),
                 tie=tie,
             )
