@@ -16,6 +16,8 @@ import pandas
 import polars
 import pytest
 
+from isocline.data import names
+
 from .conftest import HEADER, TINY, small_rows, write_rows
 
 SCORES = {"rmse", "mae", "crps", "coverage_50", "coverage_90"}
@@ -23,8 +25,8 @@ QUANTILES = ["q05", "q25", "q50", "q75", "q95"]
 
 
 def test_results_have_the_promised_form(fitted):
-    names = {entry.name for entry in fitted.iterdir()}
-    assert names == {
+    found = {entry.name for entry in fitted.iterdir()}
+    assert found == {
         *("forecast.csv", "metrics.json", "backtest.csv", "config.toml"),
         *("model", "checkpoints"),
     }
@@ -269,7 +271,7 @@ def test_info_describes_built_in_data_and_the_installation(isocline):
     assert isocline("info", "seattle_weather", "--time", "when").code == 2
     document = isocline("info", "--json").document
     assert document["versions"]["isocline"]
-    assert document["builtin_data"] == ["sst", "seattle_weather", "lynx_hare"]
+    assert document["builtin_data"] == list(names())
 
 
 def test_a_saved_model_can_be_moved(isocline, tmp_path, fitted):

@@ -38,7 +38,8 @@ def test_built_in_seattle():
 
 
 def test_names():
-    assert names() == ("sst", "seattle_weather", "lynx_hare")
+    expected = "sst", "seattle_weather", "lynx_hare", "sunspots", "stocks", "us_macro"
+    assert names() == (*expected, "us_employment")
     with pytest.raises(InputError, match="Did you mean 'sst'"):
         load("ssst")
 
@@ -48,6 +49,22 @@ def test_lynx_and_hare():
     (pelts,) = table.series
     assert len(pelts) == 21 and table.channels == ("lynx", "hare")
     assert pelts.times[0] == 1900 and pelts.values[3].tolist() == [35.2, 77.4]
+
+
+@pytest.mark.parametrize(
+    ("name", "series", "rows", "channels"),
+    [
+        ("sunspots", 1, 309, 1),
+        ("stocks", 5, 560, 1),
+        ("us_macro", 1, 203, 4),
+        ("us_employment", 1, 120, 6),
+    ],
+)
+def test_tables_of_economies_and_of_the_sun(name, series, rows, channels):
+    table = load(name)
+    assert len(table.series) == series and len(table.channels) == channels
+    assert sum(len(one) for one in table.series) == rows
+    assert all(np.isfinite(one.values).all() for one in table.series)
 
 
 def test_files_are_small():

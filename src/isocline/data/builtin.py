@@ -20,6 +20,10 @@ _OPTIONS: Mapping[str, dict] = MappingProxyType(
             "target": ("precipitation", "temp_max", "temp_min", "wind"),
         },
         "lynx_hare": {"time": "year", "target": ("lynx", "hare")},
+        "sunspots": {"time": "year", "target": ("sunspots",)},
+        "stocks": {"time": "date", "series": "symbol", "target": ("price",)},
+        "us_macro": {"time": "date", "target": None},
+        "us_employment": {"time": "month", "target": None},
     }
 )
 
@@ -37,7 +41,10 @@ def load(name: str, **columns: Any) -> SeriesTable:
             tropical oceans (2006-2010), deg C, with months missing. `"seattle_weather"`: daily
             precipitation (mm), highest and lowest temperature (deg C) and wind (m/s), 2012-2015.
             `"lynx_hare"`: pelts that the Hudson's Bay Company bought each year, thousands,
-            1900-1920.
+            1900-1920. `"sunspots"`: their mean number each year, 1700-2008. `"stocks"`: monthly
+            prices of five shares, dollars, 2000-2010. `"us_macro"`: gross domestic product,
+            consumer prices, unemployment and the rate of treasury bills, quarterly, 1959-2009.
+            `"us_employment"`: thousands of people in six sectors, monthly, 2006-2015.
         columns: other targets, or covariates, as for `SeriesTable.from_frame`.
 
     Raises:

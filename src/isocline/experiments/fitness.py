@@ -35,6 +35,8 @@ DEVELOPED = {
     "covid": "COVID-19 in Italy: cases, in hospital, daily",
     "pacific": "Anomalies of 15 boxes of the Pacific, monthly",
     "lynx_hare": "Lynx and hare, 21 years",
+    "stocks": "Prices of five shares, monthly",
+    "us_macro": "US economy: product, prices, two rates, quarterly",
 }
 REPORTED = {
     "seattle": "Seattle: rain, temperatures, wind, daily",
@@ -43,6 +45,8 @@ REPORTED = {
     "measles": "Measles in seven cities, weekly",
     "vowels": "Japanese vowels, 270 short utterances",
     "simulated": "Simulated: 5 series of 700 irregular points",
+    "us_employment": "US employment in six sectors, monthly",
+    "sunspots": "Sunspots, yearly",
 }
 TITLES = {**DEVELOPED, **REPORTED}
 MODELS = {
