@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _HISTORY = 5.0  # horizons
 _SERIES = 3  # that are shown if none are named
+_ROOM = 0.14  # above the values, as a share of their range
 
 
 def forecast_figure(
@@ -106,6 +107,8 @@ def _draw(axes: Axes, subject: Subject, band: Band) -> None:
     )  # fmt: skip
     time_axis(axes, table, first, last, most=9)
     value_axis(axes, np.concatenate([values[shown], run.drawn]), most=4)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + _ROOM * (high - low))  # for the note
 
 
 def _telling(band: Band) -> float:
