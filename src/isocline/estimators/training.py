@@ -44,16 +44,15 @@ def train_forecaster(
     Raises:
         InputError: the loss was not finite in any epoch.
     """
-    table, split = forecaster.table_, forecaster.split_
+    seen = forecaster.table_.until(forecaster.split_.train_end)
+    persistence, spans = persistence_of(seen, scaling), spans_of(seen, scaling)
     model = build_ensemble(forecaster, kind, scaling)
     if kind == "latent_ode" and forecaster.anchored:
-        seen = table.until(split.train_end)
-        model = with_persistence(model, persistence_of(seen, scaling), spans_of(seen, scaling))
+        model = with_persistence(model, persistence, spans)
+    rows = with_doubt(gather_rows(seen, scaling), persistence, spans)
     trained = train(
         model,
-        training_problem(
-            table, split, scaling, forecaster.shape_, forecaster.deletion, forecaster.growth
-        ),
+        training_problem(forecaster, scaling, rows),
         Settings(
             epochs=forecaster.epochs,
             patience=forecaster.patience,
@@ -74,33 +73,29 @@ def train_forecaster(
     return trained
 
 
-def training_problem(
-    table: SeriesTable, split: Split, scaling: Scaling, shape: Shape, deletion: float, growth: float
-) -> Problem:
+def training_problem(forecaster: LatentODEForecaster, scaling: Scaling, rows: Rows) -> Problem:
     """Random windows of the training rows, and fixed ones that ask for the validation part.
 
     Up to a fraction `growth` of the training, the horizon that is asked grows (0: it is whole from
     the start).
     """
-    seen = table.until(split.train_end)
-    rows = gather_rows(seen, scaling)
     if not len(rows.origins):
         raise InputError(
             "No two training rows of a series lie within one horizon of each other: give a longer "
             "horizon or more rows."
         )
-    rows = with_doubt(rows, persistence_of(seen, scaling), spans_of(seen, scaling))
+    shape = forecaster.shape_
     frequencies = jnp.asarray(scaling.frequencies, jnp.float32)
-    context, target = validation_windows(table, split, scaling, shape)
+    context, target = validation_windows(forecaster.table_, forecaster.split_, scaling, shape)
 
     # As partials the windows are arguments of the compiled functions; closed over they would be
     # constants that XLA tries to fold. And JAX's partials are equal if their parts are, so that
     # another fit of the same kind compiles nothing.
     return Problem(
-        Partial(_sample, shape, deletion, rows, frequencies),
+        Partial(_sample, shape, forecaster.deletion, rows, frequencies),
         _loss,
         Partial(_validate, context, target),
-        growing_horizon(growth),
+        growing_horizon(forecaster.growth),
     )
 
 
