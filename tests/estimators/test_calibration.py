@@ -158,7 +158,8 @@ def test_outcomes_are_the_factors_that_reach_what_was_observed():
     np.testing.assert_allclose(known.inner, [tail / middle, 2 * tail / middle, 0], atol=1e-12)
     np.testing.assert_array_equal(known.above, [True, False, True])
     np.testing.assert_array_equal(known.times, [1, 2, 4])
-    late = outcomes([forecast], [Series("a", forecast.times, values)], 2.0, after=1.0)
+    values[0] = np.nan
+    late = outcomes([forecast], [Series("a", forecast.times, values)], 2.0)
     np.testing.assert_array_equal(late.times, [2, 4])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -14,6 +15,8 @@ from safetensors.numpy import load, save
 
 from isocline.errors import InputError
 from isocline.estimators import LatentODEForecaster
+from isocline.estimators.pooling import Pool
+from isocline.evaluation import Persistence
 
 from .conftest import TINY, small_frame
 
@@ -69,9 +72,25 @@ def test_a_loaded_model_backtests_the_same(scored, tmp_path):
     pandas.testing.assert_frame_equal(found.frame, backtest.frame)
 
 
+def test_a_share_of_persistence_is_kept(saved, tmp_path):
+    forecaster = LatentODEForecaster.load(saved)
+    before = forecaster.predict()
+    predictor = forecaster.predictor_
+    channels = len(predictor.pool.shares)
+    known = forecaster.table_.until(forecaster.split_.validation_end)
+    pool = Pool(np.linspace(0.2, 0.4, channels), Persistence())
+    pool = pool.fitted(known, forecaster.horizon_)
+    forecaster.predictor_ = dataclasses.replace(predictor, pool=pool)
+    forecaster.save(tmp_path)
+    mixed, again = forecaster.predict(), LatentODEForecaster.load(tmp_path).predict()
+    pandas.testing.assert_frame_equal(again, mixed, check_exact=True)
+    assert (mixed["mean"] - before["mean"]).abs().max() > 1e-3
+
+
 def test_a_model_of_before_loads_as_it_was(frame, tmp_path):
-    """Without a level, transforms, and factors but those of the 90 % interval."""
+    """Without a level, transforms, persistence, and factors but those of the 90 % interval."""
     plain = LatentODEForecaster(**TINY | {"epochs": 1}, anchored=False, transform="none").fit(frame)
+    plain.predictor_ = dataclasses.replace(plain.predictor_, pool=None)
     plain.save(tmp_path)
     arrays = load((tmp_path / "weights.safetensors").read_bytes())
     newer = [name for name in arrays if name.endswith((".inner", ".channels", ".above"))]

@@ -182,7 +182,7 @@ def test_gru_padding_does_not_matter():
 def test_an_anchored_model_adds_its_level_to_the_mean():
     """The same weights without the level say the same but for it."""
     context, target = data()
-    model = latent_ode(anchored=True, relative=False)
+    model = latent_ode(anchored=True, beside_level=False)
     plain = eqx.tree_at(lambda one: one.level, model, None)
     level = jax.vmap(model.level)(context.times, context.values, context.mask, target.times)
     found, alone = (predict(one, context, target.times) for one in (model, plain))
@@ -191,8 +191,16 @@ def test_an_anchored_model_adds_its_level_to_the_mean():
     assert np.abs(level).max() > 0.1
 
 
-def test_a_model_that_reads_beside_its_level_says_the_same_at_every_level():
-    """But for what it is told of the level itself: those weights are 0 here."""
+class Beside(eqx.Module):
+    """An encoder that does not look at the values as they are, only at those beside the level."""
+
+    encoder: eqx.Module
+
+    def __call__(self, times, values, mask):
+        return self.encoder(times, values.at[:, :CHANNELS].set(0), mask)
+
+
+def test_what_a_model_reads_beside_its_level_is_the_same_at_every_level():
     context, target = data()
     model = latent_ode(anchored=True)
     told = slice(8, 8 + CHANNELS)
@@ -205,10 +213,14 @@ def test_a_model_that_reads_beside_its_level_says_the_same_at_every_level():
             jnp.full(CHANNELS, -30.0),
         ),
     )
+    blind = eqx.tree_at(lambda one: one.encoder, model, replace_fn=Beside)
     raised = eqx.tree_at(lambda one: one.values, context, (context.values + 2) * context.mask)
     seen = jnp.any(context.mask, axis=1)[:, None]
-    found, higher = (predict(model, one, target.times).mean for one in (context, raised))
+    found, higher = (predict(blind, one, target.times).mean for one in (context, raised))
     np.testing.assert_allclose(higher, found + 2 * seen, rtol=1e-4, atol=1e-4)
+    # It looks at both: the values as they are count as well.
+    found, higher = (predict(model, one, target.times).mean for one in (context, raised))
+    assert np.abs(higher - found - 2 * seen).max() > 1e-2
 
 
 def test_a_season_that_does_not_force_the_field_is_known_to_the_encoder_alone():

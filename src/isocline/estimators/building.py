@@ -31,7 +31,7 @@ def build_ensemble(forecaster: LatentODEForecaster, kind: str, scaling: Scaling)
             seasons,
             key=key,
             anchored=forecaster.anchored,
-            relative=forecaster.relative_,
+            beside_level=forecaster.beside_level_,
             forced=forecaster.forced_,
             covariates=told,
             shooting=forecaster.shooting,

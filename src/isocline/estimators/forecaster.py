@@ -23,8 +23,9 @@ from .checking import check_deletions, check_settings
 from .covariates import CovariateScaling, fit_covariates
 from .cross_validation import CrossValidation, chosen_cutoffs, cross_validate
 from .fingerprint import fingerprint
+from .finishing import finish
 from .future import require_future, require_past, with_future
-from .predicting import Predictor, outcomes_from, validation_outcomes
+from .predicting import Predictor
 from .preparing import Scaling
 from .saving import load_parts, save_parts
 from .settings import Configured
@@ -185,7 +186,7 @@ class LatentODEForecaster(Configured):
         # Faster seasons are in the season that is taken off: solves need not follow them.
         slow = [k for k, one in enumerate(self.periods_) if self.horizon_ <= MOST_CYCLES * one]
         self.forced_ = tuple(slow)
-        self.relative_ = self.anchored
+        self.beside_level_ = self.anchored
         self._folder = None if checkpoint is None else Path(checkpoint)
         self._resume, self._progress = resume, progress
         transforms = choose_transforms(seen) if self.transform == "auto" else ()
@@ -210,13 +211,7 @@ class LatentODEForecaster(Configured):
         return trained.model, trained
 
     def _finish(self, model: Ensemble, scaling: Scaling) -> Predictor:
-        """Refine level and season by the validation part; calibrate by every later outcome."""
-        predictor = Predictor(model, scaling, self.shape_)
-        validated = validation_outcomes(predictor, self.table_, self.split_)
-        known = self.table_.until(self.split_.validation_end)
-        predictor = replace(predictor, scaling=scaling.fitted(known))
-        tested = outcomes_from(predictor, self.table_, self.split_.origins)
-        return replace(predictor, calibration=validated.joined(tested))
+        return finish(model, scaling, self.shape_, self.table_, self.split_)
 
     def forecast(self, history: Series, times: Any) -> Forecast:
         """The forecast of one series from its history, at later times: numbers on the time axis."""

@@ -12,30 +12,33 @@ import numpy as np
 
 from isocline.data import Series, SeriesTable
 from isocline.evaluation.forecast import DENSE_LEVELS, Forecast
-from isocline.evaluation.windows import Split, history_until, targets_after
+from isocline.evaluation.windows import history_until, targets_after
 from isocline.models import Context
 
-from .calibration import MEMORY, Calibration, outcomes, widened
+from .calibration import MEMORY, Calibration, widened
 from .future import known_ahead
+from .pooling import Pool
 from .preparing import Scaling
 from .windows import Shape, stack_windows, window_at
 
 DRAWS = 32
 BATCH = 256
-VALIDATION_ORIGINS = 8
-MOST_OUTCOMES = 1024  # forecasts that intervals are calibrated by, of each part
 
 Request = tuple[Series, float, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Model, scaling, window shape, and what past forecasts say of its intervals' width."""
+    """Model, scaling, window shape, and what past forecasts say of its intervals' width.
+
+    With a pool, forecasts have its share of persistence.
+    """
 
     model: Any
     scaling: Scaling
     shape: Shape
     calibration: Calibration = field(default_factory=Calibration)
+    pool: Pool | None = None
 
     def forecast(self, history: Series, times: np.ndarray) -> Forecast:
         """One series, from its last observation on."""
@@ -56,15 +59,18 @@ class Predictor:
             self.scaling.covariates,
         )
         mean, std = _draw(self.model, context, target.times)
-        made, factors = [], {}
-        for k, request in enumerate(requests):
+        made = [self._unscale(one, mean[:, k], std[:, k]) for k, one in enumerate(requests)]
+        if self.pool is not None:
+            made = self.pool.mixed(made, [h.between(-np.inf, o) for h, o, _ in requests])
+        found, factors = [], {}
+        for one, (_, origin, _) in zip(made, requests, strict=True):
             # Origins between the same outcomes know the same.
-            known = int(np.sum(self.calibration.times <= request[1]))
+            known = int(np.sum(self.calibration.times <= origin))
             if known not in factors:
                 memory = MEMORY * self.scaling.horizon
-                factors[known] = self.calibration.factors(request[1], mean.shape[-1], memory)
-            made.append(widened(self._unscale(request, mean[:, k], std[:, k]), factors[known]))
-        return made
+                factors[known] = self.calibration.factors(origin, mean.shape[-1], memory)
+            found.append(widened(one, factors[known]))
+        return found
 
     def _window(self, history: Series, origin: float, times: np.ndarray) -> tuple[dict, dict]:
         blank = np.full((len(times), history.values.shape[1]), np.nan)
@@ -150,22 +156,3 @@ def requests_at(
                 requests.append((history, float(origin), target.times))
                 targets.append(target)
     return requests, targets
-
-
-def outcomes_from(
-    predictor: Predictor, table: SeriesTable, origins: Any, after: float = -np.inf
-) -> Calibration:
-    """What the rows later than `after` say about the forecasts from these origins."""
-    requests, targets = requests_at(table, origins, predictor.scaling.horizon)
-    if len(requests) > MOST_OUTCOMES:
-        # A thousand series say no more about the width of intervals than some hundreds of them.
-        chosen = np.random.default_rng(0).choice(len(requests), MOST_OUTCOMES, replace=False)
-        requests, targets = ([part[k] for k in sorted(chosen)] for part in (requests, targets))
-    return outcomes(predictor.forecasts(requests), targets, predictor.scaling.horizon, after)
-
-
-def validation_outcomes(predictor: Predictor, table: SeriesTable, split: Split) -> Calibration:
-    """What the validation part says; rows of the training part were fitted: they don't count."""
-    earliest = split.train_end - predictor.scaling.horizon / 2
-    origins = np.linspace(earliest, split.validation_end, VALIDATION_ORIGINS, endpoint=False)
-    return outcomes_from(predictor, table.until(split.validation_end), origins, split.train_end)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from isocline.data import Series, SeriesTable
 
+from .seasonality import season_shows
 from .transforms import Transform
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ class Scaling:
         size = 1 + 2 * self.harmonics * len(self.periods)
         if not len(values):
             return np.zeros(size), 1.0, np.zeros((size, size))
-        kept = self._affordable(times)
-        design = self.design(times) * kept
+        design = self.design(times)
+        kept = self._affordable(times) & self._shown(times, values, design)
+        design = design * kept
         level = values.mean()
         inverse = np.linalg.inv(design.T @ design + np.diag([1e-9] + [RIDGE] * (size - 1)))
         coefficients = inverse @ design.T @ (values - level)
@@ -88,18 +90,20 @@ class Scaling:
         if spread <= 1e-6 * max(abs(level), 1.0):
             spread = max(float(values.std()), 1.0)
         coefficients[0] += level
-        doubt = self._inflation(times, values - level, spread)
+        doubt = self._inflation(times, values - level, spread, kept)
         factor = np.linalg.cholesky(inverse * doubt) * kept[:, None]
         return coefficients, spread, factor
 
-    def _inflation(self, times: np.ndarray, values: np.ndarray, spread: float) -> float:
+    def _inflation(
+        self, times: np.ndarray, values: np.ndarray, spread: float, shown: np.ndarray
+    ) -> float:
         """How much worse left-out blocks of time are met than independent errors explain."""
         if len(values) < 2 * FOLDS:
             return 1.0
         missed, leverage = [], []
         for block in np.array_split(np.arange(len(values)), FOLDS):
             rest = np.delete(np.arange(len(values)), block)
-            kept = self._affordable(times[rest])
+            kept = self._affordable(times[rest]) & shown
             design = self.design(times) * kept
             inverse = np.linalg.inv(
                 design[rest].T @ design[rest] + np.diag([1e-9] + [RIDGE] * (len(kept) - 1))
@@ -118,6 +122,15 @@ class Scaling:
             enough = span >= period and len(times) >= ROWS_A_COEFFICIENT * (1 + 2 * self.harmonics)
             allowed.append(np.full(2 * self.harmonics, enough))
         return np.concatenate(allowed)
+
+    def _shown(self, times: np.ndarray, values: np.ndarray, design: np.ndarray) -> np.ndarray:
+        """Which coefficients belong to seasons that the rows show."""
+        shown, size = [np.array([True])], 2 * self.harmonics
+        for k, period in enumerate(self.periods):
+            waves = design[:, 1 + k * size : 1 + (k + 1) * size]
+            seen = season_shows(times, values, waves, period, RIDGE)
+            shown.append(np.full(size, seen))
+        return np.concatenate(shown)
 
     def design(self, times: np.ndarray) -> Float[np.ndarray, "times coefficients"]:
         """A column of ones, then cosine and sine of every harmonic of every period."""

@@ -10,10 +10,12 @@ import numpy as np
 
 from isocline.data import Series, SeriesTable
 from isocline.errors import InputError
+from isocline.evaluation.baselines import Persistence
 from isocline.evaluation.windows import Split
 
 from .building import build_ensemble
 from .calibration import Calibration
+from .pooling import Pool
 from .predicting import Predictor
 from .preparing import Scaling
 from .saving_covariates import (
@@ -59,7 +61,7 @@ def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
         "periods": list(forecaster.periods_),
         "harmonics": predictor.scaling.harmonics,
         "forced": list(forecaster.forced_),
-        "relative": forecaster.relative_,
+        "beside_level": forecaster.beside_level_,
         "transforms": [one.shift for one in predictor.scaling.transforms],
         "horizon": forecaster.horizon_,
         "shape": list(predictor.shape),
@@ -77,9 +79,10 @@ def _config(forecaster: LatentODEForecaster) -> dict[str, Any]:
 
 def _predictor_arrays(name: str, predictor: Predictor) -> dict[str, np.ndarray]:
     outcomes = predictor.calibration
-    return leaves_of(name, predictor.model) | {
+    arrays = leaves_of(name, predictor.model) | {
         f"{name}.outcomes.{part}": getattr(outcomes, part) for part in OUTCOME_PARTS
     }
+    return arrays if predictor.pool is None else arrays | {f"{name}.pool": predictor.pool.shares}
 
 
 def load_parts(cls: type[LatentODEForecaster], directory: Path) -> Any:
@@ -113,7 +116,7 @@ def _rebuild(
     forecaster.horizon_, forecaster.periods_ = config["horizon"], tuple(config["periods"])
     forced = config.get("forced", range(len(forecaster.periods_)))
     forecaster.forced_ = tuple(map(int, forced))
-    forecaster.relative_ = bool(config.get("relative", False))
+    forecaster.beside_level_ = bool(config.get("beside_level", False))
     train_end, validation_end, origins = config["split"]
     forecaster.split_ = Split(train_end, validation_end, np.array(origins))
     forecaster.history_, forecaster.best_epoch_ = config["history"], config["best_epoch"]
@@ -133,8 +136,13 @@ def _rebuild(
         }
         whole = len(kept) == len(OUTCOME_PARTS)
         calibration = Calibration(**kept) if whole else Calibration.of_outer(**kept)
-        model = build_ensemble(forecaster, kind, scaling)
-        return Predictor(filled(model, kind, arrays), scaling, forecaster.shape_, calibration)
+        model = filled(build_ensemble(forecaster, kind, scaling), kind, arrays)
+        shares = arrays.get(f"{kind}.pool")
+        pool = None
+        if shares is not None:
+            known = forecaster.table_.until(validation_end)
+            pool = Pool(shares, Persistence()).fitted(known, forecaster.horizon_)
+        return Predictor(model, scaling, forecaster.shape_, calibration, pool)
 
     forecaster.predictor_ = predictor("latent_ode")
     forecaster.gru_ = predictor("gru") if "gru" in config["models"] else None

@@ -35,9 +35,13 @@ class Context(eqx.Module):
         values = jnp.concatenate([self.values, self.exogenous.values], axis=-1)
         return values, jnp.concatenate([self.mask, self.exogenous.mask], axis=-1)
 
-    def beside(self, level: Float[Array, "batch channels"]) -> Context:
-        """The same with the values of the channels relative to a level; covariates stay."""
-        return eqx.tree_at(lambda one: one.values, self, (self.values - level[:, None]) * self.mask)
+    def beside(
+        self, level: Float[Array, "batch channels"]
+    ) -> tuple[Float[Array, "*batch observations read"], Bool[Array, "*batch observations read"]]:
+        """The observations, and then the values of the channels once more, less a level."""
+        values, mask = self.observations()
+        less = (self.values - level[:, None]) * self.mask
+        return jnp.concatenate([values, less], axis=-1), jnp.concatenate([mask, self.mask], axis=-1)
 
 
 class Target(eqx.Module):

@@ -37,8 +37,8 @@ class LatentODE(eqx.Module):
         noise: "constant": one learnt standard deviation a channel; "state": the decoder gives it.
         covariates: what drives the field beside the seasons; encoder and decoder are told as well.
         anchored: the mean is what the state says beside a level of the latest observations.
-        relative: the encoder of an anchored model reads observations less that level, and is told
-            it; models of before did not.
+        beside_level: the encoder of an anchored model reads observations less that level as well,
+            and is told it; models of before did not.
         intensity: model as well when rows are observed, as a Poisson process (sec. 5.1). Its
             integral runs from time 0 to the last time of the target: that is the end of what was
             watched, and may be a row without observations.
@@ -58,7 +58,7 @@ class LatentODE(eqx.Module):
     shooting: Shooting | None
     frequencies: tuple[float, ...] = eqx.field(static=True)
     forced: tuple[int, ...] = eqx.field(static=True)
-    relative: bool = eqx.field(static=True)
+    beside_level: bool = eqx.field(static=True)
     noise: str = eqx.field(static=True)
     knots: Knots | None = eqx.field(static=True)
     solver: tuple[tuple[str, Any], ...] = eqx.field(static=True)
@@ -77,7 +77,7 @@ class LatentODE(eqx.Module):
         field_depth: int = 1,
         decoder_depth: int = 1,
         anchored: bool = False,
-        relative: bool = True,
+        beside_level: bool = True,
         forced: tuple[int, ...] | None = None,
         intensity: bool = False,
         knots: Knots | None = None,
@@ -90,15 +90,15 @@ class LatentODE(eqx.Module):
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
         self.forced = tuple(range(len(frequencies))) if forced is None else tuple(forced)
         self.covariates, told = covariates, covariates.forcing
-        beside_features = 2 * len(frequencies) + told
-        self.knots = knots
-        self.relative = anchored and relative
+        beside_features, self.knots = 2 * len(frequencies) + told, knots
+        self.beside_level = anchored and beside_level
         # Of a key of its own, so that the other weights are as they were without it.
         beside = jax.random.fold_in(key, 4)
         self.intensity = Intensity(latent_size, hidden_size, key=beside) if intensity else None
-        self.encoder = ENCODERS[encoder](channels + covariates.read, hidden_size, key=keys[0])
-        read = hidden_size + channels * self.relative + beside_features
-        self.posterior = eqx.nn.Linear(read, 2 * latent_size, key=keys[1])
+        read = channels * (1 + self.beside_level) + covariates.read
+        self.encoder = ENCODERS[encoder](read, hidden_size, key=keys[0])
+        features = hidden_size + channels * self.beside_level + beside_features
+        self.posterior = eqx.nn.Linear(features, 2 * latent_size, key=keys[1])
         self.field = ForcedField(
             latent_size,
             hidden_size,
@@ -129,13 +129,12 @@ class LatentODE(eqx.Module):
         self, context: Context
     ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
         """Mean and standard deviation of q(z0)."""
-        levels = []
-        if self.relative and self.level is not None:
+        observations, levels = context.observations(), []
+        if self.beside_level and self.level is not None:
             # Read beside their level, series that wander look alike wherever they are.
             near = jax.vmap(self.level.near)(context.times, context.values, context.mask)
-            context = context.beside(near)
-            levels = [near]
-        features = jax.vmap(self.encoder)(context.times, *context.observations())
+            observations, levels = context.beside(near), [near]
+        features = jax.vmap(self.encoder)(context.times, *observations)
         told = context.exogenous
         features = jnp.concatenate(
             [

@@ -1,0 +1,60 @@
+"""What rows that were not trained on make of a trained model: a predictor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from isocline.data import Series, SeriesTable
+from isocline.evaluation.baselines import Persistence
+from isocline.evaluation.windows import Split
+
+from .calibration import outcomes
+from .pooling import Pool
+from .predicting import Predictor, Request, requests_at
+from .preparing import Scaling
+from .windows import Shape
+
+VALIDATION_ORIGINS = 8
+MOST_OUTCOMES = 1024  # forecasts that intervals are calibrated by, of each part
+
+
+def finish(
+    model: Any, scaling: Scaling, shape: Shape, table: SeriesTable, split: Split
+) -> Predictor:
+    """Pool with persistence and refine level and season by validation; calibrate by all that came.
+
+    Args:
+        scaling: that of the training rows.
+    """
+    horizon, end = scaling.horizon, split.train_end
+    known = table.until(split.validation_end)
+    predictor = Predictor(model, scaling, shape)
+    origins = np.linspace(end - horizon / 2, split.validation_end, VALIDATION_ORIGINS, False)
+    requests, targets = _some(*requests_at(known, origins, horizon))
+    # Rows of the training part were fitted: they don't count.
+    targets = [_later(one, end) for one in targets]
+    made, histories = predictor.forecasts(requests), [history for history, *_ in requests]
+    rule = Persistence().fit(table.until(end), horizon)
+    pool = Pool.chosen(rule, made, histories, targets, horizon)
+    validated = outcomes(pool.mixed(made, histories), targets, horizon)
+    predictor = replace(predictor, scaling=scaling.fitted(known), pool=pool.fitted(known, horizon))
+    requests, targets = _some(*requests_at(table, split.origins, horizon))
+    tested = outcomes(predictor.forecasts(requests), targets, horizon)
+    return replace(predictor, calibration=validated.joined(tested))
+
+
+def _later(target: Series, end: float) -> Series:
+    """The same rows, without the values up to the end."""
+    later = (target.times > end)[:, None]
+    return target.rows(slice(None), np.where(later, target.values, np.nan))
+
+
+def _some(requests: list[Request], targets: list[Series]) -> tuple[list[Request], list[Series]]:
+    """A thousand series say no more about the width of intervals than some hundreds of them."""
+    if len(requests) <= MOST_OUTCOMES:
+        return requests, targets
+    chosen = np.random.default_rng(0).choice(len(requests), MOST_OUTCOMES, replace=False)
+    return [requests[k] for k in sorted(chosen)], [targets[k] for k in sorted(chosen)]

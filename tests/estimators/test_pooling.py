@@ -1,0 +1,99 @@
+"""A share of the last value, as validation shows; and none where that is too little to say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import ndtri
+
+from isocline.data import Columns, Series, SeriesTable, TimeAxis
+from isocline.estimators.finishing import _later
+from isocline.estimators.pooling import DRAWN, Pool
+from isocline.evaluation import Persistence
+from isocline.evaluation.forecast import DENSE_LEVELS, Forecast
+
+HORIZON = 2.0
+
+
+def walks(count, seed=0, rows=40):
+    """Random walks with a known error model of persistence: steps of a standard normal."""
+    steps = np.random.default_rng(seed).normal(size=(count, rows, 1))
+    return [
+        Series(f"walk{k:03d}", np.arange(rows, dtype=float), np.cumsum(one, axis=0))
+        for k, one in enumerate(steps)
+    ]
+
+
+def table(series):
+    columns = Columns("time", "series", ("value",))
+    return SeriesTable(tuple(series), ("value",), TimeAxis("number"), columns)
+
+
+def forecasts_of(mean, times, spread):
+    """A normal forecast around a mean."""
+    mean = np.full((len(times), 1), mean)
+    quantiles = mean[..., None] + spread * ndtri(np.array(DENSE_LEVELS))
+    return Forecast(np.asarray(times), mean, quantiles)
+
+
+def asked(series, guess, spread, origin=30.0):
+    """Forecasts, histories and targets: `guess` gives the model's mean from a history."""
+    histories = [one.between(-np.inf, origin) for one in series]
+    targets = [one.between(origin, origin + HORIZON) for one in series]
+    made = [forecasts_of(guess(h), t.times, spread) for h, t in zip(histories, targets)]
+    return made, histories, targets
+
+
+def test_a_model_that_knows_nothing_gives_way_where_cases_are_many():
+    series = walks(200)
+    rule = Persistence().fit(table([one.between(-np.inf, 20.0) for one in series]), HORIZON)
+    pool = Pool.chosen(rule, *asked(series, lambda _: 0.0, 6.0), HORIZON)
+    assert pool.shares[0] > 0.9
+    few = asked(series[:2], lambda _: 0.0, 6.0)
+    alone = Pool.chosen(rule, *few, HORIZON)
+    # Two series at one or two horizons each are at most four cases.
+    assert alone.shares[0] <= 4 / (4 + DRAWN)
+
+
+def test_a_model_that_knows_what_comes_keeps_everything():
+    series = walks(200)
+    rule = Persistence().fit(table([one.between(-np.inf, 20.0) for one in series]), HORIZON)
+    made, histories, targets = asked(series, lambda _: 0.0, 0.1)
+    made = [forecasts_of(t.values.mean(), t.times, 0.5) for t in targets]
+    pool = Pool.chosen(rule, made, histories, targets, HORIZON)
+    assert pool.shares[0] == 0
+    assert pool.mixed(made, histories) is made
+
+
+def test_forecasts_are_averaged_level_by_level():
+    series = walks(20)
+    rule = Persistence().fit(table(series), HORIZON)
+    made, histories, _ = asked(series, lambda _: 3.0, 1.0)
+    found = Pool(np.array([0.25]), rule).mixed(made, histories)
+    last = [rule.forecast(h, one.times) for h, one in zip(histories, made)]
+    for one, model, other in zip(found, made, last):
+        np.testing.assert_allclose(one.mean, 0.75 * model.mean + 0.25 * other.mean)
+        np.testing.assert_allclose(one.quantiles, 0.75 * model.quantiles + 0.25 * other.quantiles)
+        assert (np.diff(one.quantiles, axis=-1) >= 0).all()
+
+
+def test_a_channel_that_was_never_observed_is_the_models_alone():
+    series = walks(20)
+    rule = Persistence().fit(table(series), HORIZON)
+    blank = Series("blank", np.arange(3.0), np.full((3, 1), np.nan))
+    made = forecasts_of(1.0, [3.5, 4.0], 1.0)
+    [found] = Pool(np.array([0.5]), rule).mixed([made], [blank])
+    np.testing.assert_array_equal(found.quantiles, made.quantiles)
+
+
+@pytest.mark.parametrize("targets", [[], [Series("a", np.array([31.0]), np.array([[np.nan]]))]])
+def test_without_a_target_there_is_no_share(targets):
+    rule = Persistence().fit(table(walks(3)), HORIZON)
+    made = [forecasts_of(0.0, one.times, 1.0) for one in targets]
+    histories = [Series("a", np.arange(30.0), np.zeros((30, 1)))] * len(targets)
+    assert not Pool.chosen(rule, made, histories, targets, HORIZON).shares.any()
+
+
+def test_rows_that_were_trained_on_do_not_count():
+    target = Series("a", np.array([1.0, 2.0, 3.0]), np.array([[1.0], [2.0], [3.0]]))
+    np.testing.assert_array_equal(_later(target, 2.0).values, [[np.nan], [np.nan], [3.0]])
