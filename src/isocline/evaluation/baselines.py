@@ -7,6 +7,7 @@ lead time. So their CRPS and coverage are those of well-made forecasts, not of s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +26,7 @@ class _Rule(ABC):
 
     _errors: ErrorModel | None = None
 
-    def fit(self, table: SeriesTable, horizon: float | None = None) -> _Rule:
+    def fit(self, table: SeriesTable, horizon: float | None = None) -> Self:
         """Learns how far the rule is off, by rolling over the training rows.
 
         Args:
