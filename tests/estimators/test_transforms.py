@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocline.data import Series, SeriesTable
+from isocline.data import Series, SeriesTable, candidate_periods
 from isocline.data.table import Columns, TimeAxis
 from isocline.estimators.preparing import Scaling
-from isocline.estimators.transforms import Transform, choose_transforms
+from isocline.estimators.transforms import Transform, choose_transforms, transformed
 from isocline.estimators.windows import Shape, window_at
 
 
@@ -53,6 +53,17 @@ def test_there_and_back(shift, values):
     np.testing.assert_allclose(transform.inverse(transform.forward(values)), values, atol=1e-6)
     assert np.isfinite(transform.forward(np.array([-1e9, 0.0]))).all()
     assert np.isnan(transform.forward(np.array([np.nan]))).all()
+
+
+def test_waves_of_an_epidemic_show_their_period_by_their_logarithm():
+    """Some peaks are a hundred times as high as others: of the counts themselves nothing is told."""
+    weeks, random = np.arange(520.0), np.random.default_rng(2)
+    heights = np.repeat(random.normal(0, 1.5, 10), 52)
+    counts = np.exp(2.5 * np.sin(2 * np.pi * weeks / 52) + heights + 0.2 * random.normal(size=520))
+    seen = table(1000 * counts)
+    assert candidate_periods(seen) == ()
+    [period] = candidate_periods(transformed(seen, choose_transforms(seen)))
+    assert period == pytest.approx(52, rel=0.03)
 
 
 def test_a_scaling_transforms_each_channel_on_its_own():

@@ -31,7 +31,7 @@ from .saving import load_parts, save_parts
 from .settings import Configured
 from .tables import as_table, table_like
 from .training import train_forecaster
-from .transforms import choose_transforms
+from .transforms import choose_transforms, transformed
 from .windows import window_shape
 
 if TYPE_CHECKING:
@@ -181,7 +181,11 @@ class LatentODEForecaster(Configured):
             )
         self.split_ = rolling_origins(self.table_, self.horizon_)
         seen = self.table_.until(self.split_.train_end)
-        periods = candidate_periods(seen) if self.periods is None else tuple(self.periods)
+        transforms = choose_transforms(seen) if self.transform == "auto" else ()
+        periods = self.periods
+        if periods is None:
+            # Peaks that grow by factors hide a season that their logarithms show.
+            periods = candidate_periods(transformed(seen, transforms))
         self.periods_ = tuple(float(period) for period in periods)
         # Faster seasons are in the season that is taken off: solves need not follow them.
         slow = [k for k, one in enumerate(self.periods_) if self.horizon_ <= MOST_CYCLES * one]
@@ -189,7 +193,6 @@ class LatentODEForecaster(Configured):
         self.beside_level_ = self.anchored
         self._folder = None if checkpoint is None else Path(checkpoint)
         self._resume, self._progress = resume, progress
-        transforms = choose_transforms(seen) if self.transform == "auto" else ()
         scaling = Scaling(self.periods_, HARMONICS, self.horizon_, {}, transforms).fitted(seen)
         training_scale = replace(scaling, covariates=self._covariates(scaling))
         self.shape_ = window_shape(self.table_, self.horizon_, self.batch_size)

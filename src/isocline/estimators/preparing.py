@@ -11,7 +11,7 @@ from jaxtyping import Float
 from isocline.data import Series, SeriesTable
 
 from .seasonality import season_shows
-from .transforms import Transform
+from .transforms import Transform, forward
 
 if TYPE_CHECKING:
     from .covariates import CovariateScaling
@@ -158,10 +158,7 @@ class Scaling:
 
     def forward(self, values: Float[np.ndarray, "times channels"]) -> np.ndarray:
         """The transformed values of every channel."""
-        if not self.transforms:
-            return values
-        columns = [one.forward(column) for one, column in zip(self.transforms, values.T)]
-        return np.stack(columns, axis=-1)
+        return forward(self.transforms, values)
 
     def inverse(self, seen: Float[np.ndarray, "*more channels"]) -> np.ndarray:
         """Values of every channel in the units of the file, from transformed ones."""

@@ -50,6 +50,24 @@ def choose_transforms(table: SeriesTable) -> tuple[Transform, ...]:
     return tuple(_choose(table, channel) for channel in range(len(table.channels)))
 
 
+def forward(
+    transforms: Sequence[Transform], values: Float[np.ndarray, "*cells channels"]
+) -> Float[np.ndarray, "*cells channels"]:
+    """The values of every channel as the model sees them; without transforms, as they are."""
+    if not transforms:
+        return values
+    columns = np.moveaxis(values, -1, 0)
+    seen = [one.forward(column) for one, column in zip(transforms, columns, strict=True)]
+    return np.stack(seen, axis=-1)
+
+
+def transformed(table: SeriesTable, transforms: Sequence[Transform]) -> SeriesTable:
+    """A table of what the model sees."""
+    return table.with_series(
+        [one.rows(slice(None), forward(transforms, one.values)) for one in table.series]
+    )
+
+
 def _choose(table: SeriesTable, channel: int) -> Transform:
     columns = [one.values[:, channel] for one in table.series]
     columns = [column[np.isfinite(column)] for column in columns]
