@@ -8,7 +8,8 @@ from scipy.special import ndtri
 
 from isocline.data import Columns, Series, SeriesTable, TimeAxis
 from isocline.estimators.finishing import _later
-from isocline.estimators.pooling import DRAWN, Pool
+from isocline.estimators.pooling import DRAWN, Pool, persistence_of_anomalies
+from isocline.estimators.preparing import Scaling
 from isocline.evaluation import Persistence
 from isocline.evaluation.forecast import DENSE_LEVELS, Forecast
 
@@ -97,3 +98,26 @@ def test_without_a_target_there_is_no_share(targets):
 def test_rows_that_were_trained_on_do_not_count():
     target = Series("a", np.array([1.0, 2.0, 3.0]), np.array([[1.0], [2.0], [3.0]]))
     np.testing.assert_array_equal(_later(target, 2.0).values, [[np.nan], [np.nan], [3.0]])
+
+
+def test_series_of_other_sizes_do_not_tell_each_other_their_units():
+    """Short walks of 5 % steps at levels from 1 to 10,000: each gets errors of its own size."""
+    random = np.random.default_rng(5)
+    levels = np.geomspace(1, 1e4, 60)
+    times = np.arange(40.0)
+    series = [
+        Series(f"{k:02d}", times, level * np.exp(0.05 * random.normal(size=(40, 1)).cumsum(axis=0)))
+        for k, level in enumerate(levels)
+    ]
+    whole = table(series)
+    scaling = Scaling((), 2, HORIZON, {}).fitted(whole)
+    rule = persistence_of_anomalies(whole, scaling)
+    for one in (series[0], series[-1]):
+        anomalies = one.rows(slice(None), scaling.scaled(one))
+        scale = scaling.scale_of(one)
+        made = rule.forecast(anomalies, np.array([40.0, 41.0]))
+        width = (made.quantiles[..., -1] - made.quantiles[..., 0]) * scale.spread
+        assert (width / one.values[-1]).min() > 0.1 and (width / one.values[-1]).max() < 1.0
+        assert made.mean[0, 0] * scale.spread[0] + scale.coefficients[0, 0] == pytest.approx(
+            one.values[-1, 0]
+        )

@@ -78,8 +78,7 @@ def test_a_share_of_persistence_is_kept(saved, tmp_path):
     predictor = forecaster.predictor_
     channels = len(predictor.pool.shares)
     known = forecaster.table_.until(forecaster.split_.validation_end)
-    pool = Pool(np.linspace(0.2, 0.4, channels), Persistence())
-    pool = pool.fitted(known, forecaster.horizon_)
+    pool = Pool(np.linspace(0.2, 0.4, channels), Persistence()).fitted(known, predictor.scaling)
     forecaster.predictor_ = dataclasses.replace(predictor, pool=pool)
     forecaster.save(tmp_path)
     mixed, again = forecaster.predict(), LatentODEForecaster.load(tmp_path).predict()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isocline.data import Series
+from isocline.data import Series, SeriesTable
+from isocline.data.table import Columns, TimeAxis
 from isocline.estimators.preparing import RIDGE, Scaling
 from isocline.estimators.seasonality import season_shows
 
 YEAR = 365.2425
+COLUMNS = Columns("time", None, ("early", "late"))
 
 
 def waves(times, period=YEAR):
@@ -28,14 +30,21 @@ def quarters(years):
     return months.astype("datetime64[D]").astype(float)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_walks_and_growth_have_no_season(seed):
-    random = np.random.default_rng(seed)
+KINDS = {
+    "noise": lambda noise, years: noise,
+    "walk": lambda noise, years: np.cumsum(noise),
+    "walk around a line": lambda noise, years: np.cumsum(noise) + 40 * years,
+    "growth": lambda noise, years: 100 * np.exp(0.03 * years + 0.01 * np.cumsum(noise)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_no_season_rarely_shows_one(kind):
+    """In an eighth of the cases by chance, as simulations say; a fit alone would find it in all."""
     times = quarters(40)
-    walk = np.cumsum(random.normal(size=len(times)))
-    assert not shows(times, walk)
-    assert not shows(times, walk + 0.1 * (times - times[0]))
-    assert not shows(times, 100 * np.exp(0.008 * (times - times[0]) / 91 + 0.01 * walk))
+    years = (times - times[0]) / YEAR
+    noises = np.random.default_rng(0).normal(size=(80, len(times)))
+    assert np.mean([shows(times, KINDS[kind](noise, years)) for noise in noises]) < 0.25
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -47,16 +56,31 @@ def test_a_season_shows_through_noise_gaps_and_a_walk(seed):
     assert shows(times, 3 * season + 0.1 * np.cumsum(random.normal(size=len(times))))
 
 
-def test_noise_rarely_shows_one():
-    random = np.random.default_rng(0)
-    times = np.arange(0, 8 * YEAR, 7.0)
-    found = [shows(times, random.normal(size=len(times))) for _ in range(40)]
-    assert np.mean(found) < 0.25
+def test_a_stray_row_long_before_does_not_hide_a_season():
+    times = np.r_[0.0, 60 + np.arange(0, 10, 1 / 12)]
+    noise = np.random.default_rng(0).normal(size=len(times))
+    assert shows(times, 10 * np.cos(2 * np.pi * times) + noise, 1.0)
+
+
+@pytest.mark.parametrize("rows", [0.7, 1.4, 3.0])
+def test_a_season_of_few_rows_a_period_shows(rows):
+    times = np.sort(np.random.default_rng(0).uniform(0, 200 / rows, 200))
+    noise = 0.3 * np.random.default_rng(1).normal(size=len(times))
+    assert shows(times, np.cos(2 * np.pi * times) + noise, 1.0)
 
 
 def test_two_years_can_not_contradict_a_season():
     times = np.arange(0, 2.2 * YEAR, 7.0)
     assert shows(times, np.random.default_rng(0).normal(size=len(times)))
+
+
+def test_the_year_of_an_hourly_walk_is_judged_by_all_of_it():
+    """Its latest 10,000 rows last a year and could not contradict one."""
+    hours = np.arange(0, 10 * YEAR, 1 / 24)
+    walks = np.random.default_rng(0).normal(size=(8, len(hours))).cumsum(axis=1)
+    day = 20 * np.sin(2 * np.pi * hours)
+    assert np.mean([shows(hours, walk + day) for walk in walks]) < 0.5
+    assert shows(hours, walks[0] / 50 + day + 20 * np.cos(2 * np.pi * hours / YEAR))
 
 
 def test_many_turns_of_a_fast_period_are_told_from_its_latest_rows():
@@ -76,3 +100,22 @@ def test_a_channel_without_a_season_has_none_taken_off():
     assert np.abs(scale.coefficients[1:, 0]).max() == pytest.approx(1.0, abs=0.2)
     assert not scale.coefficients[1:, 1].any()
     assert not scale.doubt[1, 1:].any()
+
+
+def test_a_season_stays_as_it_was_found_for_training():
+    """More rows of a series make it no other, lest a model forecast what it was not trained on."""
+    times = quarters(40)
+    random = np.random.default_rng(0)
+    season = np.sin(2 * np.pi * times / YEAR)
+    early = np.where(times < times[100], season, 0.0) + 0.1 * random.normal(size=len(times))
+    late = np.where(times < times[100], 0.0, 5 * season) + 0.1 * random.normal(size=len(times))
+    series = Series("two", times, np.stack([early, late], axis=1))
+    table = SeriesTable((series,), ("early", "late"), TimeAxis("number"), COLUMNS)
+    trained = Scaling((YEAR,), 2, YEAR, {}).fitted(table.until(times[99]))
+    refined = trained.fitted(table)
+    for one in (trained, refined):
+        coefficients = one.scales["two"].coefficients[1:]
+        assert np.abs(coefficients[:, 0]).max() > 0.3 and not coefficients[:, 1].any()
+    assert Scaling((YEAR,), 2, YEAR, {}).scale_of(series).coefficients[1:, 1].any()
+    before, after = (one.scales["two"].coefficients[1:, 0] for one in (trained, refined))
+    assert not np.allclose(before, after)

@@ -56,7 +56,7 @@ def test_there_and_back(shift, values):
 
 
 def test_waves_of_an_epidemic_show_their_period_by_their_logarithm():
-    """Some peaks are a hundred times as high as others: of the counts themselves nothing is told."""
+    """Some peaks are a hundred times as high as others: the counts themselves tell nothing."""
     weeks, random = np.arange(520.0), np.random.default_rng(2)
     heights = np.repeat(random.normal(0, 1.5, 10), 52)
     counts = np.exp(2.5 * np.sin(2 * np.pi * weeks / 52) + heights + 0.2 * random.normal(size=520))

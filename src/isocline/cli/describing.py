@@ -48,7 +48,9 @@ def tell_table(name: str, table: SeriesTable, talk: Talk) -> None:
 
 
 def described_table(table: SeriesTable) -> dict[str, Any]:
-    """A table as JSON can hold it."""
+    """A table as JSON can hold it, with the periods that a forecaster would look for."""
+    from isocline.estimators.transforms import choose_transforms, transformed
+
     return {
         "kind": "table",
         "rows": sum(map(len, table.series)),
@@ -56,7 +58,7 @@ def described_table(table: SeriesTable) -> dict[str, Any]:
         "columns": table.config()["columns"],
         "time_kind": table.axis.kind,
         "time_unit": table.axis.unit,
-        "periods": list(candidate_periods(table)),
+        "periods": list(candidate_periods(transformed(table, choose_transforms(table)))),
         "notes": list(table.notes),
         "series": [_described_series(table, one) for one in table.series],
     }

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from isocline.data import Series, SeriesTable
-from isocline.evaluation.baselines import Persistence
 from isocline.evaluation.windows import Split
 
 from .calibration import outcomes
-from .pooling import Pool
+from .pooling import Pool, persistence_of_anomalies
 from .predicting import Predictor, Request, requests_at
 from .preparing import Scaling
 from .windows import Shape
@@ -36,14 +35,27 @@ def finish(
     requests, targets = _some(*requests_at(known, origins, horizon))
     # Rows of the training part were fitted: they don't count.
     targets = [_later(one, end) for one in targets]
-    made, histories = predictor.forecasts(requests), [history for history, *_ in requests]
-    rule = Persistence().fit(table.until(end), horizon)
-    pool = Pool.chosen(rule, made, histories, targets, horizon)
-    validated = outcomes(pool.mixed(made, histories), targets, horizon)
-    predictor = replace(predictor, scaling=scaling.fitted(known), pool=pool.fitted(known, horizon))
+    pool = Pool.chosen(
+        persistence_of_anomalies(table.until(end), scaling),
+        predictor.forecasts_seen(requests),
+        predictor.histories_seen(requests),
+        [_seen(*pair, scaling) for pair in zip(targets, requests, strict=True)],
+        horizon,
+    )
+    predictor = replace(predictor, pool=pool)
+    validated = outcomes(predictor.forecasts(requests), targets, horizon)
+    refined = scaling.fitted(known)
+    predictor = replace(predictor, scaling=refined, pool=pool.fitted(known, refined))
     requests, targets = _some(*requests_at(table, split.origins, horizon))
     tested = outcomes(predictor.forecasts(requests), targets, horizon)
     return replace(predictor, calibration=validated.joined(tested))
+
+
+def _seen(target: Series, request: Request, scaling: Scaling) -> Series:
+    """What came, as anomalies from what its history had as level and season."""
+    history, origin, _ = request
+    scale = scaling.scale_of(history.between(-np.inf, origin))
+    return target.rows(slice(None), scaling.scaled(target, scale))
 
 
 def _later(target: Series, end: float) -> Series:

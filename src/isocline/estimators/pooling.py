@@ -3,6 +3,9 @@
 Where many short series wander, the last value is hard to beat, and it errs otherwise than a model
 does: a mean of both is better than either (Bates & Granger 1969). Quantiles are averaged level by
 level. With few cases the share says nothing, so it is drawn towards none.
+
+All of it is in anomalies, in units of the spread of each series, so that series of other sizes can
+learn from each other: the last value is the last anomaly, and the season goes on.
 """
 
 from __future__ import annotations
@@ -19,8 +22,11 @@ from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.scores import crps_quantiles
 
 from .calibration import DRAWN
+from .preparing import Scaling
 
 SHARES = np.linspace(0, 1, 21)
+MOST_SERIES = 200  # whose errors tell those of persistence
+MOST_CELLS = 20_000  # of each channel that a share is chosen by
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Pool:
 
         Args:
             rule: persistence, fitted to rows before them.
-            forecasts, histories, targets: of the model, what each was made from, and what came.
+            forecasts, histories, targets: of the model, what each was made from, and what came;
+                all as anomalies.
             horizon: rows of one series within it are one case.
         """
         last = _of_the_rule(rule, forecasts, histories)
@@ -51,18 +58,29 @@ class Pool:
         shares = [_share(forecasts, last, targets, channel, horizon) for channel in channels]
         return cls(np.array(shares), rule)
 
-    def fitted(self, table: SeriesTable, horizon: float) -> Pool:
+    def fitted(self, table: SeriesTable, scaling: Scaling) -> Pool:
         """The same shares, with the errors that persistence makes on these rows."""
-        return replace(self, rule=Persistence().fit(table, horizon)) if self.shares.any() else self
+        if not self.shares.any():
+            return self
+        return replace(self, rule=persistence_of_anomalies(table, scaling))
 
     def mixed(
         self, forecasts: Sequence[Forecast], histories: Sequence[Series]
     ) -> Sequence[Forecast]:
-        """The forecasts, each with its share of the last value of its history."""
+        """The forecasts of anomalies, each with its share of the last one of its history."""
         if not self.shares.any():
             return forecasts
         last = _of_the_rule(self.rule, forecasts, histories)
         return [_mean(*pair, self.shares) for pair in zip(forecasts, last, strict=True)]
+
+
+def persistence_of_anomalies(table: SeriesTable, scaling: Scaling) -> Persistence:
+    """Persistence with the errors that it makes on the anomalies of a table."""
+    count = len(table.series)
+    places = np.unique(np.linspace(0, count - 1, min(count, MOST_SERIES)).astype(int))
+    some = [table.series[k] for k in places]
+    seen = [one.rows(slice(None), scaling.scaled(one)) for one in some]
+    return Persistence().fit(table.with_series(seen), scaling.horizon)
 
 
 def _of_the_rule(
@@ -103,6 +121,8 @@ def _share(
     if not cases:
         return 0.0
     model, rule, truth = (np.concatenate(part) for part in (models, rules, truths))
+    some = np.linspace(0, len(truth) - 1, min(len(truth), MOST_CELLS)).astype(int)
+    model, rule, truth = model[some], rule[some], truth[some]
     scores = [
         crps_quantiles(share * rule + (1 - share) * model, forecasts[0].levels, truth)
         for share in SHARES

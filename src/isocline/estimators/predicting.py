@@ -46,10 +46,31 @@ class Predictor:
 
     def forecasts(self, requests: list[Request]) -> list[Forecast]:
         """Many at once: each a history, an origin, and increasing times after it."""
+        seen = self.forecasts_seen(requests)
+        if self.pool is not None:
+            seen = self.pool.mixed(seen, self.histories_seen(requests))
+        made, factors = [], {}
+        for request, one in zip(requests, seen, strict=True):
+            _, origin, _ = request
+            # Origins between the same outcomes know the same.
+            known = int(np.sum(self.calibration.times <= origin))
+            if known not in factors:
+                memory = MEMORY * self.scaling.horizon
+                factors[known] = self.calibration.factors(origin, one.mean.shape[-1], memory)
+            made.append(widened(self._unscaled(request, one), factors[known]))
+        return made
+
+    def forecasts_seen(self, requests: list[Request]) -> list[Forecast]:
+        """The model's own, of what it sees: anomalies, in spreads."""
         made: list[Forecast] = []
         for start in range(0, len(requests), BATCH):
             made += self._batch(requests[start : start + BATCH])
         return made
+
+    def histories_seen(self, requests: list[Request]) -> list[Series]:
+        """The anomalies up to each origin."""
+        pasts = [history.between(-np.inf, origin) for history, origin, _ in requests]
+        return [past.rows(slice(None), self.scaling.scaled(past)) for past in pasts]
 
     def _batch(self, requests: list[Request]) -> list[Forecast]:
         windows = [self._window(*request) for request in requests]
@@ -59,18 +80,10 @@ class Predictor:
             self.scaling.covariates,
         )
         mean, std = _draw(self.model, context, target.times)
-        made = [self._unscale(one, mean[:, k], std[:, k]) for k, one in enumerate(requests)]
-        if self.pool is not None:
-            made = self.pool.mixed(made, [h.between(-np.inf, o) for h, o, _ in requests])
-        found, factors = [], {}
-        for one, (_, origin, _) in zip(made, requests, strict=True):
-            # Origins between the same outcomes know the same.
-            known = int(np.sum(self.calibration.times <= origin))
-            if known not in factors:
-                memory = MEMORY * self.scaling.horizon
-                factors[known] = self.calibration.factors(origin, mean.shape[-1], memory)
-            found.append(widened(one, factors[known]))
-        return found
+        return [
+            _mixture(times, mean[:, k, : len(times)], std[:, k, : len(times)])
+            for k, (*_, times) in enumerate(requests)
+        ]
 
     def _window(self, history: Series, origin: float, times: np.ndarray) -> tuple[dict, dict]:
         blank = np.full((len(times), history.values.shape[1]), np.nan)
@@ -78,22 +91,16 @@ class Predictor:
             history, origin, Series(history.name, times, blank), self.scaling, self.shape
         )
 
-    def _unscale(self, request: Request, mean: np.ndarray, std: np.ndarray) -> Forecast:
-        """Mean and quantiles of the mixture of all draws, each a normal, in the file's units.
+    def _unscaled(self, request: Request, seen: Forecast) -> Forecast:
+        """Mean and quantiles in the file's units.
 
         Of a channel whose logarithm is forecast, the mean is that of the logarithm: the mean of
         values that grow by factors would follow the unlikeliest of them.
         """
-        from scipy.special import ndtri
-
         history, origin, times = request
         scale = self.scaling.scale_of(history.between(-np.inf, origin))
         season = self.scaling.season(scale, times)
-        mean, std = mean[:, : len(times)], std[:, : len(times)]
-        points = mean[..., None] + std[..., None] * ndtri((np.arange(20) + 0.5) / 20)
-        points = np.moveaxis(points, -1, 1).reshape(-1, *mean.shape[1:])
-        centre, quantiles = np.mean(mean, axis=0), np.quantile(points, DENSE_LEVELS, axis=0)
-        both = np.concatenate([centre[None], quantiles])
+        both = np.concatenate([seen.mean[None], np.moveaxis(seen.quantiles, -1, 0)])
         centre, *quantiles = self.scaling.inverse(season + both * scale.spread)
         return Forecast(times, centre, np.stack(quantiles, axis=-1))
 
@@ -118,6 +125,16 @@ class Predictor:
             steps = jnp.linspace(0.0, share, points, dtype=context.times.dtype)[None]
             paths[one.name] = times, np.asarray(_mean_path(member, context, steps))
         return paths
+
+
+def _mixture(times: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Forecast:
+    """Mean and quantiles of the mixture of all draws, each a normal."""
+    from scipy.special import ndtri
+
+    points = mean[..., None] + std[..., None] * ndtri((np.arange(20) + 0.5) / 20)
+    points = np.moveaxis(points, -1, 1).reshape(-1, *mean.shape[1:])
+    quantiles = np.quantile(points, DENSE_LEVELS, axis=0)
+    return Forecast(times, np.mean(mean, axis=0), np.moveaxis(quantiles, 0, -1))
 
 
 def _round_up(count: int) -> int:

@@ -57,29 +57,38 @@ class Scaling:
     covariates: CovariateScaling | None = None
 
     def fitted(self, table: SeriesTable) -> Scaling:
-        """The same with the scales of every series of a table of training rows."""
-        empty = replace(self, scales={})
-        return replace(self, scales={one.name: empty.scale_of(one) for one in table.series})
+        """The same with the scales of every series of a table of training rows.
+
+        A series that had a scale keeps the seasons that were found for it: a model was trained
+        with them taken off, or left in.
+        """
+        return replace(self, scales={one.name: self._fit(one) for one in table.series})
 
     def scale_of(self, series: Series) -> SeriesScale:
         """The scale of a series: the fitted one, or for a new series a fit to its rows."""
-        if series.name in self.scales:
-            return self.scales[series.name]
-        values = self.forward(series.values)
-        fits = [self._fit_channel(series.times, column) for column in values.T]
+        return self.scales[series.name] if series.name in self.scales else self._fit(series)
+
+    def _fit(self, series: Series) -> SeriesScale:
+        before = self.scales.get(series.name)
+        kept = [None] * series.values.shape[1] if before is None else before.coefficients.T != 0
+        columns = zip(self.forward(series.values).T, kept, strict=True)
+        fits = [self._fit_channel(series.times, column, shown) for column, shown in columns]
         coefficients, spread, doubt = zip(*fits, strict=True)
         return SeriesScale(np.stack(coefficients, axis=1), np.array(spread), np.stack(doubt))
 
     def _fit_channel(
-        self, times: np.ndarray, values: np.ndarray
+        self, times: np.ndarray, values: np.ndarray, shown: np.ndarray | None
     ) -> tuple[np.ndarray, float, np.ndarray]:
+        """Coefficients, spread and doubt; of the seasons that were shown before, or show now."""
         seen = np.isfinite(values)
         times, values = times[seen], values[seen]
         size = 1 + 2 * self.harmonics * len(self.periods)
         if not len(values):
             return np.zeros(size), 1.0, np.zeros((size, size))
         design = self.design(times)
-        kept = self._affordable(times) & self._shown(times, values, design)
+        shown = self._shown(times, values, design) if shown is None else shown
+        kept = self._affordable(times) & shown
+        kept[0] = True
         design = design * kept
         level = values.mean()
         inverse = np.linalg.inv(design.T @ design + np.diag([1e-9] + [RIDGE] * (size - 1)))
@@ -108,7 +117,7 @@ class Scaling:
             inverse = np.linalg.inv(
                 design[rest].T @ design[rest] + np.diag([1e-9] + [RIDGE] * (len(kept) - 1))
             )
-            guess = design[block] @ inverse @ design[rest].T @ values[rest]
+            guess = design[block] @ (inverse @ (design[rest].T @ values[rest]))
             missed.append(np.mean((values[block] - guess) ** 2))
             leverage.append(np.mean(np.sum(design[block] @ inverse * design[block], axis=1)))
         excess = np.mean(missed) / max(spread**2, 1e-30) - 1

@@ -141,7 +141,7 @@ def _rebuild(
         pool = None
         if shares is not None:
             known = forecaster.table_.until(validation_end)
-            pool = Pool(shares, Persistence()).fitted(known, forecaster.horizon_)
+            pool = Pool(shares, Persistence()).fitted(known, scaling)
         return Predictor(model, scaling, forecaster.shape_, calibration, pool)
 
     forecaster.predictor_ = predictor("latent_ode")

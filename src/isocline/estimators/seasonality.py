@@ -12,7 +12,9 @@ from jaxtyping import Float
 
 FOLDS = 5
 FEWEST_PERIODS = 3  # fewer can not contradict a season
-MOST_ROWS = 10_000  # the latest; more would not say more
+ROWS_AROUND = 4  # a straight line through fewer would leave nothing to judge
+MOST_ROWS = 10_000
+CELLS_A_PERIOD = 48  # of the means that longer series are judged by
 
 
 def season_shows(
@@ -24,26 +26,41 @@ def season_shows(
 ) -> bool:
     """Whether waves of a period, fitted to some of its turns, tell the others better than nothing.
 
-    Both values and waves are taken less the straight line through the period around each time. Of a
-    series too short to say, yes.
+    Both values and waves are taken less the straight line through the period around each time (or
+    the periods that hold some rows). Of a series too short to say, yes.
     """
-    times, values, waves = times[-MOST_ROWS:], values[-MOST_ROWS:], waves[-MOST_ROWS:]
+    columns = np.column_stack([values - np.mean(values), waves])
+    if len(times) > MOST_ROWS:
+        times, columns = _latest_means(times, columns, period / CELLS_A_PERIOD)
+    spacing = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    width = period * max(1, int(np.ceil(ROWS_AROUND * spacing / period)))
     # Without whole periods around them the first and last rows keep some of what is slow.
-    inner = (times - times[0] >= period / 2) & (times[-1] - times >= period / 2)
-    turns = np.floor((times - times[0] - period / 2)[inner] / period).astype(int)
-    if len(np.unique(turns)) < FEWEST_PERIODS:
+    inner = (times - times[0] >= width / 2) & (times[-1] - times >= width / 2)
+    turns, turn = np.unique((times - times[0])[inner] // period, return_inverse=True)
+    if len(turns) < FEWEST_PERIODS:
         return True
-    columns = np.column_stack([values, waves])
-    columns = (columns - _slow(times, columns, period))[inner]
+    columns = (columns - _slow(times, columns, width))[inner]
     target, waves = columns[:, 0], columns[:, 1:]
-    fold = turns * min(FOLDS, turns[-1] + 1) // (turns[-1] + 1)
+    folds = min(FOLDS, len(turns))
     missed = 0.0
-    for k in np.unique(fold):
-        out, rest = fold == k, fold != k
+    for fold in range(folds):
+        out = turn * folds // len(turns) == fold
+        rest = ~out
         gram = waves[rest].T @ waves[rest] + ridge * np.eye(waves.shape[1])
         guess = waves[out] @ np.linalg.solve(gram, waves[rest].T @ target[rest])
         missed += float(np.sum((target[out] - guess) ** 2))
     return missed < float(np.sum(target**2))
+
+
+def _latest_means(
+    times: Float[np.ndarray, " times"], columns: Float[np.ndarray, "times columns"], cell: float
+) -> tuple[Float[np.ndarray, " cells"], Float[np.ndarray, "cells columns"]]:
+    """The means over cells of time, the latest of them: rows left out would alias fast cycles."""
+    _, place, count = np.unique(times // cell, return_inverse=True, return_counts=True)
+    both = np.column_stack([times, columns])
+    sums = np.stack([np.bincount(place, column) for column in both.T], axis=1)
+    means = (sums / count[:, None])[-MOST_ROWS:]
+    return means[:, 0], means[:, 1:]
 
 
 def _slow(

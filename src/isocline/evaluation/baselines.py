@@ -58,10 +58,7 @@ class _Rule(ABC):
         mean = np.stack(columns, axis=-1)
         # Each channel's lead counts from its own last observation, as it did in training.
         errors = np.stack(
-            [
-                model.at(history.name, times - start)[:, channel]
-                for channel, start in enumerate(last)
-            ],
+            [model.at(history.name, channel, times - start) for channel, start in enumerate(last)],
             axis=1,
         )
         return _around(times, mean, errors)
@@ -148,7 +145,9 @@ class Climatology:
         model = _fitted(self._errors, self)
         curves = self._curves.get(history.name) or self._fit_channels(history)
         mean = np.stack([curve(times) for curve in curves], axis=-1)
-        return _around(times, mean, model.at(history.name, np.zeros(len(times))))
+        none = np.zeros(len(times))
+        errors = [model.at(history.name, channel, none) for channel in range(mean.shape[1])]
+        return _around(times, mean, np.stack(errors, axis=1))
 
     def _fit_channels(self, one: Series) -> list[Harmonics]:
         return [

@@ -82,11 +82,10 @@ class ErrorModel:
         return cls(of_series, tuple(_pooled(found, channel) for channel in range(channels)))
 
     def at(
-        self, name: str, leads: Float[np.ndarray, "times"]
-    ) -> Float[np.ndarray, "times channels levels"]:
-        """Quantiles of the residuals of a series at these lead times."""
-        models = [self.of_series.get((name, place), one) for place, one in enumerate(self.of_all)]
-        return np.stack([model.at(leads) for model in models], axis=1)
+        self, name: str, channel: int, leads: Float[np.ndarray, "times"]
+    ) -> Float[np.ndarray, "times levels"]:
+        """Quantiles of the residuals of a channel of a series at these lead times."""
+        return self.of_series.get((name, channel), self.of_all[channel]).at(leads)
 
 
 def _pooled(found: dict, channel: int) -> ErrorsByLead:
