@@ -114,6 +114,14 @@ BAD = {
     "not UTF-8": (b"t,y\n1,1\n2,\xe9\n", r"not UTF-8 text: row 3 has the byte 0xe9"),
     "PNG": (b"\x89PNG\r\n\x1a\n0000", r"looks like a PNG image.*Parquet"),
     "binary": (b"t,y\n\x00\x01\x02", r"looks like a binary file"),
+    "a column for each date": (
+        "place,1/22/20,1/23/20\nRome,1,2\n",
+        r"dates for names of columns \('1/22/20', '1/23/20'\).*melt",
+    ),
+    "hundreds of columns": (
+        ",".join(f"c{k}" for k in range(300)) + "\n" + ",".join("1" * 300) + "\n",
+        r"'c0', .*'c11', and 288 more\. Name the time",
+    ),
     "no time column": ("a,b\n1,1\n2,1\n", r"no column that looks like a time.*'a', 'b'.*--time"),
     "two times": (
         "start,end,y\n2020-01-01,2020-02-01,1\n2020-01-02,2020-02-01,1\n",

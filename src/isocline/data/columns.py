@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,8 @@ SERIES_NAMES = frozenset([
 ])
 # fmt: on
 _LOOK_AT = 1000
+_MOST_LISTED = 12
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?$")
 
 Kind = Literal["datetime", "number", "text", "empty"]
 
@@ -118,6 +121,13 @@ class _Guess:
                 f"{self.source.label} has several columns that may be the time: "
                 f"{_listed(candidates)}. Name the right one by --time (in Python: time=)."
             )
+        dated = [name for name in self.frame.columns if _DATE.match(name)]
+        if len(dated) > 1:
+            raise InputError(
+                f"{self.source.label} has dates for names of columns ({_listed(dated)}); there "
+                f"must be a row for each date. In pandas: frame.melt(id_vars=[the other columns], "
+                f"var_name='date')."
+            )
         raise InputError(
             f"{self.source.label} has no column that looks like a time; its columns are "
             f"{_listed(self.frame.columns)}. Name the time column by --time (in Python: time=; an "
@@ -204,4 +214,6 @@ def _require_distinct(columns: Sequence[str | None]) -> None:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
+    quoted = [f"'{name}'" for name in names]
+    more = len(quoted) - _MOST_LISTED
+    return ", ".join(quoted if more <= 1 else [*quoted[:_MOST_LISTED], f"and {more} more"])
