@@ -5,7 +5,7 @@ had to be wider, or could have been narrower, to end just at what was observed. 
 of them need, and the one that nine in ten need, are applied to the next forecast; levels in between
 have factors in between (split conformal prediction, with the outcomes growing as time goes on). The
 outcomes of one series within one horizon are much alike, so they count as one case, and the share
-of 90 % is taken three quarters of a standard error on the safe side.
+of 90 % is taken half a standard error on the safe side.
 
 Outcomes above and below the median, and those of each channel, have factors of their own, as far as
 they are many: each is drawn towards the one of all outcomes. Old outcomes count less than new ones
@@ -24,7 +24,7 @@ from isocline.data import Series
 from isocline.evaluation.forecast import Forecast
 
 INNER, OUTER = 0.5, 0.9  # the levels that have factors
-SAFE = {INNER: 0.0, OUTER: 0.75}  # standard errors on the safe side
+SAFE = {INNER: 0.0, OUTER: 0.5}  # standard errors on the safe side
 FEWEST = 20  # outcomes below which the model's own width stands
 HIGHEST = 0.95  # of the quantile that is taken, however few the cases are
 NARROWEST, WIDEST = 0.5, 5.0

@@ -59,8 +59,8 @@ class Scaling:
     def fitted(self, table: SeriesTable) -> Scaling:
         """The same with the scales of every series of a table of training rows.
 
-        A series that had a scale keeps the seasons that were found for it: a model was trained
-        with them taken off, or left in.
+        A series that had a scale keeps the seasons that were found for it, as a model was trained
+        with them taken off; seasons that its rows were too few to show may be found now.
         """
         return replace(self, scales={one.name: self._fit(one) for one in table.series})
 
@@ -70,25 +70,24 @@ class Scaling:
 
     def _fit(self, series: Series) -> SeriesScale:
         before = self.scales.get(series.name)
-        kept = [None] * series.values.shape[1] if before is None else before.coefficients.T != 0
-        columns = zip(self.forward(series.values).T, kept, strict=True)
-        fits = [self._fit_channel(series.times, column, shown) for column, shown in columns]
+        size = 1 + 2 * self.harmonics * len(self.periods)
+        found = np.zeros((size, series.values.shape[1])) if before is None else before.coefficients
+        columns = zip(self.forward(series.values).T, found.T != 0, strict=True)
+        fits = [self._fit_channel(series.times, column, before) for column, before in columns]
         coefficients, spread, doubt = zip(*fits, strict=True)
         return SeriesScale(np.stack(coefficients, axis=1), np.array(spread), np.stack(doubt))
 
     def _fit_channel(
-        self, times: np.ndarray, values: np.ndarray, shown: np.ndarray | None
+        self, times: np.ndarray, values: np.ndarray, found: np.ndarray
     ) -> tuple[np.ndarray, float, np.ndarray]:
-        """Coefficients, spread and doubt; of the seasons that were shown before, or show now."""
+        """Coefficients, spread and doubt; of the seasons that were found before, or show now."""
         seen = np.isfinite(values)
         times, values = times[seen], values[seen]
         size = 1 + 2 * self.harmonics * len(self.periods)
         if not len(values):
             return np.zeros(size), 1.0, np.zeros((size, size))
         design = self.design(times)
-        shown = self._shown(times, values, design) if shown is None else shown
-        kept = self._affordable(times) & shown
-        kept[0] = True
+        kept = self._affordable(times) & (found | self._shown(times, values, design))
         design = design * kept
         level = values.mean()
         inverse = np.linalg.inv(design.T @ design + np.diag([1e-9] + [RIDGE] * (size - 1)))
