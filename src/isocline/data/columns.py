@@ -121,14 +121,17 @@ class _Guess:
                 f"{self.source.label} has several columns that may be the time: "
                 f"{_listed(candidates)}. Name the right one by --time (in Python: time=)."
             )
+        raise InputError(self._without_time())
+
+    def _without_time(self) -> str:
         dated = [name for name in self.frame.columns if _DATE.match(name)]
         if len(dated) > 1:
-            raise InputError(
+            return (
                 f"{self.source.label} has dates for names of columns ({_listed(dated)}); there "
                 f"must be a row for each date. In pandas: frame.melt(id_vars=[the other columns], "
                 f"var_name='date')."
             )
-        raise InputError(
+        return (
             f"{self.source.label} has no column that looks like a time; its columns are "
             f"{_listed(self.frame.columns)}. Name the time column by --time (in Python: time=; an "
             f"index becomes a column by reset_index())."

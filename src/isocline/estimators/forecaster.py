@@ -319,7 +319,9 @@ class LatentODEForecaster(Configured):
         return self.gru_
 
     def _training_scale(self) -> Scaling:
-        return self.predictor_.scaling.fitted(self.table_.until(self.split_.train_end))
+        # Anew: seasons that later rows have shown were not taken off in training.
+        blank = replace(self.predictor_.scaling, scales={})
+        return blank.fitted(self.table_.until(self.split_.train_end))
 
     def _covariates(self, scaling: Scaling) -> CovariateScaling | None:
         """How covariates are seen; by their values up to the end of training, and so for good."""
