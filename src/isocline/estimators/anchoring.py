@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from isocline.data import SeriesTable
+from isocline.data import Series, SeriesTable
 
 from .preparing import Scaling
 from .windows import Rows
@@ -53,8 +53,7 @@ class Persistence(NamedTuple):
 
 def persistence_of(table: SeriesTable, scaling: Scaling) -> Persistence:
     """Share and fade of each channel that tell later anomalies best, by least squares."""
-    chosen = np.linspace(0, len(table.series) - 1, min(len(table.series), MOST_SERIES)).astype(int)
-    pairs = [_pairs(table.series[k], scaling) for k in np.unique(chosen)]
+    pairs = [_pairs(one, scaling) for one in some_series(table)]
     leads, before, after = (np.concatenate(part) for part in zip(*pairs, strict=True))
     shares, fades = [], []
     for channel in range(before.shape[1]):
@@ -67,6 +66,13 @@ def persistence_of(table: SeriesTable, scaling: Scaling) -> Persistence:
         shares.append(share[best])
         fades.append(FADES[best])
     return Persistence(np.array(shares), np.array(fades))
+
+
+def some_series(table: SeriesTable) -> list[Series]:
+    """At most so many, evenly: more say little more of how series persist."""
+    count = len(table.series)
+    places = np.linspace(0, count - 1, min(count, MOST_SERIES)).astype(int)
+    return [table.series[k] for k in np.unique(places)]
 
 
 def _pairs(one: Any, scaling: Scaling) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -35,15 +35,16 @@ def finish(
     requests, targets = _some(*requests_at(known, origins, horizon))
     # Rows of the training part were fitted: they don't count.
     targets = [_later(one, end) for one in targets]
+    seen = predictor.forecasts_seen(requests)
     pool = Pool.chosen(
         persistence_of_anomalies(table.until(end), scaling),
-        predictor.forecasts_seen(requests),
+        seen,
         predictor.histories_seen(requests),
         [_seen(*pair, scaling) for pair in zip(targets, requests, strict=True)],
         horizon,
     )
     predictor = replace(predictor, pool=pool)
-    validated = outcomes(predictor.forecasts(requests), targets, horizon)
+    validated = outcomes(predictor.told(requests, seen), targets, horizon)
     refined = scaling.fitted(known)
     predictor = replace(predictor, scaling=refined, pool=pool.fitted(known, refined))
     requests, targets = _some(*requests_at(table, split.origins, horizon))
@@ -55,7 +56,7 @@ def _seen(target: Series, request: Request, scaling: Scaling) -> Series:
     """What came, as anomalies from what its history had as level and season."""
     history, origin, _ = request
     scale = scaling.scale_of(history.between(-np.inf, origin))
-    return target.rows(slice(None), scaling.scaled(target, scale))
+    return scaling.anomalies(target, scale)
 
 
 def _later(target: Series, end: float) -> Series:

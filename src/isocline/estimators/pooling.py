@@ -21,11 +21,11 @@ from isocline.evaluation.baselines import Persistence
 from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.scores import crps_quantiles
 
+from .anchoring import some_series
 from .calibration import DRAWN
 from .preparing import Scaling
 
 SHARES = np.linspace(0, 1, 21)
-MOST_SERIES = 200  # whose errors tell those of persistence
 MOST_CELLS = 20_000  # of each channel that a share is chosen by
 
 
@@ -76,10 +76,7 @@ class Pool:
 
 def persistence_of_anomalies(table: SeriesTable, scaling: Scaling) -> Persistence:
     """Persistence with the errors that it makes on the anomalies of a table."""
-    count = len(table.series)
-    places = np.unique(np.linspace(0, count - 1, min(count, MOST_SERIES)).astype(int))
-    some = [table.series[k] for k in places]
-    seen = [one.rows(slice(None), scaling.scaled(one)) for one in some]
+    seen = [scaling.anomalies(one) for one in some_series(table)]
     return Persistence().fit(table.with_series(seen), scaling.horizon)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +47,10 @@ class Predictor:
 
     def forecasts(self, requests: list[Request]) -> list[Forecast]:
         """Many at once: each a history, an origin, and increasing times after it."""
-        seen = self.forecasts_seen(requests)
+        return self.told(requests, self.forecasts_seen(requests))
+
+    def told(self, requests: list[Request], seen: Sequence[Forecast]) -> list[Forecast]:
+        """What the model sees ahead: pooled, in the units of the file, and calibrated."""
         if self.pool is not None:
             seen = self.pool.mixed(seen, self.histories_seen(requests))
         made, factors = [], {}
@@ -70,7 +74,7 @@ class Predictor:
     def histories_seen(self, requests: list[Request]) -> list[Series]:
         """The anomalies up to each origin."""
         pasts = [history.between(-np.inf, origin) for history, origin, _ in requests]
-        return [past.rows(slice(None), self.scaling.scaled(past)) for past in pasts]
+        return [self.scaling.anomalies(past) for past in pasts]
 
     def _batch(self, requests: list[Request]) -> list[Forecast]:
         windows = [self._window(*request) for request in requests]

@@ -164,6 +164,10 @@ class Scaling:
         scale = scale or self.scale_of(series)
         return (self.forward(series.values) - self.season(scale, series.times)) / scale.spread
 
+    def anomalies(self, series: Series, scale: SeriesScale | None = None) -> Series:
+        """The same as a series."""
+        return series.rows(slice(None), self.scaled(series, scale))
+
     def forward(self, values: Float[np.ndarray, "times channels"]) -> np.ndarray:
         """The transformed values of every channel."""
         return forward(self.transforms, values)

@@ -89,8 +89,8 @@ class LatentODE(eqx.Module):
         keys = jax.random.split(key, 4)
         self.frequencies, self.noise, self.solver = tuple(frequencies), noise, solver
         self.forced = tuple(range(len(frequencies))) if forced is None else tuple(forced)
-        self.covariates, told = covariates, covariates.forcing
-        beside_features, self.knots = 2 * len(frequencies) + told, knots
+        self.covariates, self.knots, told = covariates, knots, covariates.forcing
+        beside_features = 2 * len(frequencies) + told
         self.beside_level = anchored and beside_level
         # Of a key of its own, so that the other weights are as they were without it.
         beside = jax.random.fold_in(key, 4)
