@@ -127,3 +127,47 @@ def test_a_table_without_a_density_is_refused(isocline, tmp_path, case):
 def test_a_table_must_be_named(isocline):
     ended = isocline("density")
     assert ended.code == 2 and "Name a table" in ended.err
+
+
+def test_new_rows_are_scored_by_a_saved_density(ran, isocline, tmp_path):
+    file, out = ran
+    rows = list(csv.reader(file.read_text().splitlines()))
+    new = tmp_path / "new.csv"  # other columns, in another order, and a column more
+    order = [2, 0, 1]
+    new.write_text(
+        "\n".join(",".join([row[k] for k in order] + ["7"]) for row in rows[:6]).replace(
+            "kind,x,y,7", "kind,x,y,id"
+        )
+    )
+    written = tmp_path / "found.csv"
+    ended = isocline("score", out, new, "--out", written)
+    assert ended.code == 0 and "5 rows" in ended.err
+    found, known = polars.read_csv(written), polars.read_csv(out / "scores.csv")[:5]
+    assert found.columns == ["x", "y", "kind", "log_density"]
+    np.testing.assert_allclose(found["log_density"], known["log_density"], atol=1e-5)
+    printed = isocline("score", out / "model", new)
+    assert printed.out == written.read_text()
+    document = json.loads(isocline("score", out, new, "--json").out)
+    assert document["nll"] == pytest.approx(-found["log_density"].mean())
+    assert len(document["scores"]) == 5
+
+
+def test_what_can_not_be_scored_is_said(ran, isocline, tmp_path):
+    file, out = ran
+    short, unknown = tmp_path / "short.csv", tmp_path / "unknown.csv"
+    short.write_text("x,kind\n1,dry\n")
+    unknown.write_text("x,y,kind\n1,2,foggy\n")
+    named = tmp_path / "array"
+    model = ContinuousFlow(matching=1, likelihood=0, hidden_size=4)
+    model.fit(np.random.default_rng(0).normal(size=(60, 2))).save(named)
+    for arguments, word in [
+        ((out, short), "'y'"),
+        ((out, unknown), "foggy"),
+        ((out, tmp_path / "none.csv"), "none.csv"),
+        ((tmp_path, file), str(tmp_path)),
+        ((named, file), "no names"),
+        ((out, file, "--out", tmp_path), "is a folder"),
+    ]:
+        ended = isocline("score", *arguments)
+        assert ended.code == 2 and not ended.out and word in ended.err, ended.err
+        assert ended.err.count("\n") == 1

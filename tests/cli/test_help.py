@@ -19,6 +19,7 @@ NAMES = (
     "density",
     "predict",
     "evaluate",
+    "score",
     "info",
     "reproduce",
     "bench",

@@ -100,6 +100,18 @@ COMMANDS = {
             "density my.csv --bounds share=0:1,wait=0: --likelihood 5",
         ),
     ),
+    "score": Command(
+        "isocline.cli.score:score",
+        "Say how likely rows are, by a density that was learnt before.",
+        "MODEL is the folder DIR/model that `isocline density --out DIR` wrote, DATA a CSV, TSV or "
+        "Parquet file with its columns. Each row gets its log-density, in nats and in the units of "
+        "the table: the lowest are anomalies. They are written as CSV, to the standard output "
+        "if no file is named.",
+        (
+            "score results/density/model new.csv",
+            "score results/density/model new.csv --out scores.csv",
+        ),
+    ),
     "info": Command(
         "isocline.cli.info:info",
         "Say what a model or a table is, or what is installed.",

@@ -11,7 +11,7 @@ import numpy as np
 
 from .common import COMMAND, Talk, plain
 from .density_settings import DensitySettings
-from .density_table import DensityTable, read_density_table
+from .density_table import DensityTable, read_density_table, whole_frame
 from .progress import Progress
 from .scores import plain_table
 from .staged_run import StagedRun, Work, short
@@ -80,12 +80,12 @@ class DensityRun(StagedRun[Outcome]):
         """The rows with their log-densities, new rows, and the model."""
         import pandas
 
-        scored = self._frame(outcome.table, None)
+        scored = whole_frame(outcome.table)
         scored = scored.assign(log_density=outcome.scores, test=outcome.tested)
         scored.to_csv(new / "scores.csv", index=False)
         drawn = outcome.table.rows(outcome.drawn)
         sample = pandas.DataFrame(outcome.sample, columns=list(outcome.table.values.columns))
-        self._frame(drawn, sample).to_csv(new / "sample.csv", index=False)
+        whole_frame(drawn, sample).to_csv(new / "sample.csv", index=False)
         outcome.model.save(new / "model")
 
     def page(self, outcome: Outcome) -> str:
@@ -145,16 +145,6 @@ class DensityRun(StagedRun[Outcome]):
         draw, tested = np.random.default_rng(self.settings.seed), np.zeros(rows, bool)
         tested[draw.permutation(rows)[: max(round(self.settings.test * rows), 1)]] = True
         return tested
-
-    def _frame(self, table: DensityTable, values: Any) -> Any:
-        """A pandas frame of values and context."""
-        import pandas
-
-        frame = (
-            pandas.DataFrame(table.values.to_dict(as_series=False)) if values is None else values
-        )
-        context = {} if table.context is None else table.context.to_dict(as_series=False)
-        return frame.assign(**context)
 
 
 def _nll(scores: np.ndarray) -> dict[str, float]:

@@ -15,6 +15,8 @@ from isocline.data.reading import read_cells
 from isocline.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas
+
     from .density_settings import DensitySettings
 
 _WHY = {
@@ -59,6 +61,16 @@ def read_density_table(settings: DensitySettings) -> DensityTable:
     backend = nw.get_native_namespace(cells)
     frames = [nw.from_dict(one, backend=backend) if one else None for one in (values, beside)]
     return DensityTable(frames[0], frames[1])  # pyright: ignore[reportArgumentType]
+
+
+def whole_frame(table: DensityTable, values: pandas.DataFrame | None = None) -> pandas.DataFrame:
+    """Values, the table's own or others for them, and context, side by side."""
+    import pandas
+
+    if values is None:
+        values = pandas.DataFrame(table.values.to_dict(as_series=False))
+    context = {} if table.context is None else table.context.to_dict(as_series=False)
+    return values.assign(**context)
 
 
 def _chosen(

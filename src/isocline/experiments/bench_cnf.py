@@ -58,9 +58,9 @@ class Protocol:
     test: int = 4096
     rate: float = 1e-3
     most: int = 3
-    rows: int = 50_000
-    matching: int = 40
-    likelihood: int = 6
+    rows: int = 16_000
+    matching: int = 60
+    likelihood: int = 16
 
 
 QUICK = Protocol(steps=2, look=1, batch=64, test=256, rows=2000, matching=2, likelihood=1)

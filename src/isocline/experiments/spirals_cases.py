@@ -59,7 +59,7 @@ class Protocol:
     noise: float = 0.1
     other_noise: tuple[float, ...] = (0.0, 0.3)
     observations: tuple[int, ...] = (30, 50, 100)
-    seeds: int = 3
+    seeds: int = 5
     other_seeds: int = 1
     epochs: int = 100
     steps: int = 50

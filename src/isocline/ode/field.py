@@ -184,7 +184,8 @@ def build_field(
         return lane
 
     beside = {name: named(name) for name in functions if name != "slope"}
-    return Field(named("slope"), param_axes, batched, beside), vary(params, axes)
+    # It is called in several places, and so it is traced once for all of them.
+    return Field(jax.jit(named("slope")), param_axes, batched, beside), vary(params, axes)
 
 
 def lanes_last(pieces: list[Any], axes: list[int | None]) -> tuple[list[Any], list[int | None]]:

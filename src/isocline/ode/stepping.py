@@ -27,6 +27,7 @@ from .step import (
 )
 from .symplectic import symplectic_step
 from .tableaus import Method, Partitioned, Reversible, Rosenbrock, Switching, Tableau
+from .written_out import is_written_out, written_out_pull, written_out_step
 
 
 def rows_of(method: Method) -> int:
@@ -87,7 +88,10 @@ def take_step(
 ) -> Step:
     """One step of any method; arguments as in `runge_kutta_step`."""
     if is_explicit(method):
-        return runge_kutta_step(cast(Tableau, method), bound, start, h, wanted, room)
+        tableau = cast(Tableau, method)
+        written_out = is_written_out(tableau, bound, start.t, start.y)
+        take = written_out_step if written_out else runge_kutta_step
+        return take(tableau, bound, start, h, wanted, room)
     if isinstance(method, Switching):
         return switching_step(method, bound, start, h, room)
     notes = room.notes
@@ -114,7 +118,10 @@ def pull_step(
 ) -> Pulled:
     """Cotangents back through one step of any method; arguments as in `runge_kutta_pull`."""
     if is_explicit(method):
-        return runge_kutta_pull(cast(Tableau, method), bound, step, bars, wanted, room)
+        tableau = cast(Tableau, method)
+        written_out = is_written_out(tableau, bound, step.t, bars.y)
+        pull = written_out_pull if written_out else runge_kutta_pull
+        return pull(tableau, bound, step, bars, wanted, room)
     if isinstance(method, Reversible):
         return reversible_pull(method, bound, step, bars, room)
     if isinstance(method, Switching):

@@ -17,6 +17,7 @@ from ...errors import InputError
 from ..arguments import read_count
 from ..solution import SolveError
 from ..tableaus import ByDiffrax, find
+from ..traced import operations
 from .counting import Counter
 from .floor import bare_evaluations
 from .problem import Inputs, Problem, read_problem
@@ -220,20 +221,9 @@ def _built(function: Callable, arrays: Any) -> _Built:
     between = time.perf_counter()
     compiled = traced.lower().compile()
     ended = time.perf_counter()
-    return _Built(compiled, between - started, ended - between, count_equations(traced.jaxpr.jaxpr))
-
-
-def count_equations(jaxpr: Any) -> int:
-    """Operations of a traced program and of all programs inside it, each counted once."""
-    total = 0
-    for eqn in jaxpr.eqns:
-        total += 1
-        for value in jax.tree.leaves(
-            list(eqn.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")
-        ):
-            inner = getattr(value, "jaxpr", value)
-            total += count_equations(inner) if hasattr(inner, "eqns") else 0
-    return total
+    return _Built(
+        compiled, between - started, ended - between, sum(1 for _ in operations(traced.jaxpr.jaxpr))
+    )
 
 
 def _temporary(compiled: Any) -> int | None:

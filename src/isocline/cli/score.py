@@ -1,0 +1,66 @@
+"""`isocline score`: how likely the rows of a table are, by a density that was learnt before."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from isocline.errors import InputError
+
+from .common import Talk, records, write_table
+from .saved import model_folder
+
+if TYPE_CHECKING:
+    from isocline.estimators import ContinuousFlow
+
+    from .density_table import DensityTable
+
+
+def score(
+    model: Annotated[Path, Parameter(help="Folder of a saved density, DIR/model.")],
+    data: Annotated[str, Parameter(help="CSV, TSV or Parquet file with its columns.")],
+    /,
+    *,
+    out: Annotated[
+        Path | None, Parameter(help="CSV file to write, instead of the standard output.")
+    ] = None,
+    talk: Talk = Talk(),  # noqa: B008 - frozen
+) -> None:
+    """Score rows; see `commands.COMMANDS`."""
+    from isocline.estimators import ContinuousFlow
+
+    from .density_table import whole_frame
+
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out} is a folder. Name a CSV file.")
+    flow = ContinuousFlow.load(model_folder(model))
+    table = _table_for(flow, model, data)
+    scores = flow.score_samples(table.values, context=table.context)
+    frame = whole_frame(table).assign(log_density=scores)
+    if out is not None:
+        write_table(out, frame)
+        talk.note(f"Written to {out}: {len(frame)} rows.")
+    if talk.json:
+        written, rows = None if out is None else str(out), records(frame)
+        nll = -float(scores.mean())
+        talk.result({"model": str(model), "out": written, "nll": nll, "scores": rows})
+    elif out is None:
+        sys.stdout.write(frame.to_csv(index=False))
+
+
+def _table_for(flow: ContinuousFlow, model: Path, data: str) -> DensityTable:
+    """The columns of a file that a density knows, by the names that it learnt them by."""
+    from .density_settings import DensitySettings
+    from .density_table import read_density_table
+
+    names, context = getattr(flow, "feature_names_in_", None), flow.encoding_.names
+    if names is None or (flow.encoding_.columns and context is None):
+        raise InputError(
+            f"The density in {model} was learnt from an array: its columns have no names, by which "
+            f"to find them in {data}. Use ContinuousFlow.load and score_samples in Python."
+        )
+    settings = DensitySettings(data=data, columns=tuple(names), context=context)
+    return read_density_table(settings)
