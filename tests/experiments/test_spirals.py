@@ -148,10 +148,10 @@ def test_what_matters_most_comes_first_and_any_stage_may_be_the_last():
     stages = plan(Protocol(), None)
     assert {case.kind for case, _ in stages[0]} == set(spirals_cases.MAIN)
     assert {(case.observations, seed) for case, seed in stages[0]} == {
-        (n, seed) for n in (30, 50, 100) for seed in range(3)
+        (n, seed) for n in (30, 50, 100) for seed in range(5)
     }
     assert all(seed == 0 for stage in stages[1:] for _, seed in stage)
-    assert sum(map(len, stages)) == len(all_cases(Protocol())) + 18
+    assert sum(map(len, stages)) == len(all_cases(Protocol())) + 36
     # With seeds, everything has them all, and begins in the same way.
     whole = plan(Protocol(), range(5))
     assert whole[: len(stages)] == stages
