@@ -171,3 +171,14 @@ def test_what_can_not_be_scored_is_said(ran, isocline, tmp_path):
         ended = isocline("score", *arguments)
         assert ended.code == 2 and not ended.out and word in ended.err, ended.err
         assert ended.err.count("\n") == 1
+
+
+def test_a_saved_density_is_described_and_forecasts_nothing(ran, isocline):
+    _, out = ran
+    shown = isocline("info", out)
+    assert shown.code == 0 and "columns:  x, y" in shown.out and "given:    kind" in shown.out
+    document = json.loads(isocline("info", out / "model", "--json").out)
+    assert document["kind"] == "density" and document["context"] == ["kind"]
+    for command in ("predict", "evaluate"):
+        ended = isocline(command, out / "model")
+        assert ended.code == 2 and "isocline score" in ended.err and ended.err.count("\n") == 1

@@ -11,7 +11,7 @@ import numpy as np
 from isocline.data import Series, SeriesTable, candidate_periods
 
 from .common import Talk
-from .saved import open_model
+from .saved import is_density, open_model
 from .scores import plain_table, score_table
 from .sources import covariate_notes
 
@@ -87,8 +87,44 @@ def _label(table: SeriesTable, number: float) -> str | float:
     return text.removesuffix("T00:00")
 
 
+def tell_density(folder: Path, talk: Talk) -> None:
+    """What a saved density is: its columns, its size, its training."""
+    from isocline.estimators import ContinuousFlow
+
+    flow = ContinuousFlow.load(folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    names, context = getattr(flow, "feature_names_in_", None), flow.encoding_.names or ()
+    columns = None if names is None else list(names)
+    best = min((row["validation"] for row in flow.history_), default=None)
+    document = {
+        "kind": "density",
+        "path": str(folder),
+        "isocline": config["isocline"],
+        "format": config["format"],
+        "settings": config["settings"],
+        "columns": columns or flow.n_features_in_,
+        "context": list(context),
+        "parameters": flow.n_parameters_,
+        "epochs": len(flow.history_),
+    }
+    talk.result(
+        document,
+        f"{folder}: a continuous flow of {flow.n_parameters_:,} parameters, field {flow.field}, "
+        f"hidden size {flow.hidden_size}",
+        f"written by Isocline {config['isocline']} (format {config['format']})",
+        f"columns:  {', '.join(columns) if columns else flow.n_features_in_}",
+        *([f"given:    {', '.join(context)}"] if context else []),
+        f"training: {len(flow.history_)} epochs"
+        + (f", best validation {best:.4g} nats of standardised rows" if best is not None else "")
+        + f", seed {flow.seed}",
+    )
+
+
 def tell_model(folder: Path, talk: Talk) -> None:
     """What a saved model is: data, sizes, training, and its scores if they lie beside it."""
+    if is_density(folder):
+        tell_density(folder, talk)
+        return
     forecaster = open_model(folder)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     table = forecaster.table_

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+
+from isocline.errors import InputError
 
 if TYPE_CHECKING:
     from isocline.data import SeriesTable
@@ -28,7 +31,13 @@ def open_model(path: Path) -> LatentODEForecaster:
     """
     from isocline.estimators import LatentODEForecaster
 
-    return LatentODEForecaster.load(model_folder(path))
+    folder = model_folder(path)
+    if is_density(folder):
+        raise InputError(
+            f"The model in {folder} is a density, and forecasts nothing: `isocline score` tells "
+            f"how likely rows are by it."
+        )
+    return LatentODEForecaster.load(folder)
 
 
 def model_folder(path: Path) -> Path:
@@ -43,6 +52,15 @@ def is_model(path: Path) -> bool:
         return any((path / name).is_file() for name in ("config.json", "weights.safetensors"))
     except OSError:
         return False
+
+
+def is_density(folder: Path) -> bool:
+    """Whether a folder holds what `isocline density` has learnt."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("kind") == "ContinuousFlow"
 
 
 def newer_data(

@@ -98,8 +98,8 @@ def read_model(directory: Path, kind: str, source: str) -> tuple[dict[str, Any],
     config = _read_config(directory, source)
     if config.get("kind") != kind:
         raise InputError(
-            f"The model in {directory} is a {config.get('kind')}, and not a {kind}: load it as "
-            f"such."
+            f"The model in {directory} is a {config.get('kind')}, and not a {kind}: read it by "
+            f"{config.get('kind')}.load."
         )
     weights = directory / "weights.safetensors"
     try:
