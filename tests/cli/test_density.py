@@ -182,3 +182,23 @@ def test_a_saved_density_is_described_and_forecasts_nothing(ran, isocline):
     for command in ("predict", "evaluate"):
         ended = isocline(command, out / "model")
         assert ended.code == 2 and "isocline score" in ended.err and ended.err.count("\n") == 1
+
+
+def test_names_and_words_are_those_that_were_learnt(isocline, tmp_path):
+    draw = np.random.default_rng(0)
+    rows, kinds = draw.normal(size=(80, 2)), draw.choice(["01", "A2"], 80)
+    model = ContinuousFlow(matching=1, likelihood=0, hidden_size=4)
+    frame = polars.DataFrame({"width, cm": rows[:, 0], "log_density": rows[:, 1]})
+    model.fit(frame, context=polars.DataFrame({"kind": kinds})).save(tmp_path / "model")
+    new = tmp_path / "new.csv"
+    new.write_text('kind,"width, cm",log_density\n01,0.1,0.2\n01,1,2\n')  # a number, were it alone
+    ended = isocline("score", tmp_path / "model", new)
+    found = list(csv.reader(ended.out.splitlines()))
+    assert found[0] == ["width, cm", "log_density", "kind", "log_density_"]
+    asked = polars.DataFrame({"width, cm": [0.1, 1.0], "log_density": [0.2, 2.0]})
+    known = model.score_samples(asked, context=np.array(["01", "01"]))
+    np.testing.assert_allclose([float(row[3]) for row in found[1:]], known, atol=1e-5)
+    for line, word in (("01,,2", "is empty"), ("01,wide,2", "numbers")):
+        new.write_text(f'kind,"width, cm",log_density\n{line}\n')
+        ended = isocline("score", tmp_path / "model", new)
+        assert ended.code == 2 and word in ended.err and "--columns" not in ended.err

@@ -96,22 +96,20 @@ def test_the_field_at_the_end_is_not_asked_for_where_it_is_not_finite():
     assert np.isfinite(value) and np.isfinite(slope).all()
 
 
+def linear(t, y, weights):
+    return y @ weights[:, :3]
+
+
 @pytest.mark.parametrize(
-    ("field", "y0", "method"),
+    ("field", "y0", "weights", "method"),
     [
-        (
-            elementwise,
-            Y0.astype(np.float32),
-            "tsit5",
-        ),  # XLA would compute its stages again and again
-        (
-            network,
-            Y0.astype(np.float32),
-            "dopri8",
-        ),  # has stages that only output between steps needs
-        (lambda t, y, weights: y @ weights, np.ones((30, 3), np.float32), "tsit5"),  # many numbers
+        (elementwise, Y0, SINGLE, "tsit5"),  # XLA would compute its stages again and again
+        (network, Y0, SINGLE, "dopri8"),  # has stages that only output between steps needs
+        (linear, np.ones((30, 3)), SINGLE, "tsit5"),  # many numbers
+        (linear, Y0, np.zeros((3, 2**17)), "tsit5"),  # of the parameters
     ],
 )
-def test_a_loop_where_that_is_better(chosen, field, y0, method):
-    solve(field, y0, [0.0, 1.0], jnp.asarray(SINGLE), method=method)
+def test_a_loop_where_that_is_better(chosen, field, y0, weights, method):
+    y0 = y0.astype(np.float32)
+    solve(field, y0, [0.0, 1.0], jnp.asarray(weights, jnp.float32), method=method)
     assert chosen and not any(chosen)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .common import COMMAND, Talk, plain
 from .density_settings import DensitySettings
-from .density_table import DensityTable, read_density_table, whole_frame
+from .density_table import DensityTable, Wanted, free_name, read_density_table, whole_frame
 from .progress import Progress
 from .scores import plain_table
 from .staged_run import StagedRun, Work, short
@@ -53,7 +53,9 @@ class DensityRun(StagedRun[Outcome]):
         """Read the table, and refuse columns that have no density."""
         from isocline.estimators import ContinuousFlow
 
-        table = read_density_table(self.settings)
+        table = read_density_table(
+            self.settings.data, Wanted(self.settings.columns, self.settings.context or ())
+        )
         rows = len(table.values)
         self.talk.note(
             f"{short(self.settings.data)}: {rows} rows, {', '.join(table.values.columns)}"
@@ -81,7 +83,8 @@ class DensityRun(StagedRun[Outcome]):
         import pandas
 
         scored = whole_frame(outcome.table)
-        scored = scored.assign(log_density=outcome.scores, test=outcome.tested)
+        for name, column in (("log_density", outcome.scores), ("test", outcome.tested)):
+            scored[free_name(name, scored.columns)] = column
         scored.to_csv(new / "scores.csv", index=False)
         drawn = outcome.table.rows(outcome.drawn)
         sample = pandas.DataFrame(outcome.sample, columns=list(outcome.table.values.columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,14 +18,13 @@ from isocline.errors import InputError
 if TYPE_CHECKING:
     import pandas
 
-    from .density_settings import DensitySettings
-
 _WHY = {
     "text": "holds words: it is categorical, and has no density",
     "datetime": "holds dates, which have no density",
     "empty": "is empty",
 }
-_MEND = "Correct the cell, delete the row, or name other columns by --columns."
+_MEND = "Correct the cell or delete the row"
+_OTHERS = ", or name other columns by --columns."
 
 
 class DensityTable(NamedTuple):
@@ -45,19 +45,40 @@ class DensityTable(NamedTuple):
         return DensityTable(self.values[chosen], context)
 
 
-def read_density_table(settings: DensitySettings) -> DensityTable:
+class Wanted(NamedTuple):
+    """Which columns of a file are read.
+
+    Attributes:
+        names: whose density is asked about; None for all that are no context.
+        context: those that it depends on.
+        words: which of these are words; None: those that are not numbers throughout.
+        chosen: by options of the command, which a message may advise to change.
+    """
+
+    names: tuple[str, ...] | None
+    context: tuple[str, ...] = ()
+    words: frozenset[str] | None = None
+    chosen: bool = True
+
+    @property
+    def mend(self) -> str:
+        """What to do about a cell."""
+        return _MEND + (_OTHERS if self.chosen else ".")
+
+
+def read_density_table(data: str, wanted: Wanted) -> DensityTable:
     """The table in a file.
 
     Raises:
         InputError: no such file or column, or a cell that is no number; names column and row.
     """
-    path = Path(settings.data)
+    path = Path(data)
     cells, source = filled_rows(
         nw.from_native(read_cells(path), eager_only=True), Source(path.name)
     )
-    names, context = _chosen(settings, cells, source)
-    values = {name: _numbers(cells[name], source, others=names) for name in names}
-    beside = {name: _context(cells[name], source) for name in context}
+    wanted = _all_named(wanted, cells, source)
+    values = {name: _numbers(cells[name], source, wanted) for name in wanted.names or ()}
+    beside = {name: _context(cells[name], source, wanted) for name in wanted.context}
     backend = nw.get_native_namespace(cells)
     frames = [nw.from_dict(one, backend=backend) if one else None for one in (values, beside)]
     return DensityTable(frames[0], frames[1])  # pyright: ignore[reportArgumentType]
@@ -73,50 +94,65 @@ def whole_frame(table: DensityTable, values: pandas.DataFrame | None = None) -> 
     return values.assign(**context)
 
 
-def _chosen(
-    settings: DensitySettings, cells: nw.DataFrame, source: Source
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns whose density is learnt, and those that it depends on."""
-    context = settings.context or ()
-    for name in (*(settings.columns or ()), *context):
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """A name for a new column that no other has."""
+    taken = set(taken)
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _all_named(wanted: Wanted, cells: nw.DataFrame, source: Source) -> Wanted:
+    """With the names of all columns whose density is asked about."""
+    context = wanted.context
+    for name in (*(wanted.names or ()), *context):
         require_column(name, cells.columns, source)
-    both = set(settings.columns or ()) & set(context)
+    both = set(wanted.names or ()) & set(context)
     if both:
         raise InputError(
             f"Column '{min(both)}' is named by --columns and by --context: choose one."
         )
-    names = settings.columns or tuple(name for name in cells.columns if name not in context)
+    names = wanted.names or tuple(name for name in cells.columns if name not in context)
     if not names:
         raise InputError(f"All columns of {source.label} are its context: name fewer by --context.")
-    return names, context
+    return wanted._replace(names=names)
 
 
-def _numbers(column: nw.Series, source: Source, others: tuple[str, ...]) -> np.ndarray:
+def _numbers(column: nw.Series, source: Source, wanted: Wanted) -> np.ndarray:
     why = _WHY.get(kind_of(column))
     if why is not None:
-        rest = ",".join(name for name in others if name != column.name) or "..."
+        rest = ",".join(name for name in wanted.names or () if name != column.name) or "..."
         raise InputError(
-            f"Column '{column.name}' of {source.label} {why}. Leave it out by --columns {rest}, or "
-            f"let the density depend on it by --context {column.name}."
+            f"Column '{column.name}' of {source.label} {why}."
+            + (
+                f" Leave it out by --columns {rest}, or let the density depend on it by --context "
+                f"{column.name}."
+                if wanted.chosen
+                else " The density was learnt from numbers there."
+            )
         )
-    numbers = parse_numbers(column, source, mend=_MEND)
-    _refuse_gaps(np.isnan(numbers), column.name, source)
+    numbers = parse_numbers(column, source, mend=wanted.mend)
+    _refuse_gaps(np.isnan(numbers), column.name, source, wanted)
     return numbers
 
 
-def _context(column: nw.Series, source: Source) -> np.ndarray:
-    if kind_of(column) == "number":
-        return _numbers(column, source, ())
+def _context(column: nw.Series, source: Source, wanted: Wanted) -> np.ndarray:
+    if wanted.words is None:
+        numeric = kind_of(column) == "number"
+    else:
+        numeric = column.name not in wanted.words
+    if numeric:
+        return _numbers(column, source, wanted)
     words = np.array(texts_of(column), object)
-    _refuse_gaps(words == "", column.name, source)
+    _refuse_gaps(words == "", column.name, source, wanted)
     return words
 
 
-def _refuse_gaps(gaps: np.ndarray, name: str, source: Source) -> None:
+def _refuse_gaps(gaps: np.ndarray, name: str, source: Source, wanted: Wanted) -> None:
     where = np.flatnonzero(gaps)
     if len(where):
         raise InputError(
             f"There is no value {source.at(name, int(where[0]))}, and {len(where)} cells of the "
-            f"column are like that: a density needs whole rows. Fill the cells, delete the rows, "
-            f"or name other columns by --columns."
+            f"column are like that: a density needs whole rows. Fill the cells or delete the rows"
+            f"{_OTHERS if wanted.chosen else '.'}"
         )

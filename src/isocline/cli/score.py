@@ -32,14 +32,15 @@ def score(
     """Score rows; see `commands.COMMANDS`."""
     from isocline.estimators import ContinuousFlow
 
-    from .density_table import whole_frame
+    from .density_table import free_name, whole_frame
 
     if out is not None and out.is_dir():
         raise InputError(f"--out {out} is a folder. Name a CSV file.")
     flow = ContinuousFlow.load(model_folder(model))
     table = _table_for(flow, model, data)
     scores = flow.score_samples(table.values, context=table.context)
-    frame = whole_frame(table).assign(log_density=scores)
+    frame = whole_frame(table)
+    frame[free_name("log_density", frame.columns)] = scores
     if out is not None:
         write_table(out, frame)
         talk.note(f"Written to {out}: {len(frame)} rows.")
@@ -53,8 +54,7 @@ def score(
 
 def _table_for(flow: ContinuousFlow, model: Path, data: str) -> DensityTable:
     """The columns of a file that a density knows, by the names that it learnt them by."""
-    from .density_settings import DensitySettings
-    from .density_table import read_density_table
+    from .density_table import Wanted, read_density_table
 
     names, context = getattr(flow, "feature_names_in_", None), flow.encoding_.names
     if names is None or (flow.encoding_.columns and context is None):
@@ -62,5 +62,6 @@ def _table_for(flow: ContinuousFlow, model: Path, data: str) -> DensityTable:
             f"The density in {model} was learnt from an array: its columns have no names, by which "
             f"to find them in {data}. Use ContinuousFlow.load and score_samples in Python."
         )
-    settings = DensitySettings(data=data, columns=tuple(names), context=context)
-    return read_density_table(settings)
+    context, encoded = context or (), flow.encoding_.columns
+    words = frozenset(name for name, one in zip(context, encoded) if "categories" in one)
+    return read_density_table(data, Wanted(tuple(names), tuple(context), words, chosen=False))

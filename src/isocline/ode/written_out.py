@@ -24,6 +24,9 @@ from .tableaus import Tableau
 from .traced import operations
 
 FEW = 64  # numbers of a state
+MANY = (
+    2**18
+)  # numbers of the parameters: what all stages add to their cotangent may be there at once
 
 
 def is_written_out(
@@ -31,6 +34,8 @@ def is_written_out(
 ) -> bool:
     """Whether steps of this method from states like this are."""
     if y.ndim > 1 or y.size > FEW or tableau.extra:
+        return False
+    if sum(leaf.size for leaf in bound.params.inexact) > MANY:
         return False
     return any(name == "dot_general" for name in operations(jax.make_jaxpr(bound)(t, y).jaxpr))
 
@@ -72,16 +77,17 @@ def written_out_pull(
         return slope, *pull(slope_bar)
 
     def pulled_last() -> tuple[Array, Array, list[Any]]:
-        return pulled(last, bars.f + direct[last])
+        slope, point_bar, params = pulled(last, bars.f + direct[last])
+        return slope, point_bar + bars.y, jax.tree.map(jnp.add, room.params, params)
 
-    def nothing() -> tuple[Array, Array, list[Any]]:
-        zero = jnp.zeros_like(bars.y)
-        return zero, zero, jax.tree.map(jnp.zeros_like, room.params)
+    def passed_over() -> tuple[Array, Array, list[Any]]:
+        return jnp.zeros_like(bars.y), bars.y, room.params
 
-    slope, point_bar, params = (
-        pulled_last() if closing is True else lax.cond(closing, pulled_last, nothing)
+    # With the sum so far, and not with what is added to it: zeros for large matrices are dear.
+    slope, point_bar, total = (
+        pulled_last() if closing is True else lax.cond(closing, pulled_last, passed_over)
     )
-    point_bars, slopes, added = [point_bar + bars.y], [slope], [params]
+    point_bars, slopes, added = [point_bar], [slope], []
     for index in reversed(range(1, last)):
         slope_bar = h * weigh(tableau.matrix[index + 1 :, index], point_bars) + direct[index]
         slope, point_bar, params = pulled(index, slope_bar)
@@ -91,7 +97,7 @@ def written_out_pull(
     return Pulled(
         y=functools.reduce(operator.add, point_bars),
         f=h * weigh(tableau.matrix[1:, 0], point_bars) + direct[0],
-        params=functools.reduce(functools.partial(jax.tree.map, jnp.add), added, room.params),
+        params=functools.reduce(functools.partial(jax.tree.map, jnp.add), added, total),
         points=room.points,
         slopes=None if room.slopes is None else jnp.stack([points[last], *slopes]),
     )
