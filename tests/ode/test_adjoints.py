@@ -102,7 +102,7 @@ def size_of(gradient, way):
 @draws
 @given(st.sampled_from(SHAPES), st.integers(0, 10**6))
 def test_adjoints_against_finite_differences_and_forward_mode(shape, seed):
-    """On 20 random fields, in y0, args, closed-over arrays, save times and start: to 1e-6."""
+    """On 20 random fields, in y0, args, closed-over arrays and save times to 1e-6, the start to 1e-5."""
     method, size, width = shape
     parts = problem(size, width, seed)
     value, gradient_of, forward, backsolve = compiled(method)
@@ -110,7 +110,9 @@ def test_adjoints_against_finite_differences_and_forward_mode(shape, seed):
     for name, way in directions(parts, seed):
         scale = size_of(gradient[name], way[name])
         exact = along(gradient, way)
-        assert abs(exact - slope(value, parts, way)) <= 1e-6 * scale, name
+        # With another start all steps change, which no derivative follows: the error of the solve.
+        small = 1e-5 if name == "t0" else 1e-6
+        assert abs(exact - slope(value, parts, way)) <= small * scale, name
         # In the times replay takes the flow's derivative, forward mode the computed numbers'. The
         # controller works in single precision, so two programs may step a little differently.
         near = 1e-6 if name in ("ts", "t0") else 1e-9
