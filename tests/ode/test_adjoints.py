@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from isocline.ode import METHODS, Tableau, solve
@@ -101,8 +101,9 @@ def size_of(gradient, way):
 
 @draws
 @given(st.sampled_from(SHAPES), st.integers(0, 10**6))
+@example(("tsit5", 1, 3), 750)  # where the start is least certain
 def test_adjoints_against_finite_differences_and_forward_mode(shape, seed):
-    """On 20 random fields, in y0, args, closed-over arrays and save times to 1e-6, the start to 1e-5."""
+    """On 20 random fields, in y0, args, closed-over arrays, save times and start."""
     method, size, width = shape
     parts = problem(size, width, seed)
     value, gradient_of, forward, backsolve = compiled(method)
