@@ -76,15 +76,16 @@ def test_the_log_density_is_that_of_the_jacobian_of_the_whole_way(x64_module):
 
 
 def test_independent_points_do_not_depend_on_those_beside_them():
-    """But for rounding: programs of other widths round differently, and may step so."""
+    """Not by a bit. Fewer points are another program, which rounds differently and may step so."""
     model, (z, context) = flow(), points(6)
-    z = z * jnp.where(jnp.arange(6) < 2, 1, 30)[:, None]  # the others have more steps to take
+    far = z * jnp.where(jnp.arange(6) < 2, 1, 30)[:, None]
     options = {"to_data": True, "solving": Solving("tsit5", 1e-5, 1e-5), "independent": True}
-    together = model.move(z, context, **options)
+    near, among = (model.move(start, context, **options) for start in (z, far))
+    np.testing.assert_array_equal(among.points[:2], near.points[:2])
+    np.testing.assert_array_equal(among.nfe[:2], near.nfe[:2])
+    assert np.ptp(among.nfe) > 50  # each has steps of its own
     alone = model.move(z[:2], context[:2], **options)
-    np.testing.assert_allclose(together.points[:2], alone.points, atol=2e-4)
-    np.testing.assert_allclose(together.nfe[:2], alone.nfe, rtol=0.2)
-    assert np.ptp(together.nfe) > 50  # each has steps of its own
+    np.testing.assert_allclose(near.points[:2], alone.points, atol=2e-4)
 
 
 def test_the_same_key_gives_the_same_noise_all_the_way():

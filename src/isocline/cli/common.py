@@ -103,3 +103,33 @@ def write_table(path: Path, frame: pandas.DataFrame) -> None:
         raise InputError(
             f"The file {path} can not be written: {error.strerror or error}. Name another by --out."
         ) from None
+
+
+def require_file(out: Path | None) -> None:
+    """Refuse a folder where a file is to be written."""
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out} is a folder. Name a CSV file.")
+
+
+def write_noted(out: Path | None, frame: pandas.DataFrame, talk: Talk) -> None:
+    """Write a frame, where there is a file for it, and say so."""
+    if out is not None:
+        write_table(out, frame)
+        talk.note(f"Written to {out}: {len(frame)} rows.")
+
+
+def hand_over(
+    out: Path | None, frame: pandas.DataFrame, talk: Talk, document: dict[str, Any], name: str
+) -> None:
+    """Give a frame as the result: in a file, as JSON among other facts, or as CSV.
+
+    Args:
+        document: the other facts.
+        name: of the rows among them.
+    """
+    write_noted(out, frame, talk)
+    if talk.json:
+        written = None if out is None else str(out)
+        talk.result({**document, "out": written, name: records(frame)})
+    elif out is None:
+        sys.stdout.write(frame.to_csv(index=False))

@@ -23,8 +23,6 @@ _WHY = {
     "datetime": "holds dates, which have no density",
     "empty": "is empty",
 }
-_MEND = "Correct the cell or delete the row"
-_OTHERS = ", or name other columns by --columns."
 
 
 class DensityTable(NamedTuple):
@@ -61,9 +59,9 @@ class Wanted(NamedTuple):
     chosen: bool = True
 
     @property
-    def mend(self) -> str:
-        """What to do about a cell."""
-        return _MEND + (_OTHERS if self.chosen else ".")
+    def otherwise(self) -> str:
+        """What else can be done about a cell: the end of a sentence."""
+        return ", or name other columns by --columns." if self.chosen else "."
 
 
 def read_density_table(data: str, wanted: Wanted) -> DensityTable:
@@ -131,7 +129,9 @@ def _numbers(column: nw.Series, source: Source, wanted: Wanted) -> np.ndarray:
                 else " The density was learnt from numbers there."
             )
         )
-    numbers = parse_numbers(column, source, mend=wanted.mend)
+    numbers = parse_numbers(
+        column, source, mend=f"Correct the cell or delete the row{wanted.otherwise}"
+    )
     _refuse_gaps(np.isnan(numbers), column.name, source, wanted)
     return numbers
 
@@ -154,5 +154,5 @@ def _refuse_gaps(gaps: np.ndarray, name: str, source: Source, wanted: Wanted) ->
         raise InputError(
             f"There is no value {source.at(name, int(where[0]))}, and {len(where)} cells of the "
             f"column are like that: a density needs whole rows. Fill the cells or delete the rows"
-            f"{_OTHERS if wanted.chosen else '.'}"
+            f"{wanted.otherwise}"
         )

@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from isocline.errors import InputError
 
-from .common import Talk, records, write_table
+from .common import Talk, records, write_noted
 from .saved import Duplicates, Sort, newer_data, open_model
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def evaluate(
             "forecast."
         )
     backtest = forecaster.backtest(None if data is None else table)
-    _write(out, backtest.frame, talk)
+    write_noted(out, backtest.frame, talk)
     metrics = backtest.metrics
     unit = f" {table.axis.unit}" if table.axis.unit else ""
     talk.result(
@@ -77,13 +77,6 @@ def evaluate(
         f"{metrics['windows']} forecasts over {metrics['horizon']:.6g}{unit}, from "
         f"{len(metrics['origins'])} origins, {metrics['origins'][0]} to {metrics['origins'][-1]}",
     )
-
-
-def _write(out: Path | None, frame: Any, talk: Talk) -> None:
-    """Write forecasts, where there is a file for them."""
-    if out is not None:
-        write_table(out, frame)
-        talk.note(f"Written to {out}: {len(frame)} rows.")
 
 
 def _cutoffs(
@@ -121,7 +114,7 @@ def _cross_validate(
 
     model, data, out = places
     found = forecaster.cross_validation(None if data is None else table, **chosen)
-    _write(out, found.frame, talk)
+    write_noted(out, found.frame, talk)
     metrics = found.metrics
     unit = f" {table.axis.unit}" if table.axis.unit else ""
     talk.result(

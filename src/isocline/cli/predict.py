@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from cyclopts import Parameter
 
 from isocline.errors import InputError
 
-from .common import Talk, records, write_table
+from .common import Talk, hand_over, require_file
 from .saved import Duplicates, Sort, newer_data, open_model
 
 if TYPE_CHECKING:
@@ -59,21 +58,13 @@ def predict(
     asked = _asked(table, at, horizon)
     _warn(table, asked, forecaster.horizon_, talk)
     frame = forecaster.predict(asked, data=None if data is future is None else table)
-    if out is not None:
-        write_table(out, frame)
-        talk.note(f"Written to {out}: {len(frame)} rows.")
-    if talk.json:
-        written = None if out is None else str(out)
-        talk.result({"model": str(model), "out": written, "forecast": records(frame)})
-    elif out is None:
-        sys.stdout.write(frame.to_csv(index=False))
+    hand_over(out, frame, talk, {"model": str(model)}, "forecast")
 
 
 def _check(at: tuple[str, ...] | None, horizon: str | None, out: Path | None) -> None:
     if at and horizon is not None:
         raise InputError("Give --at or --horizon, not both: each says which times are asked.")
-    if out is not None and out.is_dir():
-        raise InputError(f"--out {out} is a folder. Name a CSV file.")
+    require_file(out)
 
 
 def _planned(table: SeriesTable, future: str) -> SeriesTable:

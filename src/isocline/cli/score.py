@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from cyclopts import Parameter
 
 from isocline.errors import InputError
 
-from .common import Talk, records, write_table
+from .common import Talk, hand_over, require_file
 from .saved import model_folder
 
 if TYPE_CHECKING:
@@ -34,22 +33,14 @@ def score(
 
     from .density_table import free_name, whole_frame
 
-    if out is not None and out.is_dir():
-        raise InputError(f"--out {out} is a folder. Name a CSV file.")
+    require_file(out)
     flow = ContinuousFlow.load(model_folder(model))
     table = _table_for(flow, model, data)
     scores = flow.score_samples(table.values, context=table.context)
     frame = whole_frame(table)
     frame[free_name("log_density", frame.columns)] = scores
-    if out is not None:
-        write_table(out, frame)
-        talk.note(f"Written to {out}: {len(frame)} rows.")
-    if talk.json:
-        written, rows = None if out is None else str(out), records(frame)
-        nll = -float(scores.mean())
-        talk.result({"model": str(model), "out": written, "nll": nll, "scores": rows})
-    elif out is None:
-        sys.stdout.write(frame.to_csv(index=False))
+    document = {"model": str(model), "nll": -float(scores.mean())}
+    hand_over(out, frame, talk, document, "scores")
 
 
 def _table_for(flow: ContinuousFlow, model: Path, data: str) -> DensityTable:

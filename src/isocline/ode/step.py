@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .field import Bound
 from .tableaus import Tableau
 
-FEW = 64  # numbers of a state: up to there weights are looked up
+FEW = 64  # numbers of a state: up to there a turn of a loop costs more than what it computes
 
 
 class Start(NamedTuple):

@@ -19,14 +19,12 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .field import Bound
-from .step import Bars, Pulled, Start, Step, Taken, Wanted, weigh
+from .step import FEW, Bars, Pulled, Start, Step, Taken, Wanted, weigh
 from .tableaus import Tableau
 from .traced import operations
 
-FEW = 64  # numbers of a state
-MANY = (
-    2**18
-)  # numbers of the parameters: what all stages add to their cotangent may be there at once
+# Numbers of the parameters: what all stages add to their cotangent may be in memory at once.
+MANY = 2**18
 
 
 def is_written_out(
