@@ -8,18 +8,20 @@ import pytest
 from isocline.data import Series, SeriesTable
 from isocline.data.table import Columns, TimeAxis
 from isocline.estimators.preparing import RIDGE, Scaling
-from isocline.estimators.seasonality import season_shows
+from isocline.estimators.seasonality import COARSE, FINEST, harmonics_shown
 
 YEAR = 365.2425
 
 
-def waves(times, period=YEAR):
-    angles = 2 * np.pi * times[:, None] / period * np.array([1, 2])
-    return np.hstack([np.cos(angles), np.sin(angles)])
+def shown(times, values, period=YEAR, most=FINEST):
+    """How many harmonics."""
+    scaling = Scaling((period,), most, period, {})
+    [waves] = scaling.waves(scaling.design(times))
+    return harmonics_shown(times, values, waves, period, RIDGE)
 
 
 def shows(times, values, period=YEAR):
-    return season_shows(times, values, waves(times, period), period, RIDGE)
+    return shown(times, values, period, COARSE) > 0
 
 
 def quarters(years):
@@ -99,6 +101,63 @@ def test_a_channel_without_a_season_has_none_taken_off():
     assert np.abs(scale.coefficients[1:, 0]).max() == pytest.approx(1.0, abs=0.2)
     assert not scale.coefficients[1:, 1].any()
     assert not scale.doubt[1, 1:].any()
+
+
+def months(years):
+    return (
+        np.arange(np.datetime64("1980-01"), np.datetime64("1980-01") + 12 * years)
+        .astype("datetime64[D]")
+        .astype(float)
+    )
+
+
+def holidays(times):
+    """One month in twelve is low, which two harmonics can not follow."""
+    return np.where(np.round(12 * times / YEAR) % 12 == 8, -5.0, 0.0)
+
+
+def test_a_season_is_as_fine_as_its_turns_foretell():
+    times = months(20)
+    noise = np.random.default_rng(0).normal(size=len(times))
+    smooth = 5 * np.cos(2 * np.pi * times / YEAR)
+    assert shown(times, holidays(times) + noise) > COARSE
+    assert shown(times, smooth + noise) == COARSE
+    assert shown(times, holidays(times) + noise, most=COARSE) <= COARSE
+
+
+def test_noise_and_walks_are_rarely_finely_seasonal():
+    times = months(20)
+    noises = np.random.default_rng(0).normal(size=(60, len(times)))
+    found = [shown(times, noise) for noise in noises]
+    found += [shown(times, np.cumsum(noise)) for noise in noises]
+    assert np.mean(np.array(found) > COARSE) < 0.05
+
+
+def test_a_table_has_as_many_harmonics_as_a_channel_shows():
+    times = months(20)
+    random = np.random.default_rng(0)
+    smooth = 5 * np.cos(2 * np.pi * times / YEAR) + random.normal(size=len(times))
+    fine = holidays(times) + random.normal(size=len(times))
+
+    def harmonics(*columns):
+        series = Series("sales", times, np.stack(columns, axis=1))
+        names = tuple(f"x{k}" for k in range(len(columns)))
+        table = SeriesTable((series,), names, TimeAxis("number"), Columns("time", None, names))
+        scaling = Scaling((YEAR,), COARSE, YEAR, {}).as_fine_as(table)
+        return scaling.harmonics, scaling.fitted(table).scales["sales"].coefficients
+
+    assert harmonics(smooth)[0] == COARSE
+    count, coefficients = harmonics(smooth, fine)
+    assert count > COARSE
+    # The smooth channel keeps its few.
+    assert not coefficients[1 + 2 * COARSE :, 0].any() and coefficients[1:, 1].all()
+
+
+def test_few_rows_carry_few_harmonics():
+    times = months(20)[:30]
+    series = Series("short", times, (holidays(times) + 0.01 * times)[:, None])
+    coefficients = Scaling((YEAR,), FINEST, YEAR, {}).scale_of(series).coefficients
+    assert not coefficients[1 + 2 * 3 :].any()
 
 
 def two_halves(first, second):

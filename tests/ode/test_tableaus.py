@@ -15,7 +15,7 @@ from isocline.ode import METHODS, Tableau
 RUNGE_KUTTA = [name for name, method in METHODS.items() if type(method) is Tableau]
 EXACT = [
     *("euler", "midpoint", "heun", "ralston", "bosh3", "ssprk3", "rk4", "three_eighths"),
-    *("fehlberg", "cash_karp", "dopri5", "vern7"),
+    *("fehlberg", "cash_karp", "dopri5", "bosh5", "vern7"),
 ]
 EMBEDDED = {
     "midpoint": 1,
@@ -28,6 +28,7 @@ EMBEDDED = {
     "cash_karp": 4,
     "dopri5": 4,
     "tsit5": 4,
+    "bosh5": 4,
     "vern7": 6,
     "dopri8": 5,
 }
@@ -46,6 +47,7 @@ OUTPUT = {
     "cash_karp": 4,
     "dopri5": 4,
     "tsit5": 4,
+    "bosh5": 4,
     "vern7": 6,
     "dopri8": 7,
 }

@@ -15,15 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from isocline.data import Series, SeriesTable
+from isocline.data import SeriesTable
 
 from .preparing import Scaling
+from .tables import some_series
 from .windows import Rows
 
 LEADS = np.array([0.03, 0.1, 0.2, 0.4, 0.7, 1.0])  # in horizons
 FADES = np.geomspace(0.01, 30.0, 24)
 LEAST, MOST = 0.02, 0.98  # of the share
-MOST_SERIES = 200
 # A random walk of any length returns to the mean of its own rows this often in its span, as least
 # squares see it (the mean of the Dickey-Fuller distribution with a constant).
 RETURNS_OF_A_WALK = 5.4
@@ -66,13 +66,6 @@ def persistence_of(table: SeriesTable, scaling: Scaling) -> Persistence:
         shares.append(share[best])
         fades.append(FADES[best])
     return Persistence(np.array(shares), np.array(fades))
-
-
-def some_series(table: SeriesTable) -> list[Series]:
-    """At most so many, evenly: more say little more of how series persist."""
-    count = len(table.series)
-    places = np.linspace(0, count - 1, min(count, MOST_SERIES)).astype(int)
-    return [table.series[k] for k in np.unique(places)]
 
 
 def _pairs(one: Any, scaling: Scaling) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -28,6 +28,7 @@ from .future import require_future, require_past, with_future
 from .predicting import Predictor
 from .preparing import Scaling
 from .saving import load_parts, save_parts
+from .seasonality import COARSE
 from .settings import Configured
 from .tables import as_table, table_like
 from .training import train_forecaster
@@ -37,7 +38,6 @@ from .windows import window_shape
 if TYPE_CHECKING:
     import pandas
 
-HARMONICS = 2
 MOST_CYCLES = 4  # of a season within the horizon, for it to force the latent ODE
 
 
@@ -193,7 +193,8 @@ class LatentODEForecaster(Configured):
         self.beside_level_ = self.anchored
         self._folder = None if checkpoint is None else Path(checkpoint)
         self._resume, self._progress = resume, progress
-        scaling = Scaling(self.periods_, HARMONICS, self.horizon_, {}, transforms).fitted(seen)
+        scaling = Scaling(self.periods_, COARSE, self.horizon_, {}, transforms)
+        scaling = scaling.as_fine_as(seen).fitted(seen)
         training_scale = replace(scaling, covariates=self._covariates(scaling))
         self.shape_ = window_shape(self.table_, self.horizon_, self.batch_size)
         model, trained = self._train("latent_ode", training_scale)

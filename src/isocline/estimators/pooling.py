@@ -21,9 +21,9 @@ from isocline.evaluation.baselines import Persistence
 from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.scores import crps_quantiles
 
-from .anchoring import some_series
 from .calibration import DRAWN
 from .preparing import Scaling
+from .tables import some_series
 
 SHARES = np.linspace(0, 1, 21)
 MOST_CELLS = 20_000  # of each channel that a share is chosen by

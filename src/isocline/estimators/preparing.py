@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ from jaxtyping import Float
 
 from isocline.data import Series, SeriesTable
 
-from .seasonality import season_shows
+from .seasonality import COARSE, FINEST, fineness, foretold, harmonics_shown
+from .tables import some_series
 from .transforms import Transform, forward
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Scaling:
 
     Attributes:
         periods: of the seasons, in units of the time axis.
-        harmonics: of each period.
+        harmonics: of each period, at most.
         horizon: the unit of model time.
         scales: one a series.
         transforms: of each channel, before all else; none if empty.
@@ -63,6 +65,24 @@ class Scaling:
         with them taken off; seasons that its rows were too few to show may be found now.
         """
         return replace(self, scales={one.name: self._fit(one) for one in table.series})
+
+    def as_fine_as(self, table: SeriesTable) -> Scaling:
+        """The same with as many harmonics as a channel of these rows shows at any period."""
+        fine = replace(self, harmonics=FINEST)
+        shape = len(self.periods), len(table.channels), FINEST + 1
+        errors = np.zeros(shape)
+        for one in some_series(table):
+            for channel, values in enumerate(self.forward(one.values).T):
+                seen = np.isfinite(values)
+                if fine._affordable(one.times[seen]).sum() <= 1:
+                    continue
+                waves = fine.waves(fine.design(one.times[seen]))
+                for k, period in enumerate(self.periods):
+                    found = foretold(one.times[seen], values[seen], waves[k], period, RIDGE)
+                    if found is not None:
+                        errors[k, channel] += found / max(found[0], 1e-30)
+        counts = [fineness(row) for rows in errors for row in rows]
+        return replace(self, harmonics=max(counts, default=COARSE))
 
     def scale_of(self, series: Series) -> SeriesScale:
         """The scale of a series: the fitted one, or for a new series a fit to its rows."""
@@ -125,20 +145,26 @@ class Scaling:
     def _affordable(self, times: np.ndarray) -> np.ndarray:
         """Which coefficients the rows can carry: seasons that they span, in sufficient number."""
         span = times[-1] - times[0] if len(times) else 0.0
-        allowed = [np.array([True])]
-        for period in self.periods:
-            enough = span >= period and len(times) >= ROWS_A_COEFFICIENT * (1 + 2 * self.harmonics)
-            allowed.append(np.full(2 * self.harmonics, enough))
-        return np.concatenate(allowed)
+        most = (len(times) // ROWS_A_COEFFICIENT - 1) // 2
+        enough = most if most >= min(COARSE, self.harmonics) else 0
+        return self._first(enough if span >= period else 0 for period in self.periods)
 
     def _shown(self, times: np.ndarray, values: np.ndarray, design: np.ndarray) -> np.ndarray:
         """Which coefficients belong to seasons that the rows show."""
-        shown, size = [np.array([True])], 2 * self.harmonics
-        for k, period in enumerate(self.periods):
-            waves = design[:, 1 + k * size : 1 + (k + 1) * size]
-            seen = season_shows(times, values, waves, period, RIDGE)
-            shown.append(np.full(size, seen))
-        return np.concatenate(shown)
+        seasons = zip(self.periods, self.waves(design), strict=True)
+        return self._first(
+            harmonics_shown(times, values, waves, period, RIDGE) for period, waves in seasons
+        )
+
+    def _first(self, counts: Iterable[int]) -> np.ndarray:
+        """Which coefficients belong to so many harmonics of each period, and the level."""
+        orders = np.repeat(np.arange(self.harmonics), 2)
+        return np.concatenate([[True], *(orders < count for count in counts)])
+
+    def waves(self, design: np.ndarray) -> list[np.ndarray]:
+        """The columns of each period."""
+        size = 2 * self.harmonics
+        return [design[:, 1 + k * size : 1 + (k + 1) * size] for k in range(len(self.periods))]
 
     def design(self, times: np.ndarray) -> Float[np.ndarray, "times coefficients"]:
         """A column of ones, then cosine and sine of every harmonic of every period."""

@@ -1,8 +1,9 @@
-"""Whether a series has a season of a period: what other periods of it say of one left out.
+"""What season of a period a series has: what other periods of it say of one left out.
 
 Every curve has some coefficients at any period, and a smooth one that wanders has large ones. A
 season comes again: the shape of some periods foretells that of another. Slow movements are taken
-off first, as they say nothing of a season and hide it.
+off first, as they say nothing of a season and hide it. The same question says how fine its shape
+is: a month of holidays in every year takes more harmonics than a summer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+COARSE = 2  # harmonics, which most seasons need
+FINEST = 6  # of a month in a year the last
+GAIN = 0.1  # of the error, below which more harmonics are not worth it
 FOLDS = 5
 FEWEST_PERIODS = 3  # fewer can not contradict a season
 ROWS_AROUND = 4  # a straight line through fewer would leave nothing to judge
@@ -17,17 +21,48 @@ MOST_ROWS = 10_000
 CELLS_A_PERIOD = 48  # of the means that longer series are judged by
 
 
-def season_shows(
+def harmonics_shown(
     times: Float[np.ndarray, " times"],
     values: Float[np.ndarray, " times"],
     waves: Float[np.ndarray, "times coefficients"],
     period: float,
     ridge: float,
-) -> bool:
-    """Whether waves of a period, fitted to some of its turns, tell the others better than nothing.
+) -> int:
+    """How many harmonics a season has: none if it does not show; of a series too short, a few.
 
-    Both values and waves are taken less the straight line through the period around each time (or
-    the periods that hold some rows). Of a series too short to say, yes.
+    Args:
+        waves: cosine and sine of every harmonic that it may have.
+    """
+    errors = foretold(times, values, waves, period, ridge)
+    if errors is None:
+        return min(COARSE, waves.shape[1] // 2)
+    count = fineness(errors)
+    return count if errors[count] < errors[0] else 0
+
+
+def fineness(errors: Float[np.ndarray, " counts"]) -> int:
+    """The harmonics of the least error, if they are clearly better than a few.
+
+    Args:
+        errors: of no harmonic, of one, of two...
+    """
+    coarse = min(COARSE, len(errors) - 1)
+    best = coarse + int(np.argmin(errors[coarse:]))
+    return best if errors[best] < (1 - GAIN) * errors[coarse] else coarse
+
+
+def foretold(
+    times: Float[np.ndarray, " times"],
+    values: Float[np.ndarray, " times"],
+    waves: Float[np.ndarray, "times coefficients"],
+    period: float,
+    ridge: float,
+) -> Float[np.ndarray, " counts"] | None:
+    """Squared errors of turns that were left out, foretold from the others by so many harmonics.
+
+    By none, by one, by two, as many as there are waves. Both values and waves are taken less the
+    straight line through the period around each time (or the periods that hold some rows). None if
+    the series is too short to say.
     """
     columns = np.column_stack([values - np.mean(values), waves])
     if len(times) > MOST_ROWS:
@@ -38,18 +73,21 @@ def season_shows(
     inner = (times - times[0] >= width / 2) & (times[-1] - times >= width / 2)
     turns, turn = np.unique((times - times[0])[inner] // period, return_inverse=True)
     if len(turns) < FEWEST_PERIODS:
-        return True
+        return None
     columns = (columns - _slow(times, columns, width))[inner]
     target, waves = columns[:, 0], columns[:, 1:]
     folds = min(FOLDS, len(turns))
-    missed = 0.0
+    missed = np.zeros(1 + waves.shape[1] // 2)
+    missed[0] = np.sum(target**2)
     for fold in range(folds):
         out = turn * folds // len(turns) == fold
-        rest = ~out
-        gram = waves[rest].T @ waves[rest] + ridge * np.eye(waves.shape[1])
-        guess = waves[out] @ np.linalg.solve(gram, waves[rest].T @ target[rest])
-        missed += float(np.sum((target[out] - guess) ** 2))
-    return missed < float(np.sum(target**2))
+        gram = waves[~out].T @ waves[~out] + ridge * np.eye(waves.shape[1])
+        product = waves[~out].T @ target[~out]
+        for count in range(1, len(missed)):
+            some = slice(0, 2 * count)
+            guess = waves[out, some] @ np.linalg.solve(gram[some, some], product[some])
+            missed[count] += np.sum((target[out] - guess) ** 2)
+    return missed
 
 
 def _latest_means(

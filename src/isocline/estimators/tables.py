@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from isocline.data import SeriesTable
+import numpy as np
+
+from isocline.data import Series, SeriesTable
 from isocline.errors import InputError
 
 from .future import require_past
+
+MOST_SERIES = 200
 
 
 def as_table(data: Any, **columns: Any) -> SeriesTable:
@@ -56,3 +60,10 @@ def table_like(fitted: SeriesTable, data: Any) -> SeriesTable:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def some_series(table: SeriesTable) -> list[Series]:
+    """At most so many, evenly: more say little more of what they have in common."""
+    count = len(table.series)
+    places = np.linspace(0, count - 1, min(count, MOST_SERIES)).astype(int)
+    return [table.series[k] for k in np.unique(places)]

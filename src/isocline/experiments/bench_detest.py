@@ -43,11 +43,11 @@ class Match(NamedTuple):
 MATCHES = {
     **dict.fromkeys(("midpoint", "heun", "ralston"), Match("RK23", 1e-3)),
     **dict.fromkeys(("bosh3", "ssprk3", "rdpk3sp35"), Match("RK23", 1e-4)),
-    **dict.fromkeys(("tsit5", "dopri5", "cash_karp", "fehlberg"), Match("RK45", 1e-6)),
+    **dict.fromkeys(("tsit5", "bosh5", "dopri5", "cash_karp", "fehlberg"), Match("RK45", 1e-6)),
     **dict.fromkeys(("vern7", "dopri8"), Match("DOP853", 1e-6)),
 }
 # The methods in the table and figures of each problem.
-CHOSEN = ("tsit5", "dopri5", "vern7", "dopri8", "RK45", "DOP853")
+CHOSEN = ("tsit5", "bosh5", "dopri5", "vern7", "dopri8", "RK45", "DOP853")
 TARGET, ASKED = 1e-6, 1e-6
 SHOWN = ("A4", "B2", "B5", "C5", "D5", "E2")
 NOTE = (

@@ -118,6 +118,8 @@ STIFF_METHODS = ("rodas5p", "rodas4", "rosenbrock23", "ros34pw2", "auto")
 SOLVERS = (
     _isocline("tsit5", lead=True),
     _isocline("tsit5", fit=True, lead=True),
+    _isocline("bosh5", lead=True),
+    _isocline("bosh5", fit=True, lead=True),
     _isocline("dopri5"),
     _isocline("dopri8"),
     _isocline("tsit5", adjoint="forward", kind="ensembles"),

@@ -9,7 +9,7 @@ from ._low_order import bosh3, euler, heun, midpoint, ralston, rk4, ssprk3, thre
 from ._low_storage import ck54, rdpk3sp35
 from ._method import Method as Method
 from ._order_eight import dopri8
-from ._order_five import cash_karp, dopri5, fehlberg, tsit5
+from ._order_five import bosh5, cash_karp, dopri5, fehlberg, tsit5
 from ._order_seven import vern7
 from ._partitioned import Partitioned as Partitioned
 from ._partitioned import blanes_moan4, blanes_moan6, leapfrog, yoshida4
@@ -26,7 +26,7 @@ METHODS: dict[str, Tableau | Rosenbrock | Switching] = {
     method.name: method
     for method in (
         *(euler, midpoint, heun, ralston, bosh3, ssprk3, rdpk3sp35, rk4, three_eighths, ck54),
-        *(fehlberg, cash_karp, dopri5, tsit5, vern7, dopri8),
+        *(fehlberg, cash_karp, dopri5, tsit5, bosh5, vern7, dopri8),
         *(rosenbrock23, ros34pw2, rodas4, rodas5p),
         *(leapfrog, yoshida4, blanes_moan4, blanes_moan6),
     )

@@ -1,9 +1,10 @@
-"""The 5(4) pairs: Fehlberg, Cash-Karp, Dormand-Prince and Tsitouras.
+"""The 5(4) pairs: Fehlberg, Cash-Karp, Dormand-Prince, Tsitouras and Bogacki-Shampine.
 
 All of them go on with the result of order five. Fehlberg and Cash-Karp published no continuous
-extension: theirs here is the polynomial of degree four that meets the order conditions up to four
-at every theta and has the slopes of both ends. That leaves one free number, and it was chosen (as a
-short fraction) for the least error of order five, in mean square over the trees and theta.
+extension, and that of Bogacki and Shampine takes three more evaluations: theirs here is the
+polynomial of degree four that meets the order conditions up to four at every theta and has the
+slopes of both ends. That leaves one free number (with eight stages two), chosen as a short fraction
+for the least error of order five, in mean square over the trees and theta.
 """
 
 from __future__ import annotations
@@ -135,4 +136,65 @@ tsit5 = Tableau(
         (0, "1.5", -4, "2.5"),
     ),
     source="Tsitouras (2011), Comput. Math. Appl. 62:770",
+)
+
+bosh5 = Tableau(
+    "bosh5",
+    5,
+    lower=(
+        ("1/6",),
+        ("2/27", "4/27"),
+        ("183/1372", "-162/343", "1053/1372"),
+        ("68/297", "-4/11", "42/143", "1960/3861"),
+        ("597/22528", "81/352", "63099/585728", "58653/366080", "4617/20480"),
+        (
+            "174197/959244",
+            "-30942/79937",
+            "8152137/19744439",
+            "666106/1039181",
+            "-29421/29068",
+            "482048/414219",
+        ),
+        (
+            "587/8064",
+            0,
+            "4440339/15491840",
+            "24353/124800",
+            "387/44800",
+            "2152/5985",
+            "7267/94080",
+        ),
+    ),
+    weights=(
+        "587/8064",
+        0,
+        "4440339/15491840",
+        "24353/124800",
+        "387/44800",
+        "2152/5985",
+        "7267/94080",
+        0,
+    ),
+    # Of the two estimates that were published the one that sees the new point.
+    error=(
+        "3817/1959552",
+        0,
+        "-140181/15491840",
+        "4224731/272937600",
+        "-8557/403200",
+        "57928/4363065",
+        "23930231/4366535040",
+        "-3293/556956",
+    ),
+    output=(
+        (1, "-113947/35840", "588643/161280", "-150281/107520"),
+        (),
+        (0, "396880479/123934720", "-102303/19456", "15279597/6522880"),
+        (0, "53753/49920", "-13181/9600", "122647/249600"),
+        (0, "-7281/71680", "42597/179200", "-45693/358400"),
+        (0, "-12539/7980", "54833/11970", "-53/20"),
+        (0, "-7267/7840", "7267/3360", "-7267/6272"),
+        (0, "3/2", -4, "5/2"),
+    ),
+    source="Bogacki & Shampine (1996), Comput. Math. Appl. 32:15; output: the order conditions (see above)",
 )
