@@ -270,7 +270,8 @@ def test_info_describes_built_in_data_and_the_installation(isocline):
     document = isocline("info", "--json").document
     assert document["versions"]["isocline"]
     expected = ["sst", "seattle_weather", "lynx_hare", "sunspots", "stocks", "us_macro"]
-    assert document["builtin_data"] == [*expected, "us_employment"]
+    classics = ["airline", "co2", "electrical_equipment", "nile", "fertility"]
+    assert document["builtin_data"] == [*expected, "us_employment", *classics]
 
 
 def test_a_saved_model_can_be_moved(isocline, tmp_path, fitted):

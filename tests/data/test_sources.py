@@ -39,7 +39,8 @@ def test_built_in_seattle():
 
 def test_names():
     expected = "sst", "seattle_weather", "lynx_hare", "sunspots", "stocks", "us_macro"
-    assert names() == (*expected, "us_employment")
+    classics = "airline", "co2", "electrical_equipment", "nile", "fertility"
+    assert names() == (*expected, "us_employment", *classics)
     with pytest.raises(InputError, match="Did you mean 'sst'"):
         load("ssst")
 
@@ -58,9 +59,14 @@ def test_lynx_and_hare():
         ("stocks", 5, 560, 1),
         ("us_macro", 1, 203, 4),
         ("us_employment", 1, 120, 6),
+        ("airline", 1, 144, 1),
+        ("co2", 1, 2225, 1),
+        ("electrical_equipment", 1, 257, 1),
+        ("nile", 1, 100, 1),
+        ("fertility", 53, 2572, 1),
     ],
 )
-def test_tables_of_economies_and_of_the_sun(name, series, rows, channels):
+def test_tables_of_economies_and_nature(name, series, rows, channels):
     table = load(name)
     assert len(table.series) == series and len(table.channels) == channels
     assert sum(len(one) for one in table.series) == rows

@@ -133,26 +133,6 @@ def test_noise_and_walks_are_rarely_finely_seasonal():
     assert np.mean(np.array(found) > COARSE) < 0.05
 
 
-def test_a_table_has_as_many_harmonics_as_a_channel_shows():
-    times = months(20)
-    random = np.random.default_rng(0)
-    smooth = 5 * np.cos(2 * np.pi * times / YEAR) + random.normal(size=len(times))
-    fine = holidays(times) + random.normal(size=len(times))
-
-    def harmonics(*columns):
-        series = Series("sales", times, np.stack(columns, axis=1))
-        names = tuple(f"x{k}" for k in range(len(columns)))
-        table = SeriesTable((series,), names, TimeAxis("number"), Columns("time", None, names))
-        scaling = Scaling((YEAR,), COARSE, YEAR, {}).as_fine_as(table)
-        return scaling.harmonics, scaling.fitted(table).scales["sales"].coefficients
-
-    assert harmonics(smooth)[0] == COARSE
-    count, coefficients = harmonics(smooth, fine)
-    assert count > COARSE
-    # The smooth channel keeps its few.
-    assert not coefficients[1 + 2 * COARSE :, 0].any() and coefficients[1:, 1].all()
-
-
 def test_few_rows_carry_few_harmonics():
     times = months(20)[:30]
     series = Series("short", times, (holidays(times) + 0.01 * times)[:, None])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isocline.data import Series, SeriesTable, candidate_periods
+from isocline.data import Series, SeriesTable
 
 from .common import Talk
 from .saved import is_density, open_model
@@ -49,7 +49,7 @@ def tell_table(name: str, table: SeriesTable, talk: Talk) -> None:
 
 def described_table(table: SeriesTable) -> dict[str, Any]:
     """A table as JSON can hold it, with the periods that a forecaster would look for."""
-    from isocline.estimators.transforms import choose_transforms, transformed
+    from isocline.estimators.first_look import first_look
 
     return {
         "kind": "table",
@@ -58,7 +58,7 @@ def described_table(table: SeriesTable) -> dict[str, Any]:
         "columns": table.config()["columns"],
         "time_kind": table.axis.kind,
         "time_unit": table.axis.unit,
-        "periods": list(candidate_periods(transformed(table, choose_transforms(table)))),
+        "periods": list(first_look(table, 1.0).periods),
         "notes": list(table.notes),
         "series": [_described_series(table, one) for one in table.series],
     }

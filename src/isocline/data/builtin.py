@@ -24,6 +24,11 @@ _OPTIONS: Mapping[str, dict] = MappingProxyType(
         "stocks": {"time": "date", "series": "symbol", "target": ("price",)},
         "us_macro": {"time": "date", "target": None},
         "us_employment": {"time": "month", "target": None},
+        "airline": {"time": "month", "target": ("passengers",)},
+        "co2": {"time": "date", "target": ("co2",)},
+        "electrical_equipment": {"time": "month", "target": ("turnover",)},
+        "nile": {"time": "year", "target": ("volume",)},
+        "fertility": {"time": "year", "series": "country", "target": ("births",)},
     }
 )
 
@@ -44,7 +49,12 @@ def load(name: str, **columns: Any) -> SeriesTable:
             1900-1920. `"sunspots"`: their mean number each year, 1700-2008. `"stocks"`: monthly
             prices of five shares, dollars, 2000-2010. `"us_macro"`: gross domestic product,
             consumer prices, unemployment and the rate of treasury bills, quarterly, 1959-2009.
-            `"us_employment"`: thousands of people in six sectors, monthly, 2006-2015.
+            `"us_employment"`: thousands of people in six sectors, monthly, 2006-2015. `"airline"`:
+            thousands of passengers abroad, monthly, 1949-1960. `"co2"`: in the air of Mauna Loa,
+            parts in a million, weekly with gaps, 1958-2001. `"electrical_equipment"`: an index of
+            what its makers in Europe sell, monthly, 1995-2016. `"nile"`: its flow at Aswan, 10^8
+            cubic metres a year, 1871-1970. `"fertility"`: births a woman in 53 countries, yearly,
+            1960-2008.
         columns: other targets, or covariates, as for `SeriesTable.from_frame`.
 
     Raises:

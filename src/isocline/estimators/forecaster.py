@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from isocline.data import Series, candidate_periods
+from isocline.data import Series
 from isocline.errors import InputError
 from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.windows import Split, rolling_origins
@@ -24,15 +24,14 @@ from .covariates import CovariateScaling, fit_covariates
 from .cross_validation import CrossValidation, chosen_cutoffs, cross_validate
 from .fingerprint import fingerprint
 from .finishing import finish
+from .first_look import first_look
 from .future import require_future, require_past, with_future
 from .predicting import Predictor
 from .preparing import Scaling
 from .saving import load_parts, save_parts
-from .seasonality import COARSE
 from .settings import Configured
 from .tables import as_table, table_like
 from .training import train_forecaster
-from .transforms import choose_transforms, transformed
 from .windows import window_shape
 
 if TYPE_CHECKING:
@@ -181,20 +180,16 @@ class LatentODEForecaster(Configured):
             )
         self.split_ = rolling_origins(self.table_, self.horizon_)
         seen = self.table_.until(self.split_.train_end)
-        transforms = choose_transforms(seen) if self.transform == "auto" else ()
-        periods = self.periods
-        if periods is None:
-            # Peaks that grow by factors hide a season that their logarithms show.
-            periods = candidate_periods(transformed(seen, transforms))
-        self.periods_ = tuple(float(period) for period in periods)
+        scaling = first_look(
+            seen, self.horizon_, transform=self.transform, periods=self.periods
+        ).fitted(seen)
+        self.periods_ = scaling.periods
         # Faster seasons are in the season that is taken off: solves need not follow them.
         slow = [k for k, one in enumerate(self.periods_) if self.horizon_ <= MOST_CYCLES * one]
         self.forced_ = tuple(slow)
         self.beside_level_ = self.anchored
         self._folder = None if checkpoint is None else Path(checkpoint)
         self._resume, self._progress = resume, progress
-        scaling = Scaling(self.periods_, COARSE, self.horizon_, {}, transforms)
-        scaling = scaling.as_fine_as(seen).fitted(seen)
         training_scale = replace(scaling, covariates=self._covariates(scaling))
         self.shape_ = window_shape(self.table_, self.horizon_, self.batch_size)
         model, trained = self._train("latent_ode", training_scale)

@@ -11,8 +11,7 @@ from jaxtyping import Float
 
 from isocline.data import Series, SeriesTable
 
-from .seasonality import COARSE, FINEST, fineness, foretold, harmonics_shown
-from .tables import some_series
+from .seasonality import COARSE, harmonics_shown
 from .transforms import Transform, forward
 
 if TYPE_CHECKING:
@@ -65,24 +64,6 @@ class Scaling:
         with them taken off; seasons that its rows were too few to show may be found now.
         """
         return replace(self, scales={one.name: self._fit(one) for one in table.series})
-
-    def as_fine_as(self, table: SeriesTable) -> Scaling:
-        """The same with as many harmonics as a channel of these rows shows at any period."""
-        fine = replace(self, harmonics=FINEST)
-        shape = len(self.periods), len(table.channels), FINEST + 1
-        errors = np.zeros(shape)
-        for one in some_series(table):
-            for channel, values in enumerate(self.forward(one.values).T):
-                seen = np.isfinite(values)
-                if fine._affordable(one.times[seen]).sum() <= 1:
-                    continue
-                waves = fine.waves(fine.design(one.times[seen]))
-                for k, period in enumerate(self.periods):
-                    found = foretold(one.times[seen], values[seen], waves[k], period, RIDGE)
-                    if found is not None:
-                        errors[k, channel] += found / max(found[0], 1e-30)
-        counts = [fineness(row) for rows in errors for row in rows]
-        return replace(self, harmonics=max(counts, default=COARSE))
 
     def scale_of(self, series: Series) -> SeriesScale:
         """The scale of a series: the fitted one, or for a new series a fit to its rows."""
@@ -142,12 +123,16 @@ class Scaling:
         excess = np.mean(missed) / max(spread**2, 1e-30) - 1
         return float(np.clip(excess / np.mean(leverage), 1.0, 25.0))
 
-    def _affordable(self, times: np.ndarray) -> np.ndarray:
-        """Which coefficients the rows can carry: seasons that they span, in sufficient number."""
+    def affordable(self, times: np.ndarray) -> list[int]:
+        """The harmonics of each period that rows can carry: of seasons that they span."""
         span = times[-1] - times[0] if len(times) else 0.0
         most = (len(times) // ROWS_A_COEFFICIENT - 1) // 2
-        enough = most if most >= min(COARSE, self.harmonics) else 0
-        return self._first(enough if span >= period else 0 for period in self.periods)
+        enough = min(most, self.harmonics) if most >= min(COARSE, self.harmonics) else 0
+        return [enough if span >= period else 0 for period in self.periods]
+
+    def _affordable(self, times: np.ndarray) -> np.ndarray:
+        """Which coefficients rows can carry."""
+        return self._first(self.affordable(times))
 
     def _shown(self, times: np.ndarray, values: np.ndarray, design: np.ndarray) -> np.ndarray:
         """Which coefficients belong to seasons that the rows show."""

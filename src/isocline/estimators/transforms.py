@@ -68,20 +68,28 @@ def transformed(table: SeriesTable, transforms: Sequence[Transform]) -> SeriesTa
     )
 
 
-def _choose(table: SeriesTable, channel: int) -> Transform:
-    columns = [one.values[:, channel] for one in table.series]
-    columns = [column[np.isfinite(column)] for column in columns]
-    values = np.concatenate(columns)
+def candidates(table: SeriesTable, channel: int) -> list[Transform]:
+    """The logarithms that a channel may have: none with a negative value or many zeros."""
+    values = np.concatenate(_observed(table, channel))
     if len(values) < FEWEST or values.min() < 0 or np.mean(values == 0) > MOST_ZEROS:
-        return Transform()
+        return []
     middle = float(np.median(values))
-    if middle <= 0:
+    return [Transform(middle * part) for part in SHIFTS] if middle > 0 else []
+
+
+def _observed(table: SeriesTable, channel: int) -> list[np.ndarray]:
+    columns = [one.values[:, channel] for one in table.series]
+    return [column[np.isfinite(column)] for column in columns]
+
+
+def _choose(table: SeriesTable, channel: int) -> Transform:
+    columns = _observed(table, channel)
+    scores = {one: _likelihood(columns, one) for one in candidates(table, channel)}
+    if not scores:
         return Transform()
-    candidates = [Transform(middle * part) for part in SHIFTS]
-    scores = [_likelihood(columns, one) for one in candidates]
-    best = int(np.argmax(scores))
+    best = max(scores, key=lambda one: scores[one])
     plain = _likelihood(columns, Transform())
-    return candidates[best] if scores[best] > plain + GAIN else Transform()
+    return best if scores[best] > plain + GAIN else Transform()
 
 
 def _likelihood(columns: Sequence[np.ndarray], transform: Transform) -> float:

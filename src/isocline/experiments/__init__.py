@@ -32,7 +32,7 @@ EXPERIMENTS = {
         "reproduce", "forecasts", "The forecaster against the baselines on the built-in real series"
     ),
     "fitness": Entry(
-        "reproduce", "fitness", "What series the forecaster is good for: defaults on sixteen sets"
+        "reproduce", "fitness", "What series the forecaster is good for: defaults on 21 sets"
     ),
     "physionet": Entry(
         "reproduce",

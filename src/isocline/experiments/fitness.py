@@ -37,6 +37,10 @@ DEVELOPED = {
     "lynx_hare": "Lynx and hare, 21 years",
     "stocks": "Prices of five shares, monthly",
     "us_macro": "US economy: product, prices, two rates, quarterly",
+    "airline": "Airline passengers, monthly",
+    "electrical_equipment": "Sales of electrical equipment, monthly",
+    "nile": "Flow of the Nile, yearly",
+    "fertility": "Births a woman in 53 countries, yearly",
 }
 REPORTED = {
     "seattle": "Seattle: rain, temperatures, wind, daily",
@@ -47,6 +51,7 @@ REPORTED = {
     "simulated": "Simulated: 5 series of 700 irregular points",
     "us_employment": "US employment in six sectors, monthly",
     "sunspots": "Sunspots, yearly",
+    "co2": "Carbon dioxide at Mauna Loa, weekly with gaps",
 }
 TITLES = {**DEVELOPED, **REPORTED}
 MODELS = {
@@ -60,7 +65,7 @@ NOTE = (
     "Default settings, one fit for each seed (means). Errors are in standard deviations of each "
     "channel's training rows, so that channels of other units can be pooled; the lowest of a row "
     "is in bold. Seconds are of one fit without the GRU, on a core that other work ran on as well. "
-    "Choices were made on the first half of the sets; the second was only reported."
+    "Choices were made on the first part of the sets; the second was only reported."
 )
 
 

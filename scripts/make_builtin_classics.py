@@ -1,0 +1,49 @@
+"""Makes the classical series that come with Isocline, from two packages.
+
+Usage: python scripts/make_builtin_classics.py
+
+The packages statsmodels 0.15.0 and sktime 1.2.0 must be installed. Values are theirs, untouched;
+columns are named, dates are written as YYYY-MM-DD, and rows without a value are left out.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+
+FILES = Path(__file__).parents[1] / "src" / "isocline" / "data" / "files"
+EVERY = 4  # which countries of the table, by the alphabet
+
+
+def main() -> None:
+    """Writes the files."""
+    statsmodels, sktime = files("statsmodels.datasets"), files("sktime.datasets") / "data"
+    airline = pd.read_csv(str(sktime / "Airline" / "Airline.csv"))
+    airline.columns = ["month", "passengers"]
+    airline["month"] = pd.to_datetime(airline["month"], format="%Y-%m")
+    _write(airline, "airline")
+    air = pd.read_csv(str(statsmodels / "co2" / "co2.csv"))
+    air["date"] = pd.to_datetime(air["date"].astype(str))
+    _write(air.dropna(), "co2")
+    orders = pd.read_csv(str(statsmodels / "elec_equip" / "elec_equip.csv"))
+    orders.columns = ["month", "turnover"]
+    orders["month"] = pd.to_datetime(orders["month"], format="%b-%d-%Y")
+    _write(orders, "electrical_equipment")
+    _write(pd.read_csv(str(statsmodels / "nile" / "nile.csv")), "nile")
+    wide = pd.read_csv(str(statsmodels / "fertility" / "fertility.csv"))
+    wide = wide.rename(columns={"Country Name": "country"}).set_index("country").iloc[:, 3:]
+    long = wide.stack().rename("births").rename_axis(["country", "year"]).dropna().reset_index()
+    chosen = sorted(long["country"].unique())[::EVERY]
+    long = long[long["country"].isin(chosen)].astype({"year": int})
+    _write(long.sort_values(["country", "year"]), "fertility")
+
+
+def _write(frame: pd.DataFrame, name: str) -> None:
+    frame.to_csv(FILES / f"{name}.csv", index=False, lineterminator="\n", date_format="%Y-%m-%d")
+    print(name, *frame.shape)
+
+
+if __name__ == "__main__":
+    main()
