@@ -15,6 +15,13 @@ import pandas as pd
 
 FILES = Path(__file__).parents[1] / "src" / "isocline" / "data" / "files"
 EVERY = 4  # which countries of the table, by the alphabet
+AGGREGATES = (
+    "Latin America & Caribbean (all income levels)",
+    "OECD members",
+    "Other small states",
+    "Pacific island small states",
+    "Sub-Saharan Africa (IFC classification)",
+)
 
 
 def main() -> None:
@@ -35,7 +42,7 @@ def main() -> None:
     wide = pd.read_csv(str(statsmodels / "fertility" / "fertility.csv"))
     wide = wide.rename(columns={"Country Name": "country"}).set_index("country").iloc[:, 3:]
     long = wide.stack().rename("births").rename_axis(["country", "year"]).dropna().reset_index()
-    chosen = sorted(long["country"].unique())[::EVERY]
+    chosen = sorted(set(long["country"]).difference(AGGREGATES))[::EVERY]
     long = long[long["country"].isin(chosen)].astype({"year": int})
     _write(long.sort_values(["country", "year"]), "fertility")
 

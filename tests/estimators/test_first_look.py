@@ -62,3 +62,22 @@ def test_a_season_that_grows_with_its_level_is_seen_in_logarithms(zeros):
 
 def test_seasons_that_are_asked_for_are_kept():
     assert first_look(table_of(noise(0)), YEAR, periods=[7]).periods == (7.0,)
+
+
+def test_noise_has_no_fine_season_in_any_of_many_channels():
+    noises = np.random.default_rng(0).normal(size=(40, len(MONTHS)))
+    assert first_look(table_of(*noises), YEAR, periods=(YEAR,)).harmonics == COARSE
+
+
+def test_what_one_series_can_not_say_others_do():
+    """Two short ones, which say nothing, a flat one, and one of twenty years."""
+    columns = HOLIDAYS + noise(0)
+    long = Series("long", MONTHS, columns[:, None])
+    short = [Series(f"short{n}", MONTHS[:n], columns[:n, None]) for n in (1, 5)]
+    flat = Series("flat", MONTHS, np.ones((len(MONTHS), 1)))
+    table = SeriesTable(
+        (long, *short, flat), ("x",), TimeAxis("number"), Columns("time", "series", ("x",))
+    )
+    assert first_look(table, YEAR, periods=(YEAR,)).harmonics > COARSE
+    alone = table.with_series([*short, flat])
+    assert first_look(alone, YEAR, periods=(YEAR,)).harmonics == COARSE

@@ -49,7 +49,8 @@ def tell_table(name: str, table: SeriesTable, talk: Talk) -> None:
 
 def described_table(table: SeriesTable) -> dict[str, Any]:
     """A table as JSON can hold it, with the periods that a forecaster would look for."""
-    from isocline.estimators.first_look import first_look
+    from isocline.estimators.first_look import periods_seen
+    from isocline.estimators.transforms import choose_transforms
 
     return {
         "kind": "table",
@@ -58,7 +59,7 @@ def described_table(table: SeriesTable) -> dict[str, Any]:
         "columns": table.config()["columns"],
         "time_kind": table.axis.kind,
         "time_unit": table.axis.unit,
-        "periods": list(first_look(table, 1.0).periods),
+        "periods": list(periods_seen(table, choose_transforms(table))),
         "notes": list(table.notes),
         "series": [_described_series(table, one) for one in table.series],
     }

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from isocline.data import Series, SeriesTable
 
-from .seasonality import COARSE, harmonics_shown
+from .seasonality import COARSE, distinguishable, harmonics_shown
 from .transforms import Transform, forward
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Scaling:
         if not len(values):
             return np.zeros(size), 1.0, np.zeros((size, size))
         design = self.design(times)
-        kept = self._affordable(times) & (found | self._shown(times, values, design))
+        kept = self._shown(times, values, design, found)
         design = design * kept
         level = values.mean()
         inverse = np.linalg.inv(design.T @ design + np.diag([1e-9] + [RIDGE] * (size - 1)))
@@ -112,7 +112,8 @@ class Scaling:
         missed, leverage = [], []
         for block in np.array_split(np.arange(len(values)), FOLDS):
             rest = np.delete(np.arange(len(values)), block)
-            kept = self._affordable(times[rest]) & shown
+            carried = (count and self.harmonics for count in self.affordable(times[rest]))
+            kept = self._first(carried) & shown
             design = self.design(times) * kept
             inverse = np.linalg.inv(
                 design[rest].T @ design[rest] + np.diag([1e-9] + [RIDGE] * (len(kept) - 1))
@@ -127,19 +128,28 @@ class Scaling:
         """The harmonics of each period that rows can carry: of seasons that they span."""
         span = times[-1] - times[0] if len(times) else 0.0
         most = (len(times) // ROWS_A_COEFFICIENT - 1) // 2
-        enough = min(most, self.harmonics) if most >= min(COARSE, self.harmonics) else 0
-        return [enough if span >= period else 0 for period in self.periods]
+        if most < min(COARSE, self.harmonics):
+            return [0 for _ in self.periods]
+        return [
+            min(most, self.harmonics, distinguishable(times, period)) if span >= period else 0
+            for period in self.periods
+        ]
 
-    def _affordable(self, times: np.ndarray) -> np.ndarray:
-        """Which coefficients rows can carry."""
-        return self._first(self.affordable(times))
-
-    def _shown(self, times: np.ndarray, values: np.ndarray, design: np.ndarray) -> np.ndarray:
-        """Which coefficients belong to seasons that the rows show."""
-        seasons = zip(self.periods, self.waves(design), strict=True)
-        return self._first(
-            harmonics_shown(times, values, waves, period, RIDGE) for period, waves in seasons
-        )
+    def _shown(
+        self, times: np.ndarray, values: np.ndarray, design: np.ndarray, found: np.ndarray
+    ) -> np.ndarray:
+        """Which coefficients belong to seasons that were found before, or that the rows show."""
+        counts = []
+        seasons = zip(self.waves(design), self.waves(found[None]), self.affordable(times))
+        for (waves, before, most), period in zip(seasons, self.periods, strict=True):
+            if most and before.any():
+                counts.append(np.flatnonzero(before)[-1] // 2 + 1)
+            elif most:
+                shown = harmonics_shown(times, values, waves[:, : 2 * most], period, RIDGE)
+                counts.append(shown)
+            else:
+                counts.append(0)
+        return self._first(counts)
 
     def _first(self, counts: Iterable[int]) -> np.ndarray:
         """Which coefficients belong to so many harmonics of each period, and the level."""

@@ -14,6 +14,7 @@ from jaxtyping import Float
 COARSE = 2  # harmonics, which most seasons need
 FINEST = 6  # of a month in a year the last
 GAIN = 0.1  # of the error, below which more harmonics are not worth it
+NEAR = 0.02  # above the least error, which fewer harmonics may miss
 FOLDS = 5
 FEWEST_PERIODS = 3  # fewer can not contradict a season
 ROWS_AROUND = 4  # a straight line through fewer would leave nothing to judge
@@ -33,38 +34,50 @@ def harmonics_shown(
     Args:
         waves: cosine and sine of every harmonic that it may have.
     """
-    errors = foretold(times, values, waves, period, ridge)
+    errors = foretold(times, values[:, None], waves, period, ridge)
     if errors is None:
         return min(COARSE, waves.shape[1] // 2)
-    count = fineness(errors)
-    return count if errors[count] < errors[0] else 0
+    count = fineness(errors[0])
+    return count if errors[0, count] < errors[0, 0] else 0
 
 
 def fineness(errors: Float[np.ndarray, " counts"]) -> int:
-    """The harmonics of the least error, if they are clearly better than a few.
+    """The fewest harmonics of nearly the least error, if they are clearly better than a few.
 
     Args:
         errors: of no harmonic, of one, of two...
     """
     coarse = min(COARSE, len(errors) - 1)
-    best = coarse + int(np.argmin(errors[coarse:]))
-    return best if errors[best] < (1 - GAIN) * errors[coarse] else coarse
+    finer = errors[coarse:]
+    count = coarse + int(np.argmax(finer <= (1 + NEAR) * np.min(finer)))
+    clearly = errors[count] < (1 - GAIN) * errors[coarse] and errors[count] < errors[0]
+    return count if clearly else coarse
+
+
+def distinguishable(times: Float[np.ndarray, " times"], period: float) -> int:
+    """How many harmonics rows so far apart can tell: finer waves would be others in disguise."""
+    spacing = float(np.median(np.diff(times))) if len(times) > 1 else np.inf
+    return max(COARSE, int(min(period / (2 * spacing), FINEST)) if spacing > 0 else FINEST)
 
 
 def foretold(
     times: Float[np.ndarray, " times"],
-    values: Float[np.ndarray, " times"],
+    values: Float[np.ndarray, "times columns"],
     waves: Float[np.ndarray, "times coefficients"],
     period: float,
     ridge: float,
-) -> Float[np.ndarray, " counts"] | None:
+) -> Float[np.ndarray, "columns counts"] | None:
     """Squared errors of turns that were left out, foretold from the others by so many harmonics.
 
     By none, by one, by two, as many as there are waves. Both values and waves are taken less the
     straight line through the period around each time (or the periods that hold some rows). None if
     the series is too short to say.
+
+    Args:
+        values: each column a curve at the same times.
     """
-    columns = np.column_stack([values - np.mean(values), waves])
+    size = values.shape[1]
+    columns = np.hstack([values - np.mean(values, axis=0), waves])
     if len(times) > MOST_ROWS:
         times, columns = _latest_means(times, columns, period / CELLS_A_PERIOD)
     spacing = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
@@ -75,18 +88,18 @@ def foretold(
     if len(turns) < FEWEST_PERIODS:
         return None
     columns = (columns - _slow(times, columns, width))[inner]
-    target, waves = columns[:, 0], columns[:, 1:]
+    target, waves = columns[:, :size], columns[:, size:]
     folds = min(FOLDS, len(turns))
-    missed = np.zeros(1 + waves.shape[1] // 2)
-    missed[0] = np.sum(target**2)
+    missed = np.zeros((size, 1 + waves.shape[1] // 2))
+    missed[:, 0] = np.sum(target**2, axis=0)
     for fold in range(folds):
         out = turn * folds // len(turns) == fold
         gram = waves[~out].T @ waves[~out] + ridge * np.eye(waves.shape[1])
         product = waves[~out].T @ target[~out]
-        for count in range(1, len(missed)):
+        for count in range(1, missed.shape[1]):
             some = slice(0, 2 * count)
             guess = waves[out, some] @ np.linalg.solve(gram[some, some], product[some])
-            missed[count] += np.sum((target[out] - guess) ** 2)
+            missed[:, count] += np.sum((target[out] - guess) ** 2, axis=0)
     return missed
 
 

@@ -1,4 +1,4 @@
-"""Data of any kind as a table, and new data as the fitted table is."""
+"""Data of any kind as a table, new data as the fitted table is, and some series of it."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "none"
 
 
-def some_series(table: SeriesTable) -> list[Series]:
+def some_series(table: SeriesTable, most: int = MOST_SERIES) -> list[Series]:
     """At most so many, evenly: more say little more of what they have in common."""
     count = len(table.series)
-    places = np.linspace(0, count - 1, min(count, MOST_SERIES)).astype(int)
+    places = np.linspace(0, count - 1, min(count, most)).astype(int)
     return [table.series[k] for k in np.unique(places)]
