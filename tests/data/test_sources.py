@@ -63,7 +63,7 @@ def test_lynx_and_hare():
         ("co2", 1, 2225, 1),
         ("electrical_equipment", 1, 257, 1),
         ("nile", 1, 100, 1),
-        ("fertility", 53, 2527, 1),
+        ("fertility", 52, 2527, 1),
     ],
 )
 def test_tables_of_economies_and_nature(name, series, rows, channels):

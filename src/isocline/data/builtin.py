@@ -53,7 +53,7 @@ def load(name: str, **columns: Any) -> SeriesTable:
             thousands of passengers abroad, monthly, 1949-1960. `"co2"`: in the air of Mauna Loa,
             parts in a million, weekly with gaps, 1958-2001. `"electrical_equipment"`: an index of
             what its makers in Europe sell, monthly, 1995-2016. `"nile"`: its flow at Aswan, 10^8
-            cubic metres a year, 1871-1970. `"fertility"`: births a woman in 53 countries, yearly,
+            cubic metres a year, 1871-1970. `"fertility"`: births a woman in 52 countries, yearly,
             1960-2008.
         columns: other targets, or covariates, as for `SeriesTable.from_frame`.
 

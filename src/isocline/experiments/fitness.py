@@ -40,7 +40,7 @@ DEVELOPED = {
     "airline": "Airline passengers, monthly",
     "electrical_equipment": "Sales of electrical equipment, monthly",
     "nile": "Flow of the Nile, yearly",
-    "fertility": "Births a woman in 53 countries, yearly",
+    "fertility": "Births a woman in 52 countries, yearly",
 }
 REPORTED = {
     "seattle": "Seattle: rain, temperatures, wind, daily",
