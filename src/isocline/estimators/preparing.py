@@ -112,8 +112,7 @@ class Scaling:
         missed, leverage = [], []
         for block in np.array_split(np.arange(len(values)), FOLDS):
             rest = np.delete(np.arange(len(values)), block)
-            carried = (count and self.harmonics for count in self.affordable(times[rest]))
-            kept = self._first(carried) & shown
+            kept = self._first(self.harmonics * self._carried(times[rest])) & shown
             design = self.design(times) * kept
             inverse = np.linalg.inv(
                 design[rest].T @ design[rest] + np.diag([1e-9] + [RIDGE] * (len(kept) - 1))
@@ -126,14 +125,18 @@ class Scaling:
 
     def affordable(self, times: np.ndarray) -> list[int]:
         """The harmonics of each period that rows can carry: of seasons that they span."""
-        span = times[-1] - times[0] if len(times) else 0.0
-        most = (len(times) // ROWS_A_COEFFICIENT - 1) // 2
-        if most < min(COARSE, self.harmonics):
-            return [0 for _ in self.periods]
+        most = min((len(times) // ROWS_A_COEFFICIENT - 1) // 2, self.harmonics)
+        seasons = zip(self.periods, self._carried(times), strict=True)
         return [
-            min(most, self.harmonics, distinguishable(times, period)) if span >= period else 0
-            for period in self.periods
+            min(most, distinguishable(times, period)) if carried else 0
+            for period, carried in seasons
         ]
+
+    def _carried(self, times: np.ndarray) -> np.ndarray:
+        """Which seasons rows span, in sufficient number for a few harmonics."""
+        span = times[-1] - times[0] if len(times) else 0.0
+        fewest = ROWS_A_COEFFICIENT * (1 + 2 * min(COARSE, self.harmonics))
+        return (span >= np.array(self.periods)) & (len(times) >= fewest)
 
     def _shown(
         self, times: np.ndarray, values: np.ndarray, design: np.ndarray, found: np.ndarray
@@ -145,8 +148,7 @@ class Scaling:
             if most and before.any():
                 counts.append(np.flatnonzero(before)[-1] // 2 + 1)
             elif most:
-                shown = harmonics_shown(times, values, waves[:, : 2 * most], period, RIDGE)
-                counts.append(shown)
+                counts.append(harmonics_shown(times, values, waves[:, : 2 * most], period, RIDGE))
             else:
                 counts.append(0)
         return self._first(counts)

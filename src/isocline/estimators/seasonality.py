@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 COARSE = 2  # harmonics, which most seasons need
-FINEST = 6  # of a month in a year the last
+FINEST = 6  # months of a year tell five, days of a week three
 GAIN = 0.1  # of the error, below which more harmonics are not worth it
 NEAR = 0.02  # above the least error, which fewer harmonics may miss
 FOLDS = 5
@@ -55,9 +55,12 @@ def fineness(errors: Float[np.ndarray, " counts"]) -> int:
 
 
 def distinguishable(times: Float[np.ndarray, " times"], period: float) -> int:
-    """How many harmonics rows so far apart can tell: finer waves would be others in disguise."""
-    spacing = float(np.median(np.diff(times))) if len(times) > 1 else np.inf
-    return max(COARSE, int(min(period / (2 * spacing), FINEST)) if spacing > 0 else FINEST)
+    """How many harmonics rows so far apart can tell: finer waves would be others in disguise.
+
+    Args:
+        times: two at least.
+    """
+    return max(COARSE, int(min(period / (2 * np.median(np.diff(times))), FINEST)))
 
 
 def foretold(

@@ -1,6 +1,6 @@
 """What the forecaster is good for: default settings on series of many kinds, beside simple models.
 
-Defaults were chosen by the series of the development half alone; those of the other half were
+Defaults were chosen by the series of the development part alone; those of the other part were
 looked at only when everything was decided.
 """
 

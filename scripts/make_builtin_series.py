@@ -1,19 +1,31 @@
-"""Makes the classical series that come with Isocline, from two packages.
+"""Makes the small tables that come with Isocline of economies, the sun, and textbooks.
 
-Usage: python scripts/make_builtin_classics.py
+Usage: python scripts/make_builtin_series.py
 
-The packages statsmodels 0.15.0 and sktime 1.2.0 must be installed. Values are theirs, untouched;
-columns are named, dates are written as YYYY-MM-DD, and rows without a value are left out.
+The packages statsmodels 0.15.0, vega-datasets 0.9.0 and sktime 1.2.0 must be installed. Values are
+theirs, untouched; columns are chosen and named, dates are written as YYYY-MM-DD, and rows without a
+value are left out.
 """
 
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import pandas as pd
 
 FILES = Path(__file__).parents[1] / "src" / "isocline" / "data" / "files"
+SECTORS = (
+    "construction",
+    "manufacturing",
+    "information",
+    "leisure_and_hospitality",
+    "government",
+    "nonfarm",
+)
+
+
 EVERY = 4  # which countries of the table, by the alphabet
 AGGREGATES = (
     "Latin America & Caribbean (all income levels)",
@@ -26,7 +38,31 @@ AGGREGATES = (
 
 def main() -> None:
     """Writes the files."""
-    statsmodels, sktime = files("statsmodels.datasets"), files("sktime.datasets") / "data"
+    statsmodels, vega = files("statsmodels.datasets"), files("vega_datasets") / "_data"
+    _economies(statsmodels, vega)
+    _classics(statsmodels, files("sktime.datasets") / "data")
+
+
+def _economies(statsmodels: Traversable, vega: Traversable) -> None:
+    """Of economies and of the sun."""
+    macro = pd.read_csv(str(statsmodels / "macrodata" / "macrodata.csv"))
+    month = 3 * macro["quarter"].astype(int) - 2
+    date = [f"{year:.0f}-{first:02d}-01" for year, first in zip(macro["year"], month, strict=True)]
+    columns = {"realgdp": "gdp", "cpi": "prices", "unemp": "unemployment", "tbilrate": "bill_rate"}
+    macro = macro[list(columns)].rename(columns=columns)
+    macro.insert(0, "date", date)
+    _write(macro, "us_macro")
+    sun = pd.read_csv(str(statsmodels / "sunspots" / "sunspots.csv"))
+    sun = sun.rename(columns={"YEAR": "year", "SUNACTIVITY": "sunspots"})
+    _write(sun.astype({"year": int}), "sunspots")
+    stocks = pd.read_csv(str(vega / "stocks.csv"), parse_dates=["date"])
+    _write(stocks[["date", "symbol", "price"]], "stocks")
+    employment = pd.read_csv(str(vega / "us-employment.csv"), parse_dates=["month"])
+    _write(employment[["month", *SECTORS]], "us_employment")
+
+
+def _classics(statsmodels: Traversable, sktime: Traversable) -> None:
+    """What textbooks have, and births."""
     airline = pd.read_csv(str(sktime / "Airline" / "Airline.csv"))
     airline.columns = ["month", "passengers"]
     airline["month"] = pd.to_datetime(airline["month"], format="%Y-%m")
