@@ -33,7 +33,7 @@ def test_metrics_are_those_of_the_frame(scored):
 def test_baselines_and_channels_are_scored_too(scored):
     _, backtest = scored
     baselines = backtest.metrics["baselines"]
-    assert set(baselines) == {"persistence", "seasonal_naive", "climatology", "gru"}
+    assert set(baselines) == {"persistence", "seasonal_naive", "climatology", "linear", "gru"}
     for scores in [*baselines.values(), *backtest.metrics["channels"].values()]:
         assert set(scores) == SCORES and all(map(np.isfinite, scores.values()))
     assert set(backtest.metrics["channels"]) == {"level", "flow"}

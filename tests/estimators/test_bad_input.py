@@ -45,6 +45,7 @@ SETTINGS = {
     "calendar": ["weekday", ("weekdays",), ("hour", "hour"), None, 3],
     "interpolation": ["cubic", None, 1],
     "anchored": ["yes", None, 1],
+    "linear": ["yes", None, 1],
     "transform": ["log", None, True],
 }
 CASES = [(name, value) for name, values in SETTINGS.items() for value in values]

@@ -12,7 +12,7 @@ from isocline.evaluation.scores import rmse
 
 from .conftest import QUANTILES, TINY, small_frame
 
-BASELINES = ["persistence", "seasonal_naive", "climatology", "gru"]
+BASELINES = ["persistence", "seasonal_naive", "climatology", "linear", "gru"]
 SCORES = ["rmse", "mae", "crps", "coverage_50", "coverage_90"]
 
 

@@ -1,6 +1,8 @@
-"""A share of the last value, as validation shows; and none where that is too little to say."""
+"""Shares of simple rules, as validation shows; and those of the prior where that says little."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,15 @@ from scipy.special import ndtri
 
 from isocline.data import Columns, Series, SeriesTable, TimeAxis
 from isocline.estimators.finishing import _later
-from isocline.estimators.pooling import DRAWN, Pool, persistence_of_anomalies
+from isocline.estimators.pooling import (
+    ALONE,
+    BESIDE,
+    UNKNOWING,
+    Pool,
+    anomalies_of,
+    prior_for,
+    rules_for,
+)
 from isocline.estimators.preparing import Scaling
 from isocline.evaluation import Persistence
 from isocline.evaluation.forecast import DENSE_LEVELS, Forecast
@@ -48,12 +58,12 @@ def asked(series, guess, spread, origin=30.0):
 def test_a_model_that_knows_nothing_gives_way_where_cases_are_many():
     series = walks(200)
     rule = Persistence().fit(table([one.between(-np.inf, 20.0) for one in series]), HORIZON)
-    pool = Pool.chosen(rule, *asked(series, lambda _: 0.0, 6.0), HORIZON)
-    assert pool.shares[0] > 0.9
+    pool = Pool.chosen((rule,), ALONE, *asked(series, lambda _: 0.0, 6.0), HORIZON)
+    assert pool.shares[0, 0] > 0.9
     few = asked(series[:2], lambda _: 0.0, 6.0)
-    alone = Pool.chosen(rule, *few, HORIZON)
+    alone = Pool.chosen((rule,), ALONE, *few, HORIZON)
     # Two series at one or two horizons each are at most four cases.
-    assert alone.shares[0] <= 4 / (4 + DRAWN)
+    assert alone.shares[0, 0] <= 4 / (4 + ALONE.cases)
 
 
 def test_a_model_that_knows_what_comes_keeps_everything():
@@ -61,8 +71,8 @@ def test_a_model_that_knows_what_comes_keeps_everything():
     rule = Persistence().fit(table([one.between(-np.inf, 20.0) for one in series]), HORIZON)
     made, histories, targets = asked(series, lambda _: 0.0, 0.1)
     made = [forecasts_of(t.values.mean(), t.times, 0.5) for t in targets]
-    pool = Pool.chosen(rule, made, histories, targets, HORIZON)
-    assert pool.shares[0] == 0
+    pool = Pool.chosen((rule,), ALONE, made, histories, targets, HORIZON)
+    assert not pool.shares.any()
     assert pool.mixed(made, histories) is made
 
 
@@ -70,7 +80,7 @@ def test_forecasts_are_averaged_level_by_level():
     series = walks(20)
     rule = Persistence().fit(table(series), HORIZON)
     made, histories, _ = asked(series, lambda _: 3.0, 1.0)
-    found = Pool(np.array([0.25]), rule).mixed(made, histories)
+    found = Pool(np.array([[0.25]]), (rule,)).mixed(made, histories)
     last = [rule.forecast(h, one.times) for h, one in zip(histories, made)]
     for one, model, other in zip(found, made, last):
         np.testing.assert_allclose(one.mean, 0.75 * model.mean + 0.25 * other.mean)
@@ -83,16 +93,67 @@ def test_a_channel_that_was_never_observed_is_the_models_alone():
     rule = Persistence().fit(table(series), HORIZON)
     blank = Series("blank", np.arange(3.0), np.full((3, 1), np.nan))
     made = forecasts_of(1.0, [3.5, 4.0], 1.0)
-    [found] = Pool(np.array([0.5]), rule).mixed([made], [blank])
+    [found] = Pool(np.array([[0.5]]), (rule,)).mixed([made], [blank])
     np.testing.assert_array_equal(found.quantiles, made.quantiles)
 
 
+def test_two_rules_and_a_model_have_shares_that_make_one():
+    series = walks(30)
+    rules = tuple(one.fit(table(series), HORIZON) for one in rules_for((), True))
+    made, histories, _ = asked(series, lambda _: 3.0, 1.0)
+    [first, *_] = Pool(np.array([[0.2], [0.5]]), rules).mixed(made, histories)
+    told = [rule.forecast(histories[0], made[0].times) for rule in rules]
+    expected = 0.3 * made[0].quantiles + 0.2 * told[0].quantiles + 0.5 * told[1].quantiles
+    np.testing.assert_allclose(first.quantiles, expected)
+
+
+def test_where_cases_are_many_the_prior_gives_way():
+    """Walks of known steps: the model knows what comes, so that no rule has more than its prior."""
+    series = walks(200)
+    seen = table([one.between(-np.inf, 20.0) for one in series])
+    rules = tuple(one.fit(seen, HORIZON) for one in rules_for((), True))
+    _, histories, targets = asked(series, lambda _: 0.0, 0.1)
+    made = [forecasts_of(t.values.mean(), t.times, 0.5) for t in targets]
+    pool = Pool.chosen(rules, BESIDE, made, histories, targets, HORIZON)
+    assert pool.shares.sum() < 0.15
+    few = Pool.chosen(rules, BESIDE, made[:2], histories[:2], targets[:2], HORIZON)
+    assert 0.4 < few.shares.sum() < sum(BESIDE.shares)
+
+
+def test_with_covariates_rules_have_to_show_what_they_are_for():
+    blank = Scaling((), 2, HORIZON, {})
+    assert prior_for(blank, linear=True) is BESIDE
+    assert prior_for(replace(blank, covariates=object()), linear=True) is UNKNOWING
+    assert prior_for(blank, linear=False) is ALONE
+
+
+def test_a_pool_that_is_fitted_again_leaves_the_rules_of_before_as_they_were():
+    scaling = Scaling((), 2, HORIZON, {})
+    short, long = table(walks(20, rows=20)), table(walks(20, rows=40))
+    rules = tuple(
+        one.fit(anomalies_of(short, scaling.fitted(short)), HORIZON) for one in rules_for((), True)
+    )
+    pool = Pool(np.array([[0.0], [0.5]]), rules)
+    histories = [Series("new", np.arange(9.0), np.arange(9.0)[:, None])]
+    made = [forecasts_of(0.0, [9.0, 10.0], 1.0)]
+    before = pool.mixed(made, histories)[0].mean
+    again = pool.fitted(long, scaling.fitted(long))
+    np.testing.assert_array_equal(pool.mixed(made, histories)[0].mean, before)
+    assert (again.mixed(made, histories)[0].mean != before).any()
+
+
 @pytest.mark.parametrize("targets", [[], [Series("a", np.array([31.0]), np.array([[np.nan]]))]])
-def test_without_a_target_there_is_no_share(targets):
+def test_without_a_target_there_are_the_shares_of_the_prior(targets):
     rule = Persistence().fit(table(walks(3)), HORIZON)
     made = [forecasts_of(0.0, one.times, 1.0) for one in targets]
     histories = [Series("a", np.arange(30.0), np.zeros((30, 1)))] * len(targets)
-    assert not Pool.chosen(rule, made, histories, targets, HORIZON).shares.any()
+    alone = Pool.chosen((rule,), ALONE, made, histories, targets, HORIZON)
+    assert not alone.shares.any()
+    rules = tuple(one.fit(table(walks(3)), HORIZON) for one in rules_for((), True))
+    beside = Pool.chosen(rules, BESIDE, made, histories, targets, HORIZON)
+    np.testing.assert_array_equal(
+        beside.shares, np.array(BESIDE.shares)[:, None][:, : len(targets)]
+    )
 
 
 def test_rows_that_were_trained_on_do_not_count():
@@ -111,7 +172,7 @@ def test_series_of_other_sizes_do_not_tell_each_other_their_units():
     ]
     whole = table(series)
     scaling = Scaling((), 2, HORIZON, {}).fitted(whole)
-    rule = persistence_of_anomalies(whole, scaling)
+    rule = Persistence().fit(anomalies_of(whole, scaling), HORIZON)
     for one in (series[0], series[-1]):
         anomalies = one.rows(slice(None), scaling.scaled(one))
         scale = scaling.scale_of(one)

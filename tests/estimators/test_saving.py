@@ -15,8 +15,6 @@ from safetensors.numpy import load, save
 
 from isocline.errors import InputError
 from isocline.estimators import LatentODEForecaster
-from isocline.estimators.pooling import Pool
-from isocline.evaluation import Persistence
 
 from .conftest import TINY, small_frame
 
@@ -49,7 +47,7 @@ def test_a_loaded_model_predicts_the_same_numbers(fitted, saved):
 def test_a_model_of_the_first_format_predicts_the_same(fitted, model):
     """It knows no covariates: neither among the columns nor among the settings."""
     config = json.loads((model / "config.json").read_text())
-    assert config["format"] == 2 and "covariates" not in config
+    assert config["format"] == 3 and "covariates" not in config
     columns = {name: config["table"]["columns"][name] for name in ("time", "series", "targets")}
     new = ("calendar", "interpolation")
     settings = {name: value for name, value in config["settings"].items() if name not in new}
@@ -72,13 +70,13 @@ def test_a_loaded_model_backtests_the_same(scored, tmp_path):
     pandas.testing.assert_frame_equal(found.frame, backtest.frame)
 
 
-def test_a_share_of_persistence_is_kept(saved, tmp_path):
+def test_the_shares_of_the_rules_are_kept(saved, tmp_path):
     forecaster = LatentODEForecaster.load(saved)
     before = forecaster.predict()
     predictor = forecaster.predictor_
-    channels = len(predictor.pool.shares)
+    shares = np.linspace(0.2, 0.4, predictor.pool.shares.size).reshape(2, -1)
     known = forecaster.table_.until(forecaster.split_.validation_end)
-    pool = Pool(np.linspace(0.2, 0.4, channels), Persistence()).fitted(known, predictor.scaling)
+    pool = dataclasses.replace(predictor.pool, shares=shares).fitted(known, predictor.scaling)
     forecaster.predictor_ = dataclasses.replace(predictor, pool=pool)
     forecaster.save(tmp_path)
     mixed, again = forecaster.predict(), LatentODEForecaster.load(tmp_path).predict()
@@ -88,7 +86,8 @@ def test_a_share_of_persistence_is_kept(saved, tmp_path):
 
 def test_a_model_of_before_loads_as_it_was(frame, tmp_path):
     """Without a level, transforms, persistence, and factors but those of the 90 % interval."""
-    plain = LatentODEForecaster(**TINY | {"epochs": 1}, anchored=False, transform="none").fit(frame)
+    settings = TINY | {"epochs": 1, "anchored": False, "transform": "none", "linear": False}
+    plain = LatentODEForecaster(**settings).fit(frame)
     plain.predictor_ = dataclasses.replace(plain.predictor_, pool=None)
     plain.save(tmp_path)
     arrays = load((tmp_path / "weights.safetensors").read_bytes())
@@ -99,16 +98,31 @@ def test_a_model_of_before_loads_as_it_was(frame, tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     for name in ("forced", "transforms", "config_sha256"):
         del config[name]
-    for name in ("anchored", "transform"):
+    for name in ("anchored", "transform", "linear"):
         del config["settings"][name]
     config["sha256"] = hashlib.sha256(content).hexdigest()
     (tmp_path / "config.json").write_text(json.dumps(config))
     again = LatentODEForecaster.load(tmp_path)
-    assert again.anchored is False and again.transform == "none"
+    assert again.anchored is False and again.transform == "none" and again.linear is False
     before, after = plain.predict(), again.predict()
     pandas.testing.assert_frame_equal(before[["time", "mean"]], after[["time", "mean"]])
     wide = [(one.q95 - one.q05).mean() for one in (before, after)]
     assert 0.3 < wide[1] / wide[0] < 3
+
+
+def test_a_model_of_before_the_linear_rule_has_a_share_of_the_last_value(frame, tmp_path):
+    plain = LatentODEForecaster(**TINY | {"epochs": 1, "linear": False}).fit(frame)
+    pool = dataclasses.replace(plain.predictor_.pool, shares=np.array([[0.3]]))
+    known = plain.table_.until(plain.split_.validation_end)
+    pool = pool.fitted(known, plain.predictor_.scaling)
+    plain.predictor_ = dataclasses.replace(plain.predictor_, pool=pool)
+    plain.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["settings"]["linear"]
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format": 2}))
+    rewrite(tmp_path, lambda arrays: arrays.update({"latent_ode.pool": np.array([0.3])}))
+    again = LatentODEForecaster.load(tmp_path)
+    pandas.testing.assert_frame_equal(again.predict(), plain.predict(), check_exact=True)
 
 
 def test_a_folder_holds_two_files_without_pickle(saved, model):
@@ -213,7 +227,7 @@ DAMAGE = {
     ),
     "config of others": (lambda m: (m / "config.json").write_text('{"a": 1}'), "format", "config"),
     "config is a list": (lambda m: (m / "config.json").write_text("[1]"), "format", "config.json"),
-    "newer": (lambda m: rewrite(m, format=3, isocline="9.9"), "format 3.*9.9.*Upgrade", ""),
+    "newer": (lambda m: rewrite(m, format=4, isocline="9.9"), "format 4.*9.9.*Upgrade", ""),
     "no number as format": (lambda m: rewrite(m, format="1"), "format", "config.json"),
     "format before the first": (lambda m: rewrite(m, format=0), "format", "config.json"),
     "nested without end": (

@@ -7,7 +7,7 @@ import pytest
 from isocline.experiments import fitting, forecasts
 
 TINY = {"epochs": 1, "members": 1, "hidden_size": 4, "latent_size": 2, "batch_size": 8}
-BASELINES = ["persistence", "seasonal_naive", "climatology", "gru"]
+BASELINES = ["persistence", "seasonal_naive", "climatology", "linear", "gru"]
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from isocline.estimators import Backtest
 from isocline.report import report_page
 
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
-BASELINES = ("persistence", "seasonal_naive", "climatology", "gru")
+BASELINES = ("persistence", "seasonal_naive", "climatology", "linear", "gru")
 SCORES = ("rmse", "mae", "crps", "coverage_50", "coverage_90")
 
 

@@ -135,7 +135,7 @@ def test_baselines_are_drawn_by_lead_time_where_the_backtest_has_them(make, page
     table = make(["a"], ["level", "flow"])
     frame = backtest_of(table)
     frame["climatology"] = frame["observed"].fillna(0)
-    frame["gru"] = np.nan
+    frame["linear"] = frame["gru"] = np.nan
     read = page(table, tested=frame)
     legend = [name.removeprefix("m-") for name in read.every("class") if name.startswith("m-")]
     # A method that could not forecast every row is not compared on others.
@@ -143,9 +143,8 @@ def test_baselines_are_drawn_by_lead_time_where_the_backtest_has_them(make, page
     label = next(text for text in read.every("aria-label") if text.startswith("RMSE of level by"))
     assert "Climatology from 0 to 0" in label
     assert read.page.count("● </span>0<") == 2  # the best RMSE of each channel
-    bare = page(
-        table, tested=frame.drop(columns=["persistence", "climatology", "gru", "seasonal_naive"])
-    )
+    names = ["persistence", "climatology", "linear", "gru", "seasonal_naive"]
+    bare = page(table, tested=frame.drop(columns=names))
     assert "errors by lead time are not part of this backtest" in bare.text
 
 
@@ -183,4 +182,5 @@ def test_a_forecaster_hands_over_what_the_page_asks_for(make, monkeypatch):
     # Forecast, backtest, RMSE and coverage in two sizes; the latent plane and two components;
     # loss, validation and NFE.
     assert text.count('<svg class="plot"') == 4 * 2 + 3 + 3
-    assert text.count('class="m-') == 5
+    assert text.count('class="m-') == 6
+    assert "latent ODE, " in text and "linear regression" in text

@@ -12,6 +12,7 @@ _NAMES = {
     "persistence": "persistence",
     "seasonal_naive": "seasonal naive",
     "climatology": "climatology",
+    "linear": "linear regression",
     "gru": "GRU",
 }
 _COLUMNS = (("rmse", "RMSE"), ("mae", "MAE"), ("crps", "CRPS"))
@@ -20,7 +21,7 @@ _SHARES = (("coverage_50", "in 50%"), ("coverage_90", "in 90%"))
 
 def score_table(metrics: dict[str, Any]) -> Table:
     """A row for the model and each baseline; `in 90%` is the share inside the 90% interval."""
-    rows = {"latent ODE": metrics["model"]}
+    rows = {"latent ODE, pooled": metrics["model"]}
     rows |= {_NAMES.get(name, name): scores for name, scores in metrics["baselines"].items()}
     table = plain_table("", *(title for _, title in (*_COLUMNS, *_SHARES)))
     for name, scores in rows.items():

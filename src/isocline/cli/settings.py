@@ -118,6 +118,10 @@ class ForecastSettings(RunSettings):
     interpolation: Annotated[Literal["linear", "hold"], Parameter(group=_MODEL)] = Field(
         default="linear", description="What known inputs do between the times of their rows."
     )
+    linear: Annotated[bool, Parameter(group=_MODEL)] = Field(
+        default=True,
+        description="A linear regression on the past has a share in the forecasts.",
+    )
     transform: Annotated[Literal["auto", "none"], Parameter(group=_MODEL)] = Field(
         default="auto",
         description="auto: forecast the logarithm of what grows by factors; none: of nothing.",
@@ -202,6 +206,7 @@ class ForecastSettings(RunSettings):
             "shooting",
             "dynamics",
             "transform",
+            "linear",
             "batch_size",
             "interpolation",
             "seed",

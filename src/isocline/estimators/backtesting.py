@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isocline.data import Series, SeriesTable
+from isocline.evaluation.autoregression import Autoregression
 from isocline.evaluation.baselines import Climatology, Persistence, SeasonalNaive
 from isocline.evaluation.forecast import LEVELS, Forecast
 from isocline.evaluation.scores import rmse, summarize
 from isocline.evaluation.windows import Split, comparable
 
+from .pooling import anomalies_of
 from .predicting import Predictor, Request, requests_at
 
 if TYPE_CHECKING:
@@ -43,8 +45,7 @@ def run_backtest(
     requests, targets = requests_at(table, split.origins, horizon)
     truth = [comparable(history, target) for (history, *_), target in zip(requests, targets)]
     forecasts = predictor.forecasts(requests)
-    period = max(periods, default=None)
-    rivals = forecasts_of_rules(table.until(split.validation_end), period, horizon, requests)
+    rivals = forecasts_of_rules(table.until(split.validation_end), predictor, requests, horizon)
     rivals["gru"] = gru.forecasts(requests)
     metrics = {
         "model": summarize(forecasts, truth),
@@ -52,7 +53,8 @@ def run_backtest(
         "horizon": horizon,
         "origins": [str(label) for label in table.axis.to_label(split.origins)],
         "windows": len(requests),
-        "period": period,
+        "period": max(periods, default=None),
+        "shares": shares_of(predictor),
         "interval_width": predictor.calibration.width(),
     }
     if len(table.channels) > 1:
@@ -61,9 +63,14 @@ def run_backtest(
 
 
 def forecasts_of_rules(
-    known: SeriesTable, period: float | None, horizon: float, requests: list[Request]
+    known: SeriesTable, predictor: Predictor, requests: list[Request], horizon: float
 ) -> dict[str, list[Forecast]]:
-    """What the simple baselines, fitted to the rows that are known, say to all requests."""
+    """What the simple baselines, fitted to the rows that are known, say to all requests.
+
+    The linear one sees what the predictor does, anomalies by its scaling.
+    """
+    scaling = predictor.scaling
+    period = max(scaling.periods, default=None)
     # A file without a season has none to repeat: the horizon stands in, and says so in the
     # settings.
     rules = {
@@ -75,7 +82,20 @@ def forecasts_of_rules(
     for name, rule in rules.items():
         rule.fit(known, horizon)
         made[name] = [rule.forecast(history, times) for history, _, times in requests]
+    linear = Autoregression(scaling.periods).fit(anomalies_of(known, scaling), horizon)
+    pairs = zip(predictor.histories_seen(requests), requests, strict=True)
+    seen = [linear.forecast(history, times) for history, (*_, times) in pairs]
+    made["linear"] = [predictor.unscaled(*pair) for pair in zip(requests, seen, strict=True)]
     return made
+
+
+def shares_of(predictor: Predictor) -> dict[str, float]:
+    """What each rule has in a forecast of the predictor, a mean over the channels."""
+    pool = predictor.pool
+    if pool is None or not pool.shares.size:
+        return {}
+    names = {Persistence: "persistence", Autoregression: "linear"}
+    return {names[type(rule)]: float(np.mean(own)) for rule, own in zip(pool.rules, pool.shares)}
 
 
 def _by_channel(

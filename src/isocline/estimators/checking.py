@@ -164,6 +164,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"one of: {', '.join(INTERPOLATIONS)}",
     ),
     "anchored": (lambda value: isinstance(value, bool), "True or False"),
+    "linear": (lambda value: isinstance(value, bool), "True or False"),
     "transform": (lambda value: value in ("auto", "none"), "one of: auto, none"),
     "seed": _SEED,
 }

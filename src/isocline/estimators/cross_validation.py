@@ -119,9 +119,8 @@ def _part(
     known = cutoff if refit else forecaster.split_.validation_end
     if refit:
         forecaster = _refitted(forecaster, table, cutoff, horizon)
-    period = max(forecaster.periods_, default=None)
     said = {"model": forecaster.predictor_.forecasts(requests)}
-    said |= forecasts_of_rules(table.until(known), period, horizon, requests)
+    said |= forecasts_of_rules(table.until(known), forecaster.predictor_, requests, horizon)
     said["gru"] = forecaster.rival().forecasts(requests)
     return Part(requests, targets, said)
 

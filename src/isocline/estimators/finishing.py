@@ -11,7 +11,7 @@ from isocline.data import Series, SeriesTable
 from isocline.evaluation.windows import Split
 
 from .calibration import outcomes
-from .pooling import Pool, persistence_of_anomalies
+from .pooling import Pool, anomalies_of, prior_for, rules_for
 from .predicting import Predictor, Request, requests_at
 from .preparing import Scaling
 from .windows import Shape
@@ -21,12 +21,13 @@ MOST_OUTCOMES = 1024  # forecasts that intervals are calibrated by, of each part
 
 
 def finish(
-    model: Any, scaling: Scaling, shape: Shape, table: SeriesTable, split: Split
+    model: Any, scaling: Scaling, shape: Shape, table: SeriesTable, split: Split, linear: bool
 ) -> Predictor:
-    """Pool with persistence and refine level and season by validation; calibrate by all that came.
+    """Pool with simple rules and refine level and season by validation; calibrate by all that came.
 
     Args:
         scaling: that of the training rows.
+        linear: whether a linear regression is one of the rules.
     """
     horizon, end = scaling.horizon, split.train_end
     known = table.until(split.validation_end)
@@ -36,8 +37,10 @@ def finish(
     # Rows of the training part were fitted: they don't count.
     targets = [_later(one, end) for one in targets]
     seen = predictor.forecasts_seen(requests)
+    trained = anomalies_of(table.until(end), scaling)
     pool = Pool.chosen(
-        persistence_of_anomalies(table.until(end), scaling),
+        tuple(rule.fit(trained, horizon) for rule in rules_for(scaling.periods, linear)),
+        prior_for(scaling, linear),
         seen,
         predictor.histories_seen(requests),
         [_seen(*pair, scaling) for pair in zip(targets, requests, strict=True)],

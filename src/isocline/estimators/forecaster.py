@@ -73,6 +73,8 @@ class LatentODEForecaster(Configured):
             where they are given next, or "hold" their value until then.
         anchored: forecasts build on a level of the latest observations; how far back it reaches,
             and how soon it is forgotten, are learnt.
+        linear: a linear regression on the past has a share in the forecasts, which does better on
+            most series than either alone.
         transform: "auto" takes the logarithm of channels that grow by factors, as the training rows
             show; "none" leaves all as they are.
         seed: of everything random.
@@ -103,6 +105,7 @@ class LatentODEForecaster(Configured):
         calendar: Sequence[str] = (),
         interpolation: str = "linear",
         anchored: bool = True,
+        linear: bool = True,
         transform: str = "auto",
         seed: int = 0,
     ):
@@ -125,6 +128,7 @@ class LatentODEForecaster(Configured):
         self.calendar = calendar
         self.interpolation = interpolation
         self.anchored = anchored
+        self.linear = linear
         self.transform = transform
         self.seed = seed
 
@@ -210,7 +214,7 @@ class LatentODEForecaster(Configured):
         return trained.model, trained
 
     def _finish(self, model: Ensemble, scaling: Scaling) -> Predictor:
-        return finish(model, scaling, self.shape_, self.table_, self.split_)
+        return finish(model, scaling, self.shape_, self.table_, self.split_, self.linear)
 
     def forecast(self, history: Series, times: Any) -> Forecast:
         """The forecast of one series from its history, at later times: numbers on the time axis."""

@@ -32,7 +32,7 @@ Request = tuple[Series, float, np.ndarray]
 class Predictor:
     """Model, scaling, window shape, and what past forecasts say of its intervals' width.
 
-    With a pool, forecasts have its share of persistence.
+    With a pool, simple rules have their shares in the forecasts.
     """
 
     model: Any
@@ -61,7 +61,7 @@ class Predictor:
             if known not in factors:
                 memory = MEMORY * self.scaling.horizon
                 factors[known] = self.calibration.factors(origin, one.mean.shape[-1], memory)
-            made.append(widened(self._unscaled(request, one), factors[known]))
+            made.append(widened(self.unscaled(request, one), factors[known]))
         return made
 
     def forecasts_seen(self, requests: list[Request]) -> list[Forecast]:
@@ -95,7 +95,7 @@ class Predictor:
             history, origin, Series(history.name, times, blank), self.scaling, self.shape
         )
 
-    def _unscaled(self, request: Request, seen: Forecast) -> Forecast:
+    def unscaled(self, request: Request, seen: Forecast) -> Forecast:
         """Mean and quantiles in the file's units.
 
         Of a channel whose logarithm is forecast, the mean is that of the logarithm: the mean of

@@ -10,12 +10,11 @@ import numpy as np
 
 from isocline.data import Series, SeriesTable
 from isocline.errors import InputError
-from isocline.evaluation.baselines import Persistence
 from isocline.evaluation.windows import Split
 
 from .building import build_ensemble
 from .calibration import Calibration
-from .pooling import Pool
+from .pooling import Pool, rules_for
 from .predicting import Predictor
 from .preparing import Scaling
 from .saving_covariates import (
@@ -105,7 +104,8 @@ def _rebuild(
     cls: type[LatentODEForecaster], config: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> Any:
     # Models of before these settings were made without them.
-    forecaster = cls(**{"anchored": False, "transform": "none"} | config["settings"])
+    before = {"anchored": False, "transform": "none", "linear": False}
+    forecaster = cls(**before | config["settings"])
     forecaster.calendar = tuple(forecaster.calendar)  # JSON made a list of it
     beside = covariates_in(config, arrays)
     series = tuple(
@@ -141,7 +141,9 @@ def _rebuild(
         pool = None
         if shares is not None:
             known = forecaster.table_.until(validation_end)
-            pool = Pool(shares, Persistence()).fitted(known, scaling)
+            rules = rules_for(scaling.periods, forecaster.linear)
+            # Models of before the linear rule hold the shares of the only one.
+            pool = Pool(shares.reshape(len(rules), -1), rules).fitted(known, scaling)
         return Predictor(model, scaling, forecaster.shape_, calibration, pool)
 
     forecaster.predictor_ = predictor("latent_ode")

@@ -1,10 +1,10 @@
 """Which encoder the latent ODE should read a history with, and what helps it.
 
 Simulated spirals, a real mechanical system and irregular real series, in one table. But for the
-spirals, every entry is `LatentODEForecaster` with one member and default settings but for what is
-named, scored by `backtest()` from the same rolling origins as the baselines, on the last fifth of
-the rows. The spirals are a cell of `isocline reproduce spirals`, whose runs are used where they are
-done.
+spirals, every entry is `LatentODEForecaster` with one member, no linear rule beside it and default
+settings but for what is named, scored by `backtest()` from the same rolling origins as the
+baselines, on the last fifth of the rows. The spirals are a cell of `isocline reproduce spirals`,
+whose runs are used where they are done.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Protocol:
     seeds: int = 2
     encoders: tuple[str, ...] = tuple(ENCODERS)
     helps: dict[str, dict[str, Any]] = field(default_factory=lambda: HELPS)
-    settings: dict[str, Any] = field(default_factory=lambda: {"members": 1})
+    settings: dict[str, Any] = field(default_factory=lambda: {"members": 1, "linear": False})
     spirals: spirals_cases.Protocol | None = field(default_factory=spirals_cases.Protocol)
 
 
@@ -99,7 +99,7 @@ QUICK = Protocol(
     seeds=1,
     encoders=("rnn", "attention"),
     helps={},
-    settings={"members": 1, "epochs": 2},
+    settings={"members": 1, "linear": False, "epochs": 2},
     spirals=None,
 )
 

@@ -68,6 +68,8 @@ def fit_and_score(
     """
     # All settings: a run of before other defaults is another run.
     whole = LatentODEForecaster(**settings).settings()
+    # Runs of before the linear rule are those without it.
+    whole = {name: value for name, value in whole.items() if (name, value) != ("linear", False)}
     deletion = (DELETED, REPEATS) * delete
     identity = json.dumps([data, whole, baselines, *deletion], sort_keys=True)
     path = out / "runs" / f"{name}.json"

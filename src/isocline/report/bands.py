@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas
 
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
-BASELINES = ("persistence", "seasonal_naive", "climatology", "gru")
+BASELINES = ("persistence", "seasonal_naive", "climatology", "linear", "gru")
 _OTHERS = ("mean", "observed", *QUANTILES)
 
 

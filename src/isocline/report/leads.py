@@ -25,6 +25,7 @@ _DASHES = {
     "persistence": (0, (1, 1.6)),
     "seasonal_naive": (0, (5, 2)),
     "climatology": (0, (5, 1.5, 1, 1.5)),
+    "linear": (0, (3, 1.5)),
     "gru": (0, (9, 2)),
 }
 

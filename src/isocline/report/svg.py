@@ -26,6 +26,7 @@ ROLES = {
     "seasonal_naive": "#0a0b08",
     "climatology": "#0a0b09",
     "gru": "#0a0b0a",
+    "linear": "#0a0b0b",
 }
 # The light scheme in plain colours, for pictures outside of the page. Okabe and Ito's palette.
 LIGHT = {
@@ -39,6 +40,7 @@ LIGHT = {
     "seasonal_naive": "#00775a",
     "climatology": "#a8488a",
     "gru": "#9a6700",
+    "linear": "#4b4fc4",
 }
 _DECIMALS = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 # A name is shown as it is, with dollar signs in it too.

@@ -300,6 +300,7 @@ def run_facts(forecaster: Any, metrics: dict[str, Any]) -> list[tuple[str, str]]
         ("Whole run", seconds(metrics.get("seconds"))),
         ("Seed", str(metrics.get("seed", getattr(forecaster, "seed", "–")))),
         ("Backtest", _windows(metrics)),
+        ("Shares in the forecast", _shares(metrics)),
         ("Width of the bands", _width(metrics)),
     ]
     names = (("Isocline", "version"), ("JAX", "jax"), ("Python", "python"))
@@ -315,6 +316,14 @@ def _windows(metrics: dict[str, Any]) -> str:
 def _width(metrics: dict[str, Any]) -> str:
     width = metrics.get("interval_width")
     return f"{number(width)} times the model's own, by past forecasts" if finite(width) else ""
+
+
+def _shares(metrics: dict[str, Any]) -> str:
+    """What the forecast is a mean of: the latent ODE, and the rules beside it."""
+    rules = {name: share for name, share in (metrics.get("shares") or {}).items() if share > 0}
+    names = {"persistence": "the last value", "linear": "linear regression"}
+    parts = [f"{percent(share)} {names.get(name, name)}" for name, share in rules.items()]
+    return ", ".join([f"{percent(1 - sum(rules.values()))} latent ODE", *parts]) if rules else ""
 
 
 def settings_rows(forecaster: Any, metrics: dict[str, Any]) -> list[tuple[str, str]]:

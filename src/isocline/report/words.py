@@ -13,10 +13,11 @@ from isocline.data import SeriesTable, TimeAxis
 
 MISSING = "–"
 LABELS = {
-    "model": "Latent ODE",
+    "model": "Latent ODE, pooled",
     "persistence": "Persistence",
     "seasonal_naive": "Seasonal naive",
     "climatology": "Climatology",
+    "linear": "Linear regression",
     "gru": "GRU with time differences",
 }
 _LONGEST_NAME = 160
