@@ -44,7 +44,11 @@ def test_results_have_the_promised_form(fitted):
 def test_metrics_have_the_promised_form(fitted):
     metrics = json.loads((fitted / "metrics.json").read_text())
     assert set(metrics["model"]) == SCORES
-    assert set(metrics["baselines"]) == {"persistence", "seasonal_naive", "climatology", "linear", "gru"}
+    names = {"persistence", "seasonal_naive", "climatology", "linear", "gru"}
+    assert set(metrics["baselines"]) == names and set(metrics["shares"]) == {
+        "persistence",
+        "linear",
+    }
     assert all(set(scores) == SCORES for scores in metrics["baselines"].values())
     assert metrics["nfe"] > 0
     assert metrics["seconds"] > 0

@@ -58,10 +58,10 @@ def asked(series, guess, spread, origin=30.0):
 def test_a_model_that_knows_nothing_gives_way_where_cases_are_many():
     series = walks(200)
     rule = Persistence().fit(table([one.between(-np.inf, 20.0) for one in series]), HORIZON)
-    pool = Pool.chosen((rule,), ALONE, *asked(series, lambda _: 0.0, 6.0), HORIZON)
+    pool = Pool.chosen((rule,), *asked(series, lambda _: 0.0, 6.0), prior=ALONE, horizon=HORIZON)
     assert pool.shares[0, 0] > 0.9
     few = asked(series[:2], lambda _: 0.0, 6.0)
-    alone = Pool.chosen((rule,), ALONE, *few, HORIZON)
+    alone = Pool.chosen((rule,), *few, prior=ALONE, horizon=HORIZON)
     # Two series at one or two horizons each are at most four cases.
     assert alone.shares[0, 0] <= 4 / (4 + ALONE.cases)
 
@@ -71,7 +71,7 @@ def test_a_model_that_knows_what_comes_keeps_everything():
     rule = Persistence().fit(table([one.between(-np.inf, 20.0) for one in series]), HORIZON)
     made, histories, targets = asked(series, lambda _: 0.0, 0.1)
     made = [forecasts_of(t.values.mean(), t.times, 0.5) for t in targets]
-    pool = Pool.chosen((rule,), ALONE, made, histories, targets, HORIZON)
+    pool = Pool.chosen((rule,), made, histories, targets, prior=ALONE, horizon=HORIZON)
     assert not pool.shares.any()
     assert pool.mixed(made, histories) is made
 
@@ -114,9 +114,9 @@ def test_where_cases_are_many_the_prior_gives_way():
     rules = tuple(one.fit(seen, HORIZON) for one in rules_for((), True))
     _, histories, targets = asked(series, lambda _: 0.0, 0.1)
     made = [forecasts_of(t.values.mean(), t.times, 0.5) for t in targets]
-    pool = Pool.chosen(rules, BESIDE, made, histories, targets, HORIZON)
+    pool = Pool.chosen(rules, made, histories, targets, prior=BESIDE, horizon=HORIZON)
     assert pool.shares.sum() < 0.15
-    few = Pool.chosen(rules, BESIDE, made[:2], histories[:2], targets[:2], HORIZON)
+    few = Pool.chosen(rules, made[:2], histories[:2], targets[:2], prior=BESIDE, horizon=HORIZON)
     assert 0.4 < few.shares.sum() < sum(BESIDE.shares)
 
 
@@ -147,10 +147,10 @@ def test_without_a_target_there_are_the_shares_of_the_prior(targets):
     rule = Persistence().fit(table(walks(3)), HORIZON)
     made = [forecasts_of(0.0, one.times, 1.0) for one in targets]
     histories = [Series("a", np.arange(30.0), np.zeros((30, 1)))] * len(targets)
-    alone = Pool.chosen((rule,), ALONE, made, histories, targets, HORIZON)
+    alone = Pool.chosen((rule,), made, histories, targets, prior=ALONE, horizon=HORIZON)
     assert not alone.shares.any()
     rules = tuple(one.fit(table(walks(3)), HORIZON) for one in rules_for((), True))
-    beside = Pool.chosen(rules, BESIDE, made, histories, targets, HORIZON)
+    beside = Pool.chosen(rules, made, histories, targets, prior=BESIDE, horizon=HORIZON)
     np.testing.assert_array_equal(
         beside.shares, np.array(BESIDE.shares)[:, None][:, : len(targets)]
     )

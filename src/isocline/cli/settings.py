@@ -118,7 +118,7 @@ class ForecastSettings(RunSettings):
     interpolation: Annotated[Literal["linear", "hold"], Parameter(group=_MODEL)] = Field(
         default="linear", description="What known inputs do between the times of their rows."
     )
-    linear: Annotated[bool, Parameter(group=_MODEL)] = Field(
+    linear: Annotated[bool, Parameter(group=_MODEL, negative="--no-linear")] = Field(
         default=True,
         description="A linear regression on the past has a share in the forecasts.",
     )

@@ -40,11 +40,11 @@ def finish(
     trained = anomalies_of(table.until(end), scaling)
     pool = Pool.chosen(
         tuple(rule.fit(trained, horizon) for rule in rules_for(scaling.periods, linear)),
-        prior_for(scaling, linear),
         seen,
         predictor.histories_seen(requests),
         [_seen(*pair, scaling) for pair in zip(targets, requests, strict=True)],
-        horizon,
+        prior=prior_for(scaling, linear),
+        horizon=horizon,
     )
     predictor = replace(predictor, pool=pool)
     validated = outcomes(predictor.told(requests, seen), targets, horizon)

@@ -70,19 +70,20 @@ class Pool:
     def chosen(
         cls,
         rules: tuple[Rule, ...],
-        prior: Prior,
         forecasts: Sequence[Forecast],
         histories: Sequence[Series],
         targets: Sequence[Series],
+        *,
+        prior: Prior,
         horizon: float,
     ) -> Pool:
         """The shares of the lowest CRPS at the targets, drawn towards the prior.
 
         Args:
             rules: fitted to rows before them.
-            prior: of their shares.
             forecasts, histories, targets: of the model, what each was made from, and what came;
                 all as anomalies.
+            prior: of the shares of the rules.
             horizon: rows of one series within it are one case.
         """
         told = [_told(rule, forecasts, histories) for rule in rules]

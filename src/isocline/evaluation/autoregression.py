@@ -10,7 +10,7 @@ two and how hard. What is further back, or of another channel, is drawn harder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -275,7 +275,9 @@ def _missed(
     return np.stack([target[out] - start - design[out] @ weights for start, weights in fits])
 
 
-def _ridge(design: Float[np.ndarray, "n features"], target: Float[np.ndarray, " n"], free: bool):
+def _ridge(
+    design: Float[np.ndarray, "n features"], target: Float[np.ndarray, " n"], free: bool
+) -> Callable[[float], tuple[float, Float[np.ndarray, " features"]]]:
     """Least squares for any penalty: `(penalty) -> intercept, weights`.
 
     Args:
