@@ -15,12 +15,14 @@ from isocline.estimators.pooling import (
     BESIDE,
     UNKNOWING,
     Pool,
-    anomalies_of,
+    doubted,
+    fitted_rules,
     prior_for,
     rules_for,
 )
 from isocline.estimators.preparing import Scaling
 from isocline.evaluation import Persistence
+from isocline.evaluation.autoregression import Autoregression
 from isocline.evaluation.forecast import DENSE_LEVELS, Forecast
 
 HORIZON = 2.0
@@ -58,10 +60,12 @@ def asked(series, guess, spread, origin=30.0):
 def test_a_model_that_knows_nothing_gives_way_where_cases_are_many():
     series = walks(200)
     rule = Persistence().fit(table([one.between(-np.inf, 20.0) for one in series]), HORIZON)
-    pool = Pool.chosen((rule,), *asked(series, lambda _: 0.0, 6.0), prior=ALONE, horizon=HORIZON)
+    pool = Pool.chosen(
+        (rule,), *asked(series, lambda _: 0.0, 6.0), prior=ALONE, horizon=HORIZON, channels=1
+    )
     assert pool.shares[0, 0] > 0.9
     few = asked(series[:2], lambda _: 0.0, 6.0)
-    alone = Pool.chosen((rule,), *few, prior=ALONE, horizon=HORIZON)
+    alone = Pool.chosen((rule,), *few, prior=ALONE, horizon=HORIZON, channels=1)
     # Two series at one or two horizons each are at most four cases.
     assert alone.shares[0, 0] <= 4 / (4 + ALONE.cases)
 
@@ -71,7 +75,7 @@ def test_a_model_that_knows_what_comes_keeps_everything():
     rule = Persistence().fit(table([one.between(-np.inf, 20.0) for one in series]), HORIZON)
     made, histories, targets = asked(series, lambda _: 0.0, 0.1)
     made = [forecasts_of(t.values.mean(), t.times, 0.5) for t in targets]
-    pool = Pool.chosen((rule,), made, histories, targets, prior=ALONE, horizon=HORIZON)
+    pool = Pool.chosen((rule,), made, histories, targets, prior=ALONE, horizon=HORIZON, channels=1)
     assert not pool.shares.any()
     assert pool.mixed(made, histories) is made
 
@@ -114,10 +118,55 @@ def test_where_cases_are_many_the_prior_gives_way():
     rules = tuple(one.fit(seen, HORIZON) for one in rules_for((), True))
     _, histories, targets = asked(series, lambda _: 0.0, 0.1)
     made = [forecasts_of(t.values.mean(), t.times, 0.5) for t in targets]
-    pool = Pool.chosen(rules, made, histories, targets, prior=BESIDE, horizon=HORIZON)
+    pool = Pool.chosen(rules, made, histories, targets, prior=BESIDE, horizon=HORIZON, channels=1)
     assert pool.shares.sum() < 0.15
-    few = Pool.chosen(rules, made[:2], histories[:2], targets[:2], prior=BESIDE, horizon=HORIZON)
+    few = Pool.chosen(
+        rules, made[:2], histories[:2], targets[:2], prior=BESIDE, horizon=HORIZON, channels=1
+    )
     assert 0.4 < few.shares.sum() < sum(BESIDE.shares)
+
+
+def test_a_rule_that_can_not_tell_a_channel_has_no_share_there():
+    """The regression has too few rows of it; the last value is judged all the same."""
+    series = walks(200)
+    last = Persistence().fit(table([one.between(-np.inf, 20.0) for one in series]), HORIZON)
+    blank = Autoregression().fit(table(walks(2, rows=2)), HORIZON)
+    cases = asked(series, lambda _: 0.0, 6.0)
+    pool = Pool.chosen((last, blank), *cases, prior=BESIDE, horizon=HORIZON, channels=1)
+    assert pool.shares[1, 0] == 0 and pool.shares[0, 0] > 0.7
+
+
+def test_a_regression_learns_from_levels_that_later_rows_may_have():
+    """Rows around their own mean return to it; walks do not, and the rows after them show it."""
+    scores, inside = [], []
+    for seed in range(6):
+        long = walks(30, seed=seed, rows=24)
+        whole = table([one.between(-np.inf, 19.0) for one in long])
+        scaling = Scaling((), 2, 3.0, {}).fitted(whole)
+        seen = whole.with_series([scaling.anomalies(one) for one in whole.series])
+        [taught] = fitted_rules((Autoregression(),), whole, scaling)
+        for rule in (taught, Autoregression().fit(seen, 3.0)):
+            missed, held = [], []
+            for one in long:
+                history, later = one.between(-np.inf, 19.0), one.between(19.0, 22.0)
+                scale = scaling.scale_of(history)
+                made = rule.forecast(scaling.anomalies(history), later.times)
+                truth = scaling.anomalies(later, scale).values
+                missed.append(made.mean - truth)
+                low, high = made.at((0.05, 0.95))[:, 0].T
+                held.append((low <= truth[:, 0]) & (truth[:, 0] <= high))
+            scores.append(np.sqrt(np.mean(np.square(missed))))
+            inside.append(np.mean(held))
+    assert np.mean(scores[::2]) < 0.95 * np.mean(scores[1::2])
+    assert np.mean(inside[::2]) > 0.1 + np.mean(inside[1::2])
+
+
+def test_of_thousands_of_series_each_is_shown_once():
+    many = table(walks(500, rows=6))
+    seen = doubted(many, Scaling((), 2, HORIZON, {}).fitted(many))
+    assert len(seen.series) == 500
+    few = table(walks(3))
+    assert len(doubted(few, Scaling((), 2, HORIZON, {}).fitted(few)).series) == 24
 
 
 def test_with_covariates_rules_have_to_show_what_they_are_for():
@@ -130,9 +179,7 @@ def test_with_covariates_rules_have_to_show_what_they_are_for():
 def test_a_pool_that_is_fitted_again_leaves_the_rules_of_before_as_they_were():
     scaling = Scaling((), 2, HORIZON, {})
     short, long = table(walks(20, rows=20)), table(walks(20, rows=40))
-    rules = tuple(
-        one.fit(anomalies_of(short, scaling.fitted(short)), HORIZON) for one in rules_for((), True)
-    )
+    rules = fitted_rules(rules_for((), True), short, scaling.fitted(short))
     pool = Pool(np.array([[0.0], [0.5]]), rules)
     histories = [Series("new", np.arange(9.0), np.arange(9.0)[:, None])]
     made = [forecasts_of(0.0, [9.0, 10.0], 1.0)]
@@ -147,13 +194,11 @@ def test_without_a_target_there_are_the_shares_of_the_prior(targets):
     rule = Persistence().fit(table(walks(3)), HORIZON)
     made = [forecasts_of(0.0, one.times, 1.0) for one in targets]
     histories = [Series("a", np.arange(30.0), np.zeros((30, 1)))] * len(targets)
-    alone = Pool.chosen((rule,), made, histories, targets, prior=ALONE, horizon=HORIZON)
+    alone = Pool.chosen((rule,), made, histories, targets, prior=ALONE, horizon=HORIZON, channels=1)
     assert not alone.shares.any()
     rules = tuple(one.fit(table(walks(3)), HORIZON) for one in rules_for((), True))
-    beside = Pool.chosen(rules, made, histories, targets, prior=BESIDE, horizon=HORIZON)
-    np.testing.assert_array_equal(
-        beside.shares, np.array(BESIDE.shares)[:, None][:, : len(targets)]
-    )
+    beside = Pool.chosen(rules, made, histories, targets, prior=BESIDE, horizon=HORIZON, channels=1)
+    np.testing.assert_array_equal(beside.shares, np.array(BESIDE.shares)[:, None])
 
 
 def test_rows_that_were_trained_on_do_not_count():
@@ -172,7 +217,7 @@ def test_series_of_other_sizes_do_not_tell_each_other_their_units():
     ]
     whole = table(series)
     scaling = Scaling((), 2, HORIZON, {}).fitted(whole)
-    rule = Persistence().fit(anomalies_of(whole, scaling), HORIZON)
+    [rule] = fitted_rules((Persistence(),), whole, scaling)
     for one in (series[0], series[-1]):
         anomalies = one.rows(slice(None), scaling.scaled(one))
         scale = scaling.scale_of(one)

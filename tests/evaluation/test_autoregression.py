@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -122,6 +125,60 @@ def test_of_what_it_could_not_learn_it_says_nothing():
     assert np.isfinite(made.mean[:, 0]).all() and np.isnan(made.mean[:, 1]).all()
     lonely = Series("a", np.zeros(1), np.ones((1, 1)))
     assert np.isnan(Autoregression().fit(table(lonely), 1.0).forecast(lonely, np.ones(1)).mean)
+
+
+def test_the_next_row_is_told_by_pairs_of_next_rows():
+    """However far the horizon is."""
+    series = process(0.97, rows=5000, seed=5)
+    known = upto(series, 3999.0)
+    rule = Autoregression().fit(table(known), 500.0)
+    missed = [
+        rule.forecast(upto(series, origin), np.array([origin + 1])).mean[0, 0]
+        - series.values[int(origin) + 1, 0]
+        for origin in np.arange(4000.0, 4900.0, 3.0)
+    ]
+    assert np.std(missed) < 1.06  # the steps themselves have a spread of one
+
+
+def test_a_long_series_needs_no_list_of_all_its_pairs():
+    rows = 200_000
+    series = Series("a", np.arange(rows, dtype=float), np.zeros((rows, 1)))
+    tracemalloc.start()
+    Autoregression().fit(table(series), rows / 10)
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+
+
+def test_short_series_that_begin_together_are_learnt_from():
+    """All pairs of a lead end at one time: then series are left out in turn, not times."""
+    many = [process(0.9, rows=3, seed=k) for k in range(500)]
+    rule = Autoregression().fit(table(*many), 1.0)
+    history = Series("new", np.arange(2.0), np.full((2, 1), 2.0))
+    assert 1.5 < rule.forecast(history, np.array([2.0])).mean[0, 0] < 2.1
+
+
+@pytest.mark.parametrize("start", [0.0, 1e9, 20_000.0])
+@pytest.mark.parametrize("step", [0.1, 1 / 24])
+def test_times_that_do_not_come_out_even_are_met(start, step):
+    """The first value stays one, and a period ago is one period ago."""
+    times = start + step * np.arange(40)
+    rule = Autoregression((12 * step,)).fit(table(Series("a", times, np.ones((40, 1)))), 3 * step)
+    for last in range(2, 12):
+        one = Series("a", times[:last], np.arange(1.0, last + 1)[:, None])
+        own = rule._own(one, times[last - 1 : last], times[last : last + 1])
+        np.testing.assert_allclose(own[0, 0, :last], np.arange(last, 0, -1), atol=1e-4)
+    whole = Series("a", times, np.arange(40.0)[:, None])
+    own = rule._own(whole, times[20:21], times[32:33])
+    assert own[0, 0, -1] == pytest.approx(20, abs=1e-3)
+
+
+def test_thirty_channels_are_fitted_within_seconds():
+    draw = np.random.default_rng(6)
+    series = Series("a", np.arange(600.0), draw.normal(size=(600, 30)).cumsum(axis=0))
+    began = time.process_time()
+    made = Autoregression().fit(table(series), 24.0).forecast(series, np.array([600.0, 620.0]))
+    assert np.isfinite(made.quantiles).all()
+    assert time.process_time() - began < 60
 
 
 def test_series_learn_from_each_other():

@@ -15,7 +15,7 @@ def test_the_experiment_leaves_a_table_and_does_nothing_twice(tmp_path, monkeypa
     monkeypatch.setattr(fitting, "REPEATS", 1)
     protocol = forecasts.Protocol(data=("sst",), seeds=1, settings=TINY)
     result = forecasts.run(tmp_path, protocol=protocol)
-    assert [row["model"] for row in result["summary"]] == ["latent ODE", *BASELINES]
+    assert [row["model"] for row in result["summary"]] == ["latent ODE, pooled", *BASELINES]
     assert (tmp_path / "forecast.png").stat().st_size > 10_000
     row = result["summary"][0]
     assert 0 < row["rmse"] < 10 and 0 <= row["coverage_90"] <= 1 and row["seconds"] >= 0

@@ -15,7 +15,7 @@ from isocline.evaluation.forecast import LEVELS, Forecast
 from isocline.evaluation.scores import rmse, summarize
 from isocline.evaluation.windows import Split, comparable
 
-from .pooling import anomalies_of
+from .pooling import Pool, fitted_rules
 from .predicting import Predictor, Request, requests_at
 
 if TYPE_CHECKING:
@@ -82,11 +82,18 @@ def forecasts_of_rules(
     for name, rule in rules.items():
         rule.fit(known, horizon)
         made[name] = [rule.forecast(history, times) for history, _, times in requests]
-    linear = Autoregression(scaling.periods).fit(anomalies_of(known, scaling), horizon)
-    pairs = zip(predictor.histories_seen(requests), requests, strict=True)
-    seen = [linear.forecast(history, times) for history, (*_, times) in pairs]
-    made["linear"] = [predictor.unscaled(*pair) for pair in zip(requests, seen, strict=True)]
+    made["linear"] = _linear(known, predictor, requests)
     return made
+
+
+def _linear(known: SeriesTable, predictor: Predictor, requests: list[Request]) -> list[Forecast]:
+    """A linear regression; the last anomaly in channels with too few rows for one."""
+    scaling, histories = predictor.scaling, predictor.histories_seen(requests)
+    last, linear = fitted_rules((Persistence(), Autoregression(scaling.periods)), known, scaling)
+    pairs = zip(histories, requests, strict=True)
+    simple = [last.forecast(history, times) for history, (*_, times) in pairs]
+    seen = Pool(np.ones((1, len(known.channels))), (linear,)).mixed(simple, histories)
+    return [predictor.unscaled(*pair) for pair in zip(requests, seen, strict=True)]
 
 
 def shares_of(predictor: Predictor) -> dict[str, float]:

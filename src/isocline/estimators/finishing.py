@@ -11,7 +11,7 @@ from isocline.data import Series, SeriesTable
 from isocline.evaluation.windows import Split
 
 from .calibration import outcomes
-from .pooling import Pool, anomalies_of, prior_for, rules_for
+from .pooling import Pool, fitted_rules, prior_for, rules_for
 from .predicting import Predictor, Request, requests_at
 from .preparing import Scaling
 from .windows import Shape
@@ -37,14 +37,14 @@ def finish(
     # Rows of the training part were fitted: they don't count.
     targets = [_later(one, end) for one in targets]
     seen = predictor.forecasts_seen(requests)
-    trained = anomalies_of(table.until(end), scaling)
     pool = Pool.chosen(
-        tuple(rule.fit(trained, horizon) for rule in rules_for(scaling.periods, linear)),
+        fitted_rules(rules_for(scaling.periods, linear), table.until(end), scaling),
         seen,
         predictor.histories_seen(requests),
         [_seen(*pair, scaling) for pair in zip(targets, requests, strict=True)],
         prior=prior_for(scaling, linear),
         horizon=horizon,
+        channels=len(table.channels),
     )
     predictor = replace(predictor, pool=pool)
     validated = outcomes(predictor.told(requests, seen), targets, horizon)

@@ -208,7 +208,9 @@ class LatentODEForecaster(Configured):
     def _train(self, kind: str, scaling: Scaling) -> tuple[Ensemble, Any]:
         kept = None
         if self._folder is not None:
-            print_of_run = fingerprint(self.settings(), kind, self.table_)
+            # The linear rule is none of the training's.
+            trained_with = {k: v for k, v in self.settings().items() if k != "linear"}
+            print_of_run = fingerprint(trained_with, kind, self.table_)
             kept = Checkpoint(self._folder / f"{kind}.safetensors", print_of_run)
         trained = train_forecaster(self, kind, scaling, kept, self._resume, self._progress)
         return trained.model, trained

@@ -7,7 +7,10 @@ bad by chance: equal shares are hard to beat (Smith & Wallis 2009). So shares ar
 some that did well on series of many kinds.
 
 All of it is in anomalies, in units of the spread of each series, so that series of other sizes can
-learn from each other: the last value is the last anomaly, and the season goes on.
+learn from each other: the last value is the last anomaly, and the season goes on. Training rows
+have their mean at zero, as later rows need not: a regression that is shown them so learns to expect
+a return that never comes. So it is shown each series several times, at levels and with seasons that
+its rows leave possible, as the latent ODE is.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from isocline.data import Series, SeriesTable
 from isocline.evaluation.autoregression import Autoregression
@@ -26,10 +29,13 @@ from isocline.evaluation.baselines import Persistence
 from isocline.evaluation.forecast import Forecast
 from isocline.evaluation.scores import crps_quantiles
 
+from .anchoring import persistence_of, spans_of
 from .preparing import Scaling
 from .tables import some_series
 
-MOST_CELLS = 20_000  # of each channel that shares are chosen by
+MOST_SCORES = 420_000  # of forecasts, of each channel, that shares are chosen by
+COPIES = 8  # of a series that a regression is shown
+MOST_COPIES = 400  # of all series, but once each
 
 
 class Rule(Protocol):
@@ -76,6 +82,7 @@ class Pool:
         *,
         prior: Prior,
         horizon: float,
+        channels: int,
     ) -> Pool:
         """The shares of the lowest CRPS at the targets, drawn towards the prior.
 
@@ -85,19 +92,20 @@ class Pool:
                 all as anomalies.
             prior: of the shares of the rules.
             horizon: rows of one series within it are one case.
+            channels: so many there are.
         """
         told = [_told(rule, forecasts, histories) for rule in rules]
-        channels = range(targets[0].values.shape[1] if targets else 0)
-        shares = [
-            _shares(forecasts, told, targets, channel, horizon, prior) for channel in channels
-        ]
+        parts = forecasts, told, targets
+        shares = [_shares(*parts, k, horizon, prior) for k in range(channels)]
         return cls(np.array(shares).reshape(-1, len(rules)).T, rules)
 
     def fitted(self, table: SeriesTable, scaling: Scaling) -> Pool:
-        """The same shares, with the rules fitted to the anomalies of these rows."""
-        seen = anomalies_of(table, scaling)
-        pairs = zip(self.rules, self.shares, strict=True)
-        rules = [copy(rule).fit(seen, scaling.horizon) if any(own) else rule for rule, own in pairs]
+        """The same shares, with the rules that have any fitted to the anomalies of these rows."""
+        used = np.flatnonzero(self.shares.any(axis=1))
+        rules = list(self.rules)
+        fitted = fitted_rules([rules[k] for k in used], table, scaling)
+        for k, rule in zip(used, fitted, strict=True):
+            rules[k] = rule
         return replace(self, rules=tuple(rules))
 
     def mixed(
@@ -123,9 +131,32 @@ def prior_for(scaling: Scaling, linear: bool) -> Prior:
     return BESIDE if scaling.covariates is None else UNKNOWING
 
 
-def anomalies_of(table: SeriesTable, scaling: Scaling) -> SeriesTable:
-    """The anomalies of a table, or of some of its series if they are many."""
-    return table.with_series([scaling.anomalies(one) for one in some_series(table)])
+def fitted_rules(rules: Sequence[Rule], table: SeriesTable, scaling: Scaling) -> tuple[Rule, ...]:
+    """Copies of rules that learnt from the anomalies of a table, or of some series of many."""
+    table = table.with_series(some_series(table))
+    plain = table.with_series([scaling.anomalies(one) for one in table.series])
+    return tuple(
+        copy(rule).fit(
+            doubted(table, scaling) if isinstance(rule, Autoregression) else plain, scaling.horizon
+        )
+        for rule in rules
+    )
+
+
+def doubted(table: SeriesTable, scaling: Scaling) -> SeriesTable:
+    """The anomalies of each series several times, with other levels and seasons that may be so."""
+    random = np.random.default_rng(0)
+    levels = persistence_of(table, scaling).doubt(np.maximum(spans_of(table, scaling), 1.0))
+    copies = int(np.clip(MOST_COPIES / len(table.series), 1, COPIES))
+    seen = []
+    for one, level in zip(table.series, levels, strict=True):
+        values, design = scaling.scaled(one), scaling.design(one.times)
+        doubt = scaling.scale_of(one).doubt.copy()
+        doubt[:, 0, 0] = np.maximum(doubt[:, 0, 0], level)
+        for _ in range(copies):
+            shift = np.einsum("cpq,cq->pc", doubt, random.normal(size=doubt.shape[:2]))
+            seen.append(one.rows(slice(None), values + design @ shift))
+    return table.with_series(seen)
 
 
 def _told(rule: Rule, forecasts: Sequence[Forecast], histories: Sequence[Series]) -> list[Forecast]:
@@ -159,30 +190,51 @@ def _shares(
     horizon: float,
     prior: Prior,
 ) -> Float[np.ndarray, " rules"]:
-    levels, start = forecasts[0].levels, np.array(prior.shares)
-    parts, truths, cases = [], [], set()
-    for one, target, *rules in zip(forecasts, targets, *told, strict=True):
-        truth = target.values[:, channel]
-        known = np.isfinite(truth) & np.all([rule.mean[:, channel] < np.inf for rule in rules], 0)
-        parts.append(np.stack([f.at(levels)[known, channel] for f in (one, *rules)]))
-        truths.append(truth[known])
-        cases |= {(target.name, case) for case in np.floor(target.times[known] / horizon)}
-    if not cases:
+    """Of one channel; none for a rule that can not tell it."""
+    start = np.array(prior.shares)
+    if not forecasts:
         return start
-    quantiles, truth = np.concatenate(parts, axis=1), np.concatenate(truths)
-    some = np.linspace(0, len(truth) - 1, min(len(truth), MOST_CELLS)).astype(int)
+    able = [k for k, said in enumerate(told) if any(_tells(one, channel).any() for one in said)]
+    shares = np.where(np.isin(np.arange(len(told)), able), start, 0.0)
+    models = [forecasts, *(told[k] for k in able)]
+    quantiles, truth, cases = _outcomes(models, targets, channel, horizon)
+    if not able or not cases:
+        return shares
+    choices = _simplex(len(able), prior.steps)
+    some = np.linspace(0, len(truth) - 1, min(len(truth), MOST_SCORES // len(choices))).astype(int)
     quantiles, truth = quantiles[:, some], truth[some]
-    choices = _simplex(len(told), prior.steps)
     scores = [
-        crps_quantiles(np.tensordot([1 - sum(own), *own], quantiles, 1), levels, truth)
+        crps_quantiles(np.tensordot([1 - sum(own), *own], quantiles, 1), forecasts[0].levels, truth)
         for own in choices
     ]
     best = choices[int(np.argmin(scores))]
-    return (best * len(cases) + start * prior.cases) / (len(cases) + prior.cases)
+    shares[able] = (best * cases + start[able] * prior.cases) / (cases + prior.cases)
+    return shares
+
+
+def _outcomes(
+    models: Sequence[Sequence[Forecast]], targets: Sequence[Series], channel: int, horizon: float
+) -> tuple[Float[np.ndarray, "models n levels"], Float[np.ndarray, " n"], int]:
+    """What all models said, what came where all of them said something, and how many cases it is.
+
+    Rows of one series within a horizon are one case.
+    """
+    levels, parts, truths, cases = models[0][0].levels, [], [], set()
+    for target, *said in zip(targets, *models, strict=True):
+        truth = target.values[:, channel]
+        known = np.isfinite(truth) & np.all([_tells(one, channel) for one in said], axis=0)
+        parts.append(np.stack([one.at(levels)[known, channel] for one in said]))
+        truths.append(truth[known])
+        cases |= {(target.name, case) for case in np.floor(target.times[known] / horizon)}
+    return np.concatenate(parts, axis=1), np.concatenate(truths), len(cases)
+
+
+def _tells(one: Forecast, channel: int) -> Bool[np.ndarray, " times"]:
+    return np.isfinite(one.mean[:, channel])
 
 
 def _simplex(rules: int, steps: int) -> Float[np.ndarray, "choices rules"]:
     """All shares in such steps that leave the model the rest, from the model alone on."""
     counts = np.stack(np.meshgrid(*[np.arange(steps + 1)] * rules, indexing="ij"), axis=-1)
     counts = counts.reshape(-1, rules)
-    return counts[counts.sum(axis=1) <= steps] / steps
+    return np.linspace(0, 1, steps + 1)[counts[counts.sum(axis=1) <= steps]]

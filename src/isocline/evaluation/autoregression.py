@@ -1,7 +1,7 @@
 """Later values by linear regression on earlier ones: what straight lines through the past know.
 
 For each of a few leads there is a regression of its own (a direct forecast, as Marcellino, Stock &
-Watson 2006 compare it with an iterated one), on a channel's values up to a horizon ago, its values
+Watson 2006 compare it with an iterated one), on a dozen of a channel's latest values, its values
 one period before the time asked, and the latest value of each other channel. Its penalty draws it
 either to zero, for series that return to a level, or to the last value and its mean change, for
 series that wander (Litterman 1986); blocks of time that were left out in turn choose between the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -24,11 +25,13 @@ from isocline.evaluation.residuals import ErrorsByLead
 
 LAGS = 12  # values of the own channel, over a horizon
 LEADS = 12  # that have a regression; between them forecasts are linear in the lead
-PAIRS = 24_000  # of an earlier and a later row that are learnt from, at most
-FEWEST = 8  # for a regression
+PAIRS = 2_000  # of an earlier and a later row that each is learnt from, at most
+FEW = 8  # channels; with more of them, fewer pairs
+FEWEST = 8  # pairs for a regression
 FOLDS = 5
 PENALTIES = np.geomspace(0.1, 1e4, 11)  # in rows
 OTHERS = 0.5  # weight of other channels beside the own one
+CLOSE = 1e-4  # of a step: times so close are the same
 
 
 class _Line(NamedTuple):
@@ -78,13 +81,17 @@ class _Drawn(NamedTuple):
 
 
 class _Pairs(NamedTuple):
-    """Earlier and later rows of all series: how much later, what was known, and what came."""
+    """Earlier and later rows: which lead they are of, what was known, and what came.
+
+    `folds` are blocks of time, `series` numbers the series.
+    """
 
     leads: Float[np.ndarray, " pairs"]
+    nodes: Int[np.ndarray, " pairs"]
     folds: Int[np.ndarray, " pairs"]
-    seen: Float[np.ndarray, "channels pairs features"]
+    series: Int[np.ndarray, " pairs"]
+    own: Float[np.ndarray, "channels pairs lags"]
     came: Float[np.ndarray, "pairs channels"]
-    drawn: _Drawn
 
 
 class Autoregression:
@@ -102,6 +109,7 @@ class Autoregression:
             raise InputError(f"Periods must be positive and finite, not {tuple(periods)}.")
         self.periods = tuple(periods)
         self._offsets: Float[np.ndarray, " lags"] | None = None
+        self._step = 1.0
         self._channels: tuple[_Channel, ...] = ()
 
     def fit(self, table: SeriesTable, horizon: float) -> Self:
@@ -113,12 +121,12 @@ class Autoregression:
                 of the horizon.
         """
         gaps = [np.diff(one.times) for one in table.series]
-        step = float(np.median(np.concatenate([*gaps, [horizon]])))
-        self._offsets = np.arange(LAGS) * max(horizon / LAGS, step)
-        pairs = self._pairs(table, horizon)
-        leads = _leads(pairs.leads, step)
+        self._step = float(np.median(np.concatenate([*gaps, [horizon]])))
+        self._offsets = np.arange(LAGS) * max(horizon / LAGS, self._step)
+        leads = _leads(horizon, self._step)
+        pairs, drawn = self._pairs(table, leads, horizon), self._drawn(len(table.channels))
         self._channels = tuple(
-            _fit_channel(pairs, channel, leads) for channel in range(len(table.channels))
+            _fit_channel(pairs, channel, leads, drawn) for channel in range(len(table.channels))
         )
         return self
 
@@ -131,26 +139,34 @@ class Autoregression:
         if self._offsets is None:
             raise InputError("Autoregression is not fitted yet: call fit(table, horizon) first.")
         last = np.full(len(times), history.times[-1])
-        seen, leads = self._seen(history, last, times), times - last
-        mean = np.stack([one(part, leads) for one, part in zip(self._channels, seen)], axis=-1)
+        own, leads = self._own(history, last, times), times - last
+        told = [one(_features(own, k), leads) for k, one in enumerate(self._channels)]
+        mean = np.stack(told, axis=-1)
         none = np.zeros((len(times), len(DENSE_LEVELS)))
         errors = [none if one.errors is None else one.errors.at(leads) for one in self._channels]
         return Forecast(times, mean, mean[..., None] + np.stack(errors, axis=1))
 
-    def _pairs(self, table: SeriesTable, horizon: float) -> _Pairs:
-        chosen = _chosen(table, horizon)
-        seen = [self._seen(one, one.times[i], one.times[j]) for one, i, j in chosen]
-        came = [one.values[j] for one, _, j in chosen]
-        leads = [one.times[j] - one.times[i] for one, i, j in chosen]
-        later = np.concatenate([one.times[j] for one, _, j in chosen])
-        span = max(float(np.ptp(later)), 1e-30) if len(later) else 1.0
-        folds = (FOLDS * (later - later.min(initial=np.inf)) / span).astype(int)
+    def _pairs(
+        self, table: SeriesTable, leads: Float[np.ndarray, " leads"], horizon: float
+    ) -> _Pairs:
+        chosen = _chosen(table, leads, horizon)
+        each = [(k, one, chosen[chosen[:, 0] == k]) for k, one in enumerate(table.series)]
+        each = [(k, one, *rows.T[1:]) for k, one, rows in each if len(rows)]
+        if not each:
+            blank = np.zeros((len(table.channels), 0, LAGS + len(self.periods)))
+            none = np.zeros(0, int)
+            return _Pairs(np.zeros(0), none, none, none, blank, np.zeros((0, len(blank))))
+        own = [self._own(one, one.times[i], one.times[j]) for _, one, i, j, _ in each]
+        later = np.concatenate([one.times[j] for _, one, _, j, _ in each])
+        span = max(float(np.ptp(later)), 1e-30)
+        folds = (FOLDS * (later - later.min()) / span).astype(int)
         return _Pairs(
-            np.concatenate(leads),
+            np.concatenate([one.times[j] - one.times[i] for _, one, i, j, _ in each]),
+            np.concatenate([node for *_, node in each]),
             np.minimum(folds, FOLDS - 1),
-            np.concatenate(seen, axis=1),
-            np.concatenate(came),
-            self._drawn(len(table.channels)),
+            np.concatenate([np.full(len(i), k) for k, _, i, _, _ in each]),
+            np.concatenate(own, axis=1),
+            np.concatenate([one.values[j] for _, one, _, j, _ in each]),
         )
 
     def _drawn(self, channels: int) -> _Drawn:
@@ -160,19 +176,26 @@ class Autoregression:
         own = LAGS + len(self.periods)
         return _Drawn(np.concatenate(factors), np.arange(own + channels - 1) < own)
 
-    def _seen(
+    def _own(
         self, one: Series, origins: Float[np.ndarray, " n"], later: Float[np.ndarray, " n"]
-    ) -> Float[np.ndarray, "channels n features"]:
-        """What is known at the origins of each channel: its own past, its seasons, the others."""
+    ) -> Float[np.ndarray, "channels n lags"]:
+        """Of each channel what is known at the origins: its past, and its seasons before."""
+        close = CLOSE * self._step
         ago = [origins[:, None] - self._offsets]
         for period in self.periods:
-            turns = np.maximum(np.ceil((later - origins) / period - 1e-9), 1)
+            turns = np.maximum(np.ceil((later - origins - close) / period), 1)
             ago.append((later - turns * period)[:, None])
         asked = np.concatenate(ago, axis=1)
-        own = np.stack([_values_at(one.times, v, asked, origins) for v in one.values.T])
-        latest = own[:, :, 0]
-        others = [np.delete(latest, channel, axis=0).T for channel in range(len(own))]
-        return np.concatenate([own, np.stack(others)], axis=-1)
+        columns = [_values_at(one.times, v, asked, origins, close) for v in one.values.T]
+        return np.stack(columns)
+
+
+def _features(
+    own: Float[np.ndarray, "channels n lags"], channel: int
+) -> Float[np.ndarray, "n features"]:
+    """Those of a channel, and the latest value of each other one."""
+    others = np.delete(own[:, :, 0], channel, axis=0).T
+    return np.concatenate([own[channel], others], axis=-1)
 
 
 def _values_at(
@@ -180,6 +203,7 @@ def _values_at(
     values: np.ndarray,
     asked: Float[np.ndarray, "n lags"],
     origins: Float[np.ndarray, " n"],
+    close: float = 0.0,
 ) -> Float[np.ndarray, "n lags"]:
     """A channel at earlier times, by what was observed up to each origin: zero before all of it."""
     there = np.isfinite(values)
@@ -188,47 +212,57 @@ def _values_at(
         return np.zeros(asked.shape)
     place = np.searchsorted(times, origins, side="right") - 1
     known = np.minimum(asked, times[np.maximum(place, 0)][:, None])
-    return np.where(known < times[0], 0.0, np.interp(known, times, values))
+    return np.where(known < times[0] - close, 0.0, np.interp(known, times, values))
 
 
-def _chosen(table: SeriesTable, horizon: float) -> list[tuple[Series, np.ndarray, np.ndarray]]:
-    """Earlier and later rows of each series, a random share where they are many."""
-    all_pairs = [(one, *_rows_within(one, horizon)) for one in table.series]
-    share = PAIRS / max(sum(len(i) for _, i, _ in all_pairs), 1)
-    if share >= 1:
-        return all_pairs
+def _leads(horizon: float, step: float) -> Float[np.ndarray, " leads"]:
+    """Every step ahead; where they are many, the nearer ones are closer to each other."""
+    steps = max(int(horizon / step + CLOSE), 1)
+    few = np.arange(1.0, steps + 1) if steps <= LEADS else np.geomspace(1, steps, LEADS)
+    return np.unique(np.rint(few)) * min(step, horizon)
+
+
+def _chosen(
+    table: SeriesTable, leads: Float[np.ndarray, " leads"], horizon: float
+) -> Int[np.ndarray, "pairs 4"]:
+    """Series, earlier row, later row and lead of pairs that each regression is learnt from.
+
+    Those that are nearest to its lead; a random choice where they are many. None is from the first
+    row of a series, which has no past.
+    """
+    edges = np.array([0.0, *(leads[1:] + leads[:-1]) / 2, horizon * (1 + 1e-9)])
+    most = int(PAIRS / max(1.0, len(table.channels) / FEW))
+    series = np.concatenate([np.full(len(one), k) for k, one in enumerate(table.series)])
+    rows = np.concatenate([np.arange(len(one)) for one in table.series])
+    ends = [
+        np.stack([np.searchsorted(one.times, one.times + edge, side="right") for edge in edges])
+        for one in table.series
+    ]
+    ends, found = np.concatenate(ends, axis=1), []
     draw = np.random.default_rng(0)
-    kept = [draw.uniform(size=len(i)) < share for _, i, _ in all_pairs]
-    return [(one, i[k], j[k]) for (one, i, j), k in zip(all_pairs, kept)]
+    for node, (first, end) in enumerate(pairwise(ends)):
+        count = np.where(rows > 0, end - first, 0)
+        total = np.cumsum(count)
+        many = total[-1] > most
+        flat = np.unique(draw.integers(total[-1], size=most)) if many else np.arange(total[-1])
+        place = np.searchsorted(total, flat, side="right")
+        later = first[place] + flat - (total - count)[place]
+        found.append(np.stack([series[place], rows[place], later, np.full(len(flat), node)], 1))
+    return np.concatenate(found)
 
 
-def _rows_within(one: Series, horizon: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of rows at most a horizon apart; not from the first row, which has no past."""
-    end = np.searchsorted(one.times, one.times + horizon * (1 + 1e-9), side="right")
-    count = end - np.arange(len(one)) - 1
-    count[:1] = 0
-    earlier = np.repeat(np.arange(len(one)), count)
-    ahead = np.arange(len(earlier)) - np.repeat(np.cumsum(count) - count, count)
-    return earlier, earlier + 1 + ahead
-
-
-def _leads(leads: Float[np.ndarray, " pairs"], step: float) -> Float[np.ndarray, " leads"]:
-    """All that there are on a regular grid, if they are few; else spread over what there are."""
-    if not len(leads):
-        return np.empty(0)
-    grid = np.unique(np.round(leads / step, 3)) * step
-    if len(grid) <= LEADS:
-        return grid
-    return np.unique(np.quantile(leads, np.linspace(0, 1, LEADS)))
-
-
-def _fit_channel(pairs: _Pairs, channel: int, leads: Float[np.ndarray, " leads"]) -> _Channel:
-    nearest = np.searchsorted((leads[1:] + leads[:-1]) / 2, pairs.leads)
-    came = pairs.came[:, channel]
+def _fit_channel(
+    pairs: _Pairs, channel: int, leads: Float[np.ndarray, " leads"], drawn: _Drawn
+) -> _Channel:
+    features, came = _features(pairs.own, channel), pairs.came[:, channel]
     kept, lines, missed, when = [], [], [], []
-    for index, lead in enumerate(leads):
-        there = (nearest == index) & np.isfinite(came)
-        found = _line(pairs.seen[channel, there], came[there], pairs.folds[there], pairs.drawn)
+    for node, lead in enumerate(leads):
+        there = (pairs.nodes == node) & np.isfinite(came)
+        folds = pairs.folds[there]
+        if len(np.unique(folds)) < 2:
+            # Short series that begin together have all of a lead at one time.
+            folds = pairs.series[there] % FOLDS
+        found = _line(features[there], came[there], folds, drawn)
         if found is not None:
             line, errors = found
             kept.append(lead)

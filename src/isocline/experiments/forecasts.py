@@ -77,7 +77,7 @@ def _results(
 ) -> dict[str, Any]:
     summary = []
     for data, done in runs.items():
-        rows = [model_row("latent ODE", done), *baseline_rows(done)]
+        rows = [model_row("latent ODE, pooled", done), *baseline_rows(done)]
         summary += [{"data": data} | row for row in rows]
     seeds = [one["seed"] for one in max(runs.values(), key=len)]
     windows = ", ".join(

@@ -86,7 +86,7 @@ class Protocol:
     average: float = 0.98
     draws: int = 64
     fitted: dict[str, dict[str, Any]] = field(default_factory=lambda: FORECASTERS)
-    settings: dict[str, Any] = field(default_factory=lambda: {"members": 1})
+    settings: dict[str, Any] = field(default_factory=lambda: {"members": 1, "linear": False})
 
 
 QUICK = Protocol(
