@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from isocline.data.real_series import load_series, simulated_series
-from isocline.experiments import encoders, encoders_table, fitting, spirals_cases, spirals_run
+from isocline.estimators import LatentODEForecaster
+from isocline.experiments import (
+    encoders,
+    encoders_table,
+    fitting,
+    horizons,
+    spirals_cases,
+    spirals_run,
+)
 from isocline.experiments.spirals_cases import KINDS, Case
 
+ROOT = Path(__file__).parents[2]
 SMALL = {"epochs": 1, "members": 1, "hidden_size": 4, "latent_size": 2, "batch_size": 8}
 SPIRALS = replace(
     spirals_cases.QUICK, curves=20, epochs=1, steps=1, batch=4, hidden_size=4, latent_size=2
@@ -97,3 +108,16 @@ def test_a_set_that_is_not_there_is_left_out_and_nothing_is_done_twice(tmp_path,
     monkeypatch.setattr(encoders, "standardized", lambda *_: pytest.fail("fitted again"))
     monkeypatch.setattr(spirals_run, "train", lambda *_, **__: pytest.fail("trained again"))
     assert encoders.run(tmp_path / "encoders", protocol=protocol)["summary"] == result["summary"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", [encoders, horizons])
+def test_the_committed_table_is_made_of_committed_runs(experiment, tmp_path, monkeypatch):
+    """None of them is run again: they are told by settings that they still have."""
+    name = experiment.__name__.rpartition(".")[2]
+    for folder in (name, "spirals"):
+        shutil.copytree(ROOT / "results" / folder, tmp_path / folder)
+    monkeypatch.setattr(LatentODEForecaster, "fit", lambda *_, **__: pytest.fail("fitted again"))
+    experiment.run(tmp_path / name, seeds=range(2))
+    made, kept = ((at / name / "table.md").read_text() for at in (tmp_path, ROOT / "results"))
+    assert made == kept
