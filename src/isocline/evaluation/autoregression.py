@@ -150,23 +150,25 @@ class Autoregression:
         self, table: SeriesTable, leads: Float[np.ndarray, " leads"], horizon: float
     ) -> _Pairs:
         chosen = _chosen(table, leads, horizon)
-        each = [(k, one, chosen[chosen[:, 0] == k]) for k, one in enumerate(table.series)]
-        each = [(k, one, *rows.T[1:]) for k, one, rows in each if len(rows)]
-        if not each:
-            blank = np.zeros((len(table.channels), 0, LAGS + len(self.periods)))
-            none = np.zeros(0, int)
-            return _Pairs(np.zeros(0), none, none, none, blank, np.zeros((0, len(blank))))
-        own = [self._own(one, one.times[i], one.times[j]) for _, one, i, j, _ in each]
-        later = np.concatenate([one.times[j] for _, one, _, j, _ in each])
-        span = max(float(np.ptp(later)), 1e-30)
-        folds = (FOLDS * (later - later.min()) / span).astype(int)
+        before, later, nodes, series, own, came = [], [], [], [], [], []
+        for k, one in enumerate(table.series):
+            i, j, node = chosen[chosen[:, 0] == k, 1:].T
+            before.append(one.times[i])
+            later.append(one.times[j])
+            nodes.append(node)
+            series.append(np.full(len(i), k))
+            own.append(self._own(one, one.times[i], one.times[j]))
+            came.append(one.values[j])
+        ends = np.concatenate(later)
+        first, last = (ends.min(), ends.max()) if len(ends) else (0.0, 0.0)
+        folds = (FOLDS * (ends - first) / max(last - first, 1e-30)).astype(int)
         return _Pairs(
-            np.concatenate([one.times[j] - one.times[i] for _, one, i, j, _ in each]),
-            np.concatenate([node for *_, node in each]),
+            ends - np.concatenate(before),
+            np.concatenate(nodes),
             np.minimum(folds, FOLDS - 1),
-            np.concatenate([np.full(len(i), k) for k, _, i, _, _ in each]),
+            np.concatenate(series),
             np.concatenate(own, axis=1),
-            np.concatenate([one.values[j] for _, one, _, j, _ in each]),
+            np.concatenate(came),
         )
 
     def _drawn(self, channels: int) -> _Drawn:
