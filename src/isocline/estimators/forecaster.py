@@ -73,8 +73,8 @@ class LatentODEForecaster(Configured):
             where they are given next, or "hold" their value until then.
         anchored: forecasts build on a level of the latest observations; how far back it reaches,
             and how soon it is forgotten, are learnt.
-        linear: a linear regression on the past has a share in the forecasts, which does better on
-            most series than either alone.
+        linear: a linear regression on the past has a share in the forecasts; it takes from the
+            error on most series, and adds to it on some that are smooth (docs/fit.md).
         transform: "auto" takes the logarithm of channels that grow by factors, as the training rows
             show; "none" leaves all as they are.
         seed: of everything random.

@@ -1,10 +1,10 @@
 """Simple rules that have a share in every forecast: the last value, and a linear regression.
 
 They err otherwise than a model does, so a mean of both is often better than either (Bates & Granger
-1969), and hardly ever much worse than the better one. Quantiles are averaged level by level. The
-validation part chooses the shares, but where its cases are few, which is usual, it tells good from
-bad by chance: equal shares are hard to beat (Smith & Wallis 2009). So shares are drawn towards
-some that did well on series of many kinds.
+1969). Quantiles are averaged level by level. The validation part chooses the shares, but where its
+cases are few, which is usual, it tells good from bad by chance: equal shares are hard to beat
+(Smith & Wallis 2009). So shares are drawn towards some that did well on series of many kinds. The
+price is paid where a model is far better than the rules and has few cases to show it.
 
 All of it is in anomalies, in units of the spread of each series, so that series of other sizes can
 learn from each other: the last value is the last anomaly, and the season goes on. Training rows
