@@ -33,6 +33,7 @@ LEARNING = {
     "batch_size": 32,
     "deletion": 0.9,
     "learning_rate": 1e-2,
+    "linear": False,  # of the network alone is asked what covariates are worth
 }
 LAST = START + pandas.Timedelta(days=DAYS - 1)
 

@@ -110,7 +110,7 @@ def _cross_validate(
     places: tuple[Path, str | None, Path | None],
     talk: Talk,
 ) -> None:
-    from .scores import cutoff_table, score_table
+    from .scores import cutoff_tables, score_table
 
     model, data, out = places
     found = forecaster.cross_validation(None if data is None else table, **chosen)
@@ -119,7 +119,7 @@ def _cross_validate(
     unit = f" {table.axis.unit}" if table.axis.unit else ""
     talk.result(
         {"model_path": str(model), "data": data, **metrics, "scores": records(found.scores)},
-        cutoff_table(found.scores),
+        cutoff_tables(found.scores),
         score_table(metrics),
         f"{metrics['windows']} forecasts over {metrics['horizon']:.6g}{unit}, from "
         f"{len(metrics['cutoffs'])} cut-offs"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
+    from rich.console import Group
     from rich.table import Table
 
 _NAMES = {
@@ -30,18 +31,22 @@ def score_table(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def cutoff_table(scores: pandas.DataFrame) -> Table:
-    """The model's scores from each cut-off, and the RMSE of each baseline beside them."""
+def cutoff_tables(scores: pandas.DataFrame) -> Group:
+    """The model's scores from each cut-off, and the RMSE of each baseline below them."""
+    from rich.console import Group
+
     names = [name for name in scores.model.unique() if name != "model"]
-    heads = [title for _, title in (*_COLUMNS, *_SHARES)]
-    table = plain_table("cut-off", *heads, *(f"RMSE {_NAMES.get(name, name)}" for name in names))
+    own = plain_table("cut-off", *(title for _, title in (*_COLUMNS, *_SHARES)))
+    # A word a line, so that all of them are seen in eighty columns.
+    heads = [f"RMSE {_NAMES.get(name, name)}".replace(" ", "\n") for name in names]
+    others = plain_table("cut-off", *heads)
     for cutoff, rows in scores.groupby("cutoff"):
         by_model = rows.set_index("model")
         one = by_model.loc["model"]
         numbers = [_number(one[key]) for key, _ in _COLUMNS]
-        numbers += [_share(one[key]) for key, _ in _SHARES]
-        table.add_row(str(cutoff), *numbers, *(_number(by_model.rmse[name]) for name in names))
-    return table
+        own.add_row(str(cutoff), *numbers, *(_share(one[key]) for key, _ in _SHARES))
+        others.add_row(str(cutoff), *(_number(by_model.rmse[name]) for name in names))
+    return Group(own, others)
 
 
 def _number(score: float | None) -> str:
