@@ -70,9 +70,14 @@ class Series:
         return Series(self.name, self.times[which], values[which], covariates)
 
     @property
+    def measured(self) -> Bool[np.ndarray, "times"]:
+        """Where any channel was observed."""
+        return np.asarray(~np.isnan(self.values).all(axis=1))
+
+    @property
     def observed(self) -> Bool[np.ndarray, "times"]:
         """Where any channel was observed, or any past covariate."""
-        seen = np.asarray(~np.isnan(self.values).all(axis=1))
+        seen = self.measured
         return seen if self.covariates is None else seen | self.covariates.observed
 
 

@@ -44,9 +44,9 @@ class Persistence(NamedTuple):
     def doubt(self, spans: Any) -> Float[np.ndarray, "*series channels"]:
         """Standard deviation of the error of a mean over such spans, in spreads around that mean.
 
-        That of an Ornstein-Uhlenbeck process with as many returns.
+        That of an Ornstein-Uhlenbeck process with as many returns; at least over one horizon.
         """
-        turns = self.returns(spans)
+        turns = self.returns(np.maximum(spans, 1.0))
         missed = self.share * 2 / turns * (1 - (1 - np.exp(-turns)) / turns)
         return np.sqrt(missed / (1 - missed))
 
@@ -101,5 +101,5 @@ def with_persistence(model: Any, found: Persistence, spans: Float[np.ndarray, " 
 def with_doubt(rows: Rows, found: Persistence, spans: Float[np.ndarray, " series"]) -> Rows:
     """Training rows whose level is known as badly as series that persist so allow."""
     level = rows.doubt[:, :, 0, 0]
-    least = jnp.asarray(found.doubt(np.maximum(spans, 1.0)), level.dtype)
+    least = jnp.asarray(found.doubt(spans), level.dtype)
     return rows._replace(doubt=rows.doubt.at[:, :, 0, 0].set(jnp.maximum(level, least)))

@@ -38,7 +38,6 @@ def run_backtest(
     gru: Predictor,
     table: SeriesTable,
     split: Split,
-    periods: tuple[float, ...],
 ) -> Backtest:
     """Score the model and every baseline on the same windows."""
     horizon = predictor.scaling.horizon
@@ -53,7 +52,7 @@ def run_backtest(
         "horizon": horizon,
         "origins": [str(label) for label in table.axis.to_label(split.origins)],
         "windows": len(requests),
-        "period": max(periods, default=None),
+        "period": max(predictor.scaling.periods, default=None),
         "shares": shares_of(predictor),
         "interval_width": predictor.calibration.width(),
     }

@@ -129,6 +129,7 @@ _SEED = (
     lambda value: _is_whole(value) and 0 <= value < 2**31,
     "a whole number from 0 to 2**31 - 1",
 )
+_FLAG = (lambda value: isinstance(value, bool), "True or False")
 _COUNT_OR_ZERO = (lambda value: _is_whole(value) and value >= 0), "a whole number of at least 0"
 _COUNT = (lambda value: _is_whole(value) and value >= 1), "a whole number of at least 1"
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -163,8 +164,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, str) and value in INTERPOLATIONS,
         f"one of: {', '.join(INTERPOLATIONS)}",
     ),
-    "anchored": (lambda value: isinstance(value, bool), "True or False"),
-    "linear": (lambda value: isinstance(value, bool), "True or False"),
+    "anchored": _FLAG,
+    "linear": _FLAG,
     "transform": (lambda value: value in ("auto", "none"), "one of: auto, none"),
     "seed": _SEED,
 }
@@ -187,7 +188,7 @@ _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {
         ("average", "smoothing"),
         (lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and less than 1"),
     ),
-    "flip": (lambda value: isinstance(value, bool), "True or False"),
+    "flip": _FLAG,
     "validation": (
         lambda value: _is_number(value) and 0 < value < 1,
         "more than 0 and less than 1",

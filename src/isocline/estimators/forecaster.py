@@ -279,7 +279,7 @@ class LatentODEForecaster(Configured):
         self._require_fitted()
         table = self.table_ if data is None else table_like(self.table_, data)
         split = self.split_ if data is None else rolling_origins(table, self.horizon_)
-        return run_backtest(self.predictor_, self.rival(), table, split, self.periods_)
+        return run_backtest(self.predictor_, self.rival(), table, split)
 
     def cross_validation(
         self,
@@ -322,8 +322,7 @@ class LatentODEForecaster(Configured):
 
     def _training_scale(self) -> Scaling:
         # Anew: seasons that later rows have shown were not taken off in training.
-        blank = replace(self.predictor_.scaling, scales={})
-        return blank.fitted(self.table_.until(self.split_.train_end))
+        return self.predictor_.scaling.anew(self.table_.until(self.split_.train_end))
 
     def _covariates(self, scaling: Scaling) -> CovariateScaling | None:
         """How covariates are seen; by their values up to the end of training, and so for good."""

@@ -146,7 +146,7 @@ def fitted_rules(rules: Sequence[Rule], table: SeriesTable, scaling: Scaling) ->
 def doubted(table: SeriesTable, scaling: Scaling) -> SeriesTable:
     """The anomalies of each series several times, with other levels and seasons that may be so."""
     random = np.random.default_rng(0)
-    levels = persistence_of(table, scaling).doubt(np.maximum(spans_of(table, scaling), 1.0))
+    levels = persistence_of(table, scaling).doubt(spans_of(table, scaling))
     copies = int(np.clip(MOST_COPIES / len(table.series), 1, COPIES))
     seen = []
     for one, level in zip(table.series, levels, strict=True):

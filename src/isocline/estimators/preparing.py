@@ -65,6 +65,10 @@ class Scaling:
         """
         return replace(self, scales={one.name: self._fit(one) for one in table.series})
 
+    def anew(self, table: SeriesTable) -> Scaling:
+        """The same fitted to these rows alone, whatever seasons later rows have shown."""
+        return replace(self, scales={}).fitted(table)
+
     def scale_of(self, series: Series) -> SeriesScale:
         """The scale of a series: the fitted one, or for a new series a fit to its rows."""
         return self.scales[series.name] if series.name in self.scales else self._fit(series)

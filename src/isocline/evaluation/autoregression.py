@@ -120,7 +120,7 @@ class Autoregression:
             horizon: the longest lead, in units of the time axis; beyond it, a forecast is that
                 of the horizon.
         """
-        table = table.with_series([_observed(one) for one in table.series])
+        table = table.with_series([one.rows(one.measured) for one in table.series])
         gaps = [np.diff(one.times) for one in table.series]
         self._step = float(np.median(np.concatenate([*gaps, [horizon]])))
         self._offsets = np.arange(LAGS) * max(horizon / LAGS, self._step)
@@ -140,7 +140,7 @@ class Autoregression:
         if self._offsets is None:
             raise InputError("Autoregression is not fitted yet: call fit(table, horizon) first.")
         # A row without values tells nothing: what is known ends before it.
-        ends = _observed(history).times[-1:]
+        ends = history.times[history.measured][-1:]
         last = np.full(len(times), ends[0] if len(ends) else history.times[-1])
         own, leads = self._own(history, last, times), times - last
         told = [one(_features(own, k), leads) for k, one in enumerate(self._channels)]
@@ -193,11 +193,6 @@ class Autoregression:
         asked = np.concatenate(ago, axis=1)
         columns = [_values_at(one.times, v, asked, origins, close) for v in one.values.T]
         return np.stack(columns)
-
-
-def _observed(one: Series) -> Series:
-    """The rows in which any channel was."""
-    return one.rows(~np.isnan(one.values).all(axis=1))
 
 
 def _features(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +183,8 @@ def _run_one(
 def _alone(forecaster: LatentODEForecaster, table: SeriesTable) -> dict[str, float]:
     """Scores of the trained model without the linear rule, calibrated for itself."""
     split, known = forecaster.split_, forecaster.predictor_
-    blank = replace(known.scaling, scales={}).fitted(table.until(split.train_end))
-    alone = finish(known.model, blank, known.shape, table, split, linear=False)
+    scaling = known.scaling.anew(table.until(split.train_end))
+    alone = finish(known.model, scaling, known.shape, table, split, linear=False)
     requests, targets = requests_at(table, split.origins, forecaster.horizon_)
     truth = [comparable(history, target) for (history, *_), target in zip(requests, targets)]
     return summarize(alone.forecasts(requests), truth)
