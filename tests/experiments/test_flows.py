@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from isocline.data import plane_densities
-from isocline.experiments import bench_cnf, densities, flow_targets, flows, logdet, tabular
+from isocline.experiments import (
+    bench_cnf,
+    bench_ffjord,
+    densities,
+    flow_targets,
+    flows,
+    logdet,
+    tabular,
+)
+from isocline.experiments.bench.torch_ffjord import TOY, make_trainer
 from isocline.experiments.flow_runs import race, time_to
 
 from ..conftest import needs_data
@@ -103,6 +112,28 @@ def test_bench_cnf_leaves_a_table(tmp_path):
     assert all(np.isfinite(row["nll"]) and row["seconds"] > 0 for row in found["summary"])
 
 
+@pytest.mark.slow
+def test_bench_ffjord_leaves_a_table(tmp_path):
+    found = bench_ffjord.run(tmp_path, quick=True)
+    ours = found["summary"][-1]
+    assert ours["model"] == "ContinuousFlow by matching"
+    assert all(np.isfinite(row["nll"]) and np.isfinite(row["test"]) for row in found["summary"])
+    assert "| circles | ContinuousFlow by matching |" in (tmp_path / "table.md").read_text()
+
+
+def test_ffjord_learns_and_its_density_has_a_mass_of_one():
+    pytest.importorskip("torchdiffeq")
+    trainer = make_trainer(TOY._replace(widths=(16,)), 2)
+    points = np.random.default_rng(0).normal(3, 0.5, (200, 2)).astype(np.float32)
+    before = trainer.log_prob(points).mean()
+    for _ in range(60):
+        trainer.step(points)
+    assert trainer.log_prob(points).mean() > before + 0.3
+    axis = np.linspace(-3, 9, 61, dtype=np.float32)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    assert abs(np.exp(trainer.log_prob(grid)).sum() * 0.2**2 - 1) < 0.01
+
+
 def course(model, *pairs):
     rows = [
         {"stage": "likelihood", "epoch": index + 1, "seconds": seconds, "validation": score}
@@ -114,7 +145,7 @@ def course(model, *pairs):
 def test_times_to_a_likelihood_leave_out_what_compiles():
     slow = course("slow", (90, 3.0), (10, 2.05), (10, 2.0))
     fast = course("fast", (20, 3.0), (1, 1.9), (1, 1.8))
-    assert time_to(slow, 2.0) == 30 and time_to(slow, 1.0) is None
+    assert time_to(slow["history"], 2.0) == 30 and time_to(slow["history"], 1.0) is None
     (found,) = race([slow, fast], "table", "slow", "fast")
     assert found["ratio at the best"] == f"{30 / 2:.1f}"
     assert found["slow, s to 0.1 above it"] == "20.0"

@@ -20,7 +20,7 @@ from .density_columns import Table, read_numbers, require_density, require_same_
 from .density_context import Encoding
 from .density_scaling import Bounds, Scaling, dequantized, read_bounds, tell_lost
 from .density_stages import Course, Stage, learn_stages
-from .density_training import Points
+from .density_training import Points, held_out
 from .fingerprint import digest_of
 from .settings import Configured
 from .storing import filled, in_precision, leaves_of, read_model, write_model
@@ -258,13 +258,12 @@ class Density(Configured):
         progress: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         y, _ = scaling.points(table.values)
-        mixed = np.random.default_rng(self.seed).permutation(len(y))
-        held = max(round(self.validation * len(y)), 1)
+        learnt, held = held_out(len(y), self.validation, self.seed)
         network, history = learn_stages(
             self._build(y.shape[1], encoding.size),
             self._stages(),
-            Points(y[mixed[held:]], encoded[mixed[held:]]),
-            Points(y[mixed[:held]], encoded[mixed[:held]]),
+            Points(y[learnt], encoded[learnt]),
+            Points(y[held], encoded[held]),
             Course(self.learning_rate, self.batch_size, self.patience, self.seed),
             checkpoints=lambda stage: (
                 None if folder is None else Checkpoint(folder / f"{stage}.safetensors", digest)

@@ -31,6 +31,9 @@ EXPERIMENTS = {
     "forecasts": Entry(
         "reproduce", "forecasts", "The forecaster against the baselines on the built-in real series"
     ),
+    "coverage": Entry(
+        "reproduce", "coverage", "How far the coverage of one test part is off by chance alone"
+    ),
     "fitness": Entry(
         "reproduce", "fitness", "What series the forecaster is good for: defaults on 21 sets"
     ),
@@ -86,6 +89,9 @@ EXPERIMENTS = {
     ),
     "cnf": Entry(
         "bench", "bench_cnf", "Training a CNF on two circles: ours and torchdiffeq's example"
+    ),
+    "ffjord": Entry(
+        "bench", "bench_ffjord", "Training a CNF on circles and tables: ours and FFJORD's recipe"
     ),
     "series": Entry(
         "bench", "bench_series", "Memory and time of the forecaster from 10 to 1,000 series"

@@ -75,21 +75,26 @@ def learn(
     return done
 
 
-def time_to(run: dict[str, Any], validation: float) -> float | None:
-    """Seconds of training until the held-out rows were as likely as that; None if they never were.
+def clock(history: list[dict[str, Any]]) -> list[float]:
+    """Seconds of training at the end of each epoch.
 
     The first epoch of each stage is counted as the median one is: it compiles.
     """
-    spent = 0.0
-    stages = {row["stage"]: [] for row in run["history"]}
-    for row in run["history"]:
-        stages[row["stage"]].append(row["seconds"])
-    for row in run["history"]:
-        usual = float(np.median(stages[row["stage"]]))
-        spent += min(row["seconds"], usual) if row["epoch"] == 1 else row["seconds"]
-        if row["validation"] <= validation:
-            return spent
-    return None
+    stages: dict[str, list[float]] = {}
+    for row in history:
+        stages.setdefault(row["stage"], []).append(row["seconds"])
+    usual = {stage: float(np.median(seconds)) for stage, seconds in stages.items()}
+    taken = [
+        min(row["seconds"], usual[row["stage"]]) if row["epoch"] == 1 else row["seconds"]
+        for row in history
+    ]
+    return np.cumsum(taken).tolist()
+
+
+def time_to(history: list[dict[str, Any]], validation: float) -> float | None:
+    """Seconds until the held-out rows were as likely as that; None if they never were."""
+    met = [row["validation"] <= validation for row in history]
+    return clock(history)[met.index(True)] if any(met) else None
 
 
 def race(rows: list[dict[str, Any]], by: str, slow: str, fast: str) -> list[dict[str, Any]]:
@@ -114,7 +119,7 @@ def _times(slow: dict[str, Any], fast: dict[str, Any]) -> dict[str, Any]:
     best = min(row["validation"] for row in slow["history"])
     found: dict[str, Any] = {}
     for name, mark in (("the best", best), (f"{CLOSE} above it", best + CLOSE)):
-        times = [time_to(run, mark) for run in (slow, fast)]
+        times = [time_to(run["history"], mark) for run in (slow, fast)]
         for run, seconds in zip((slow, fast), times):
             shown = "never" if seconds is None else f"{seconds:.1f}"
             found[f"{run['model']}, s to {name}"] = shown
