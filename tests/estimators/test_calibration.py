@@ -125,6 +125,16 @@ def test_few_outcomes_leave_the_width_of_the_model():
     assert Calibration().width() == 1.0
 
 
+def test_long_after_all_outcomes_their_order_still_counts():
+    """An hour's horizon and a forecast two years later: weights must not vanish."""
+    ratios = np.repeat([1.0, 2.0], 40)
+    found = calibration(ratios, times=np.arange(80.0))
+    soon, late, later = (found.factors(origin, 1, memory=4.0) for origin in (80, 6000.0, 1e6))
+    assert np.isfinite(late).all()
+    np.testing.assert_allclose(late, soon)
+    np.testing.assert_allclose(later, soon)
+
+
 def test_the_width_has_bounds():
     assert calibration([1e-9] * 50).width() == NARROWEST
     assert calibration([1e9] * 50).width() == WIDEST

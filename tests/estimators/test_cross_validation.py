@@ -6,8 +6,10 @@ import numpy as np
 import pandas
 import pytest
 
+from isocline.data import SeriesTable
 from isocline.errors import InputError
 from isocline.estimators import LatentODEForecaster
+from isocline.estimators.cross_validation import _check, chosen_cutoffs
 from isocline.evaluation.scores import rmse
 
 from .conftest import QUANTILES, TINY, small_frame
@@ -70,6 +72,28 @@ def test_count_and_step_end_a_horizon_before_the_end(crossed):
     assert found.metrics["horizon"] == 30
 
 
+def test_without_a_count_there_are_as_many_as_follow_what_the_model_has_seen(crossed):
+    forecaster, _, _ = crossed
+    end, known = forecaster.table_.span[1], forecaster.split_.validation_end
+    for horizon in (0.3 * (end - known), 0.7 * (end - known)):
+        expected = min(int((end - horizon - known) / horizon) + 1, 5)
+        found = forecaster.cross_validation(horizon=horizon).metrics["cutoffs"]
+        assert len(found) == expected and expected < 5
+    assert len(forecaster.cross_validation(horizon=0.05 * (end - known)).metrics["cutoffs"]) == 5
+
+
+@pytest.mark.parametrize("start", ["1949-01-01", "2016-01-01"])
+def test_the_last_cutoff_that_count_gives_is_not_too_late(start):
+    """Before 1970 times are negative numbers."""
+    rows = pandas.DataFrame({"date": pandas.date_range(start, periods=144, freq="MS")})
+    table = SeriesTable.from_frame(rows.assign(x=np.sin(np.arange(144.0))))
+    horizon = (table.span[1] - table.span[0]) / 10
+    cutoffs = chosen_cutoffs(table, None, 2, None, horizon, earliest=table.span[0])
+    _check(table, cutoffs, horizon)
+    with pytest.raises(InputError, match="too close to the end"):
+        _check(table, cutoffs + 0.01 * horizon, horizon)
+
+
 def test_without_refitting_the_forecasts_are_those_of_the_model(crossed):
     """From a cut-off among the backtest's origins, the very same numbers."""
     forecaster, _, _ = crossed
@@ -110,6 +134,9 @@ def test_refitted_models_know_nothing_after_their_cutoff(frame):
         ({"cutoffs": []}, "cutoffs is empty"),
         ({"count": 0}, "count=0"),
         ({"count": 2, "step": 0.0}, "step=0"),
+        ({"count": "3"}, "count='3' must be a whole number"),
+        ({"count": 2.5}, "count=2.5 must be a whole number"),
+        ({"step": "90d"}, r"step='90d' must be a positive number, in units of .*\(days\)"),
         ({"cutoffs": [3.5]}, "datetimes"),
         ({"cutoffs": ["2015-02-01"], "refit": True}, "can not be refitted.*2015-02-01"),
     ],

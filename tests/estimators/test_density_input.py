@@ -69,6 +69,24 @@ def test_months_are_rounded(rows):
     assert refused(draw.integers(0, 5000, rows)[:, None] * 1.0) is None
 
 
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        (np.linspace(0, 1, 40) + 1j, "Context column 0 holds complex numbers"),
+        ([datetime.date(2024, 1, 1)] * 40, "Context column 0 holds dates or times"),
+    ],
+)
+def test_contexts_that_are_neither_numbers_nor_words(context, message):
+    with pytest.raises(InputError, match=message):
+        ContinuousFlow().check(DRAW.normal(size=(40, 2)), context=context)
+
+
+def test_few_rows_may_be_alike_but_not_most_of_them():
+    five = DRAW.normal(size=(5, 2))
+    assert "15 of 20 rows are duplicates" in refused(np.repeat(five, 4, 0))
+    assert refused(np.concatenate([five, five[:2]])) is None
+
+
 def test_rows_that_repeat_are_told_from_columns_that_do():
     assert "120 of 150 rows are duplicates" in refused(np.repeat(DRAW.normal(size=(30, 3)), 5, 0))
     # A column that repeats of itself, too little to be refused, hides no copies.

@@ -79,7 +79,8 @@ def test_auto_says_what_it_chose_and_why():
     usual = solve(field, y0, ts, 1.0)
     assert usual.adjoint == "replay" and "exact" in usual.why and usual.why in usual.explain()
     long = solve(field, y0, ts, 1.0, steps=4000, record_bytes=1000)
-    assert long.adjoint == "reversible" and "4000 fixed steps" in long.why
+    assert long.adjoint == "replay" and "4000 fixed steps" in long.why
+    assert "times again: raise it, or use adjoint='reversible'" in long.why
     asked = solve(field, y0, ts, 1.0, steps=4000, record_bytes=1000, adjoint="replay")
     assert asked.adjoint == "replay" and asked.why == "it was asked for"
     rich = solve(field, y0, ts, 1.0, steps=4000)

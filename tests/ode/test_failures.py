@@ -187,3 +187,22 @@ def test_rtol_below_the_precision_is_raised_with_a_warning():
     floor = solve(decay, y0, TIMES, rtol=4 * float(jnp.finfo(jnp.float32).eps), atol=1e-9)
     assert int(low.stats.nfe) == int(floor.stats.nfe)
     assert int(solve(decay, y0, TIMES, rtol=0, atol=1e-3).status) == Status.SUCCESS
+
+
+@pytest.mark.parametrize("ts", [[0.0, 2.0, 1.0], [0.0, np.nan, 1.0], [0.0, 1.0, np.nan]])
+def test_times_that_turn_under_jit_do_not_pass_for_solved(ts):
+    """Before tracing they are refused; a traced solve has to say it afterwards."""
+
+    @jax.jit
+    def solved(ts):
+        return solve(lambda t, y: -y, jnp.ones(1), ts, on_failure="return")
+
+    solution = solved(jnp.array(ts))
+    assert not solution.success and np.isnan(solution.ys[1:]).all()
+    assert "save times that turn back, or are no finite numbers" in solution.explain()
+    assert solved(jnp.array([2.0, 1.0, 0.0])).success
+
+
+def test_a_failure_is_raised_while_a_gradient_is_taken():
+    with pytest.raises(SolveError, match="blew up at t=1"):
+        jax.grad(lambda y: solve(lambda t, y: y**2, y, [0.0, 5.0]).ys[-1, 0])(jnp.ones(1))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from isocline.errors import InputError
-from isocline.ode import METHODS, solve
+from isocline.ode import METHODS, SolveError, Status, solve
 
 pytestmark = pytest.mark.usefixtures("x64")
 # One of each kind: every order, with and without FSAL, low-storage, with more stages for output.
@@ -112,6 +112,47 @@ def test_memory_of_a_gradient_does_not_grow_with_the_steps():
         for steps in (40, 4000)
     )
     assert many - few < 4000 * 8 * 2 and many < 1.05 * few + 4000 * 8 * 2
+
+
+@pytest.mark.parametrize("steps", [100, 2000, 10_000])
+def test_long_solves_in_single_precision_lose_a_third_of_the_digits_at_most(steps):
+    """Rounding grows on the way back; it must not drown the gradient, however many the steps."""
+    turn, start = jnp.asarray(TURN, jnp.float32), jnp.asarray(START, jnp.float32)
+
+    def total(rate, adjoint):
+        def field(t, y, rate):
+            return jnp.tanh(turn @ y) * rate + jnp.float32(0.1) * jnp.sin(t) * y
+
+        ts = np.array([10.0], np.float32)
+        options = {"t0": 0.0, "steps": steps, "max_steps": steps, "adjoint": adjoint}
+        return jnp.sum(solve(field, start, ts, rate, **options).ys ** 2)
+
+    ours, replayed = (jax.grad(total)(jnp.float32(1.3), name) for name in ("reversible", "replay"))
+    assert ours.dtype == jnp.float32
+    np.testing.assert_allclose(ours, replayed, rtol=5e-3)
+
+
+def test_a_field_that_contracts_much_is_told_and_gives_no_gradient():
+    """Its two states drift apart, and no way leads back from a state that has forgotten."""
+
+    def total(rate, how):
+        solution = solve(
+            lambda t, y, rate: -rate * y + jnp.sin(t),
+            jnp.ones(2),
+            [0.0, 40.0],
+            rate,
+            steps=200,
+            adjoint="reversible",
+            on_failure=how,
+        )
+        return jnp.sum(solution.ys), solution
+
+    with pytest.raises(SolveError, match=r"drifted apart.*adjoint='replay'"):
+        jax.grad(total, has_aux=True)(1.0, "raise")
+    slope, solution = jax.grad(total, has_aux=True)(1.0, "return")
+    assert slope == 0 and solution.status == Status.STATES_APART
+    mild = jax.grad(total, has_aux=True)(0.05, "raise")[1]
+    assert mild.status == Status.SUCCESS
 
 
 def test_what_does_not_go_is_refused_with_the_remedy():

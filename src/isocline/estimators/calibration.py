@@ -76,8 +76,9 @@ class Calibration:
         known = self.times <= origin
         if np.sum(known) < FEWEST:
             return found
-        age = np.where(known, origin - self.times, 0) / memory if np.isfinite(memory) else 0.0
-        weights = np.where(known, np.exp(-np.asarray(age)), 0)
+        # From the newest on: long after all of them, what counts is still which are newer.
+        age = (np.max(self.times[known]) - self.times) / memory
+        weights = np.where(known, np.exp(-np.maximum(age, 0)), 0)
         everything = self._factors(weights)
         for channel in range(channels):
             own = weights * (self.channels == channel) if channels > 1 else weights

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .forecaster import LatentODEForecaster
 
-COUNT = 5
+COUNT = 5  # cut-offs at most, if nobody says how many
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,18 @@ def _refitted(
 
 
 def chosen_cutoffs(
-    table: SeriesTable, cutoffs: Any, count: int | None, step: float | None, horizon: float
+    table: SeriesTable,
+    cutoffs: Any,
+    count: int | None,
+    step: float | None,
+    horizon: float,
+    *,
+    earliest: float,
 ) -> Float[np.ndarray, " cutoffs"]:
     """Increasing cut-offs on the time axis: those that are named, or `count` every `step`.
 
-    The last one lies a horizon before the end; the step is a horizon if it is not given.
+    The last one lies a horizon before the end; the step is a horizon if it is not given. Without a
+    count there are as many as follow the earliest time that may be one, up to `COUNT`.
 
     Raises:
         InputError: the arguments do not fit together, or a cut-off is no time.
@@ -153,13 +160,33 @@ def chosen_cutoffs(
     if cutoffs is not None:
         if count is not None or step is not None:
             raise InputError("Give cutoffs, or count and step: each says where to forecast from.")
-        if np.size(np.asarray(cutoffs)) == 0:
-            raise InputError("cutoffs is empty: name times to forecast from, or leave it out.")
-        return np.unique(table.axis.to_number(cutoffs))
-    count, step = COUNT if count is None else count, horizon if step is None else step
-    if count < 1 or not 0 < step < np.inf:
-        raise InputError(f"count={count} and step={step:g} must be at least 1, and positive.")
-    return table.span[1] - horizon - step * np.arange(count - 1, -1, -1.0)
+        return _named(table, cutoffs)
+    step = horizon if step is None else step
+    room = None if count is not None else table.span[1] - horizon - earliest
+    return table.span[1] - horizon - _back(table, count, step, room)
+
+
+def _back(
+    table: SeriesTable, count: Any, step: Any, room: float | None
+) -> Float[np.ndarray, " cutoffs"]:
+    """How long before the last each cut-off is; without a count, as many as there is room for."""
+    if not (_is_number(step) and 0 < step < np.inf):
+        unit = f", in units of the time axis ({table.axis.unit})" if table.axis.unit else ""
+        raise InputError(f"step={step!r} must be a positive number{unit}.")
+    count = int(np.clip(room // step + 1, 1, COUNT)) if room is not None else count
+    if not (_is_number(count) and count >= 1 and count == int(count)):
+        raise InputError(f"count={count!r} must be a whole number of at least 1.")
+    return step * np.arange(count - 1, -1, -1.0)
+
+
+def _named(table: SeriesTable, cutoffs: Any) -> Float[np.ndarray, " cutoffs"]:
+    if np.size(np.asarray(cutoffs)) == 0:
+        raise InputError("cutoffs is empty: name times to forecast from, or leave it out.")
+    return np.unique(table.axis.to_number(cutoffs))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _check(table: SeriesTable, cutoffs: np.ndarray, horizon: float) -> None:
@@ -174,7 +201,8 @@ def _check(table: SeriesTable, cutoffs: np.ndarray, horizon: float) -> None:
                 f"The cut-off {label} lies outside of the data, which reach from "
                 f"{_label(table, first)} to {_label(table, last)}. Name times in between."
             )
-        if cutoff + horizon > last * (1 + 1e-12) + 1e-9:
+        # Labels and sums of times are rounded.
+        if cutoff + horizon > last + 1e-9 * horizon + 1e-12 * abs(last):
             raise InputError(
                 f"The cut-off {label} is too close to the end: the data end at "
                 f"{_label(table, last)}, and a horizon of {_length(table, horizon)} follows it. "

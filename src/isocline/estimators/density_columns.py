@@ -19,8 +19,9 @@ FEW_VALUES = 10
 REPEATED = ((20, 2), (1000, 20))
 EXTREME = 1e100  # whose square, or that of one over it, is not far from what a float can hold
 ATOM, STANDS_OUT, COPIES = 0.05, 3, 0.2
+FEW_COPIES = 0.5  # of few rows, which may be alike by chance
 _NEAR_EDGE, _AT_EDGE, _FEWEST_AT_EDGE = 0.01, 0.004, 8
-_TIMES = (datetime.date, datetime.time, datetime.timedelta)
+TIMES = (datetime.date, datetime.time, datetime.timedelta)
 _CONTEXT_INSTEAD = "Leave it out, or let the density depend on it by context=."
 
 
@@ -130,7 +131,7 @@ def _numbers_of(column: np.ndarray, name: str) -> np.ndarray:
         raise InputError(
             f"{name} holds truth values: it is categorical, and has no density. {_CONTEXT_INSTEAD}"
         )
-    if column.dtype.kind in "mM" or any(isinstance(cell, _TIMES) for cell in column.tolist()):
+    if column.dtype.kind in "mM" or any(isinstance(cell, TIMES) for cell in column.tolist()):
         raise InputError(
             f"{name} holds dates or times. Give the time since one of them as a number, such as "
             f"days, or leave the column out."
@@ -218,8 +219,12 @@ def require_density(
         )
     for index in range(size):
         _require_spread(table, index)
-    if not accepted and rows >= ENOUGH:
+    if accepted:
+        return
+    if rows >= ENOUGH:
         _require_no_atoms(table, bounded)
+    else:
+        _require_few_copies(rows, len(np.unique(table.values, axis=0)), FEW_COPIES)
 
 
 def _require_no_atoms(table: Table, bounded: Collection[int]) -> None:
@@ -236,9 +241,9 @@ def _require_no_atoms(table: Table, bounded: Collection[int]) -> None:
     _require_few_copies(rows, different)
 
 
-def _require_few_copies(rows: int, different: int) -> None:
+def _require_few_copies(rows: int, different: int, share: float = COPIES) -> None:
     copies = rows - different
-    if copies > COPIES * rows:
+    if copies > share * rows:
         raise InputError(
             f"{copies} of {rows} rows are duplicates of others: where rows repeat there is no "
             f"density. Drop the duplicates, or name rounded columns by --dequantize (in Python: "

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from isocline.errors import InputError
 
-from .density_columns import EXTREME, frame_of
+from .density_columns import EXTREME, TIMES, frame_of
 
 MOST_CATEGORIES = 100
 
@@ -112,12 +112,8 @@ def _read(title: str, cells: np.ndarray) -> Column:
     """A column of numbers or of words, without gaps."""
     if cells.dtype.kind in "uif":
         return Column(title, cells)
-    if cells.dtype.kind in "mM":
-        raise InputError(
-            f"{title} holds dates or times. Give the time since one of them as a number, such as "
-            f"days."
-        )
     listed = cells.tolist()
+    _require_no_times(title, cells, listed)
     empty = [row for row, cell in enumerate(listed) if _is_empty(cell)]
     if empty:
         raise InputError(
@@ -133,6 +129,17 @@ def _read(title: str, cells: np.ndarray) -> Column:
             f"{listed[numbers.index(False)]!r}): make it one or the other."
         )
     return Column(title, cells)
+
+
+def _require_no_times(title: str, cells: np.ndarray, listed: list[Any]) -> None:
+    """Refuse dates, which would be words, and complex numbers."""
+    if cells.dtype.kind in "mM" or any(isinstance(cell, TIMES) for cell in listed):
+        raise InputError(
+            f"{title} holds dates or times. Give the time since one of them as a number, such as "
+            f"days."
+        )
+    if any(isinstance(cell, complex) for cell in listed):
+        raise InputError(f"{title} holds complex numbers: give their parts as columns.")
 
 
 def _is_empty(cell: Any) -> bool:

@@ -90,11 +90,12 @@ class EventIntensity(Configured):
             InputError: a time or a setting does not fit; the message says which.
         """
         check_event_intensity(self.get_params())
-        if not (np.isfinite(end) and end > 0):
+        number = isinstance(end, (int, float, np.number)) and not isinstance(end, bool)
+        if not (number and np.isfinite(end) and end > 0):
             raise InputError(f"end={end!r} must be a positive number.")
         self.end_ = float(end)
         events = self._padded(sequences)
-        if len(sequences) < 2 or not len(events[0][0]):
+        if len(events[0]) < 2 or not events[1].any():
             raise InputError("Give at least two sequences, and an event in one of them.")
         order = np.random.default_rng(self.seed).permutation(len(sequences))
         held = min(max(round(self.validation * len(order)), 1), len(order) - 1)
@@ -187,8 +188,10 @@ class EventIntensity(Configured):
     ) -> tuple[Float[Array, "sequences events"], Array]:
         """Times in units of the end, in order, and which of them are there."""
         rows = []
+        if isinstance(sequences, str) or not np.iterable(sequences):
+            raise InputError("sequences must be a list of lists of times.")
         for index, sequence in enumerate(sequences):
-            row = np.sort(np.asarray(sequence, float).reshape(-1))
+            row = _times_of(index, sequence)
             if not np.all((row >= 0) & (row <= self.end_)):
                 raise InputError(
                     f"Sequence {index} (counted from 0) has an event outside of 0 to "
@@ -200,6 +203,20 @@ class EventIntensity(Configured):
         times = np.ones((len(rows), most), np.float32)
         times[there] = np.concatenate(rows)
         return jnp.asarray(times), jnp.asarray(there)
+
+
+def _times_of(index: int, sequence: Any) -> Float[np.ndarray, " events"]:
+    """In order."""
+    try:
+        row = np.asarray(sequence, float)
+    except (TypeError, ValueError):
+        row = np.empty((0, 0))
+    if row.ndim != 1:
+        raise InputError(
+            f"Sequence {index} (counted from 0) is {sequence!r}: it must be a list of the times of "
+            f"its events, as in [[0.5, 2.0], [1.5]]; one without events is []."
+        )
+    return np.sort(row)
 
 
 def _asked(times: Array, there: Array) -> tuple[Context, Target]:

@@ -296,8 +296,9 @@ class LatentODEForecaster(Configured):
         Args:
             data: another table; without it, the one that was fitted.
             cutoffs: times to forecast from; each forecast knows the rows up to its own.
-            count, step: instead of naming them, so many (5), one every so many units of the time
-                axis (a horizon); the last one lies a horizon before the end.
+            count, step: instead of naming them, so many (five, or as many as there is room for),
+                one every so many units of the time axis (a horizon); the last one lies a horizon
+                before the end.
             horizon: how far to forecast, in units of the time axis; the model's if not given.
             refit: fit a fresh model, with the same settings, to the rows up to each cut-off.
                 Without it the weights stay, and cut-offs must follow the rows they were fitted to.
@@ -309,7 +310,10 @@ class LatentODEForecaster(Configured):
         self._require_fitted()
         table = self.table_ if data is None else table_like(self.table_, data)
         length = self.horizon_ if horizon is None else float(horizon)
-        chosen = chosen_cutoffs(table, cutoffs, count, step, length)
+        # Refitted, a model wants some rows; another table may be cut anywhere.
+        seen = data is None and not refit
+        earliest = self.split_.validation_end if seen else float(np.mean(table.span))
+        chosen = chosen_cutoffs(table, cutoffs, count, step, length, earliest=earliest)
         return cross_validate(self, table, chosen, length, refit)
 
     def rival(self) -> Predictor:

@@ -76,7 +76,8 @@ def run(
     rows = []
     for size in protocol.sizes:
         say({"stage": f"{size} series"})
-        identity = json.dumps([size, protocol.fewest, protocol.most, protocol.epochs])
+        # All settings: a run of before other defaults is another run.
+        identity = json.dumps([size, asdict(protocol), _forecaster(protocol.epochs).settings()])
         path = out / "runs" / f"series-{size}.json"
         row = kept_run(path, identity) or {"identity": identity, **_in_child(size, protocol)}
         write_bytes(path, json.dumps(row).encode())
@@ -114,12 +115,11 @@ def _in_child(size: int, protocol: Protocol) -> dict[str, Any]:
 
 def child(size: int, fewest: int, most: int, epochs: int) -> None:
     """Fit and forecast once; print what it took as JSON."""
-    from isocline.estimators import LatentODEForecaster
-
+    forecaster = _forecaster(epochs)
     imported = _peak()
     table = simulated_series(size, (fewest, most), 1)
     started = time.perf_counter()
-    forecaster = LatentODEForecaster(members=1, epochs=epochs).fit(table)
+    forecaster.fit(table)
     fitted = time.perf_counter() - started
     seconds = [row["seconds"] for row in forecaster.history_]
     forecaster.predict()
@@ -139,6 +139,12 @@ def child(size: int, fewest: int, most: int, epochs: int) -> None:
         "grown": _peak() - imported,
     }
     print(json.dumps(row))
+
+
+def _forecaster(epochs: int) -> Any:
+    from isocline.estimators import LatentODEForecaster
+
+    return LatentODEForecaster(members=1, epochs=epochs)
 
 
 def _peak() -> float:

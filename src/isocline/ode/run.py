@@ -138,7 +138,9 @@ def _rules(call: Call, posed: Posed, rows: Rows) -> Rules:
     method: Any = call.tableau
     course = posed.course
     if call.choice.adjoint == "reversible":
-        method = reversible(method)
+        rounding = float(jnp.finfo(rows.rows.dtype).eps)
+        grid = posed.grid
+        method = reversible(method, grid.steps if grid else call.max_steps, rounding)
     return Rules(
         tableau=method,
         controller=call.controller,
@@ -210,4 +212,6 @@ def _solution(
     t, t1 = (clock.origin + clock.directed(elapsed) for elapsed in (outcome.t, task.t1))
     ending = Ending(t, t1, outcome.h, size, outcome.component, growth)
     ending = jax.lax.stop_gradient(ending)
-    return Solution(ts, ys, outcome.status, stats, ending, call.tableau.name, *call.choice)
+    # Sums have no tangents where whole numbers have none: so a gradient can see what went wrong.
+    status, stats = jax.tree.map(lambda count: count + 0, (outcome.status, stats))
+    return Solution(ts, ys, status, stats, ending, call.tableau.name, *call.choice)

@@ -22,6 +22,9 @@ LARGE, NOT_SMALL, GROWTH = 1e5, 1e3, 1e-3
 OTHER = {
     Status.LEFT_DOMAIN: "left its domain {}: even the shortest step led out of it. The solution "
     "crosses the border there: check the field and the domain, or end the solve with an event.",
+    Status.STATES_APART: "got lost {}: the two states of the reversible method drifted apart. "
+    "They do where the field contracts much over the whole time. Use adjoint='replay', whose "
+    "memory record_bytes= limits.",
     Status.EVENT_LIMIT: "met more events than are kept, the last one {}. They may come ever "
     "faster, as the bounces of a ball at rest do: raise max_events=, or end the solve with a "
     "terminal event before that.",
@@ -209,19 +212,25 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
             "The field may jump there, or the tolerance is below what this dtype resolves: "
             "loosen rtol and atol, or pass float64 arrays."
         )
+    if status == Status.NON_FINITE and np.isnan(facts["left"]):
+        return "was given save times that turn back, or are no finite numbers: see ts and t0."
     if status == Status.NON_FINITE:
-        if _blows_up(facts):
-            return (
-                f"blew up {where}: the state grew until component {facts['component']} of the "
-                "field was no finite number, also with the shortest step. Check the sign of the "
-                "field, or end the time span before the singularity."
-            )
-        return (
-            f"met a NaN or an infinity in component {facts['component']} of the field"
-            f"{' or its Jacobian' if facts['stiff'] else ''} {where}, "
-            "also with the shortest step. Check the field for a division by zero, a log or a root "
-            "of a negative number there; or keep the state in its domain by a change of variables."
-        )
+        return _why_not_finite(where, facts)
     if status in OTHER:
         return OTHER[status].format(where)
     return f"ended with status {status.name} {where}."
+
+
+def _why_not_finite(where: str, facts: dict[str, Any]) -> str:
+    if _blows_up(facts):
+        return (
+            f"blew up {where}: the state grew until component {facts['component']} of the "
+            "field was no finite number, also with the shortest step. Check the sign of the "
+            "field, or end the time span before the singularity."
+        )
+    return (
+        f"met a NaN or an infinity in component {facts['component']} of the field"
+        f"{' or its Jacobian' if facts['stiff'] else ''} {where}, "
+        "also with the shortest step. Check the field for a division by zero, a log or a root "
+        "of a negative number there; or keep the state in its domain by a change of variables."
+    )

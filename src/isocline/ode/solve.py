@@ -92,10 +92,11 @@ def solve(  # noqa: PLR0913 - the front door
         dt0: the first step size to try; estimated from two evaluations if not given.
         controller: "I", "PI", "PID" or a `Controller`.
         adjoint: how gradients are formed: "replay" (exact, memory grows with the number of steps),
-            "reversible" (exact, memory of the times of the steps only, twice the evaluations),
+            "reversible" (exact to two thirds of the digits, memory of the times of the steps only,
+            twice the evaluations, for fields that contract little),
             "backsolve" (the paper's continuous adjoint, constant memory), "forward" (for `jax.jvp`
-            and `jax.jacfwd`), "direct" (to any order, few steps). "auto" is "replay", or
-            "reversible" where so many fixed steps are too much to keep.
+            and `jax.jacfwd`), "direct" (to any order, few steps). "auto" is "replay", which says
+            how often it computes fixed steps again.
         batch: "coupled": one step size for everything in `y0`. "independent": every leaf of `y0`
             has a leading axis of trajectories; `f` sees one of them, and each has its own steps,
             status and counts.

@@ -19,6 +19,7 @@ class Status(IntEnum):
     EVENT = 6
     EVENT_LIMIT = 7
     LEFT_DOMAIN = 8
+    STATES_APART = 9
 
 
 def succeeded(status: Int[Array, "*lanes"]) -> Bool[Array, "*lanes"]:

@@ -50,7 +50,10 @@ def read_times(ts: Any, t0: Any, dtype: Any) -> Times:
     if sign is not None:
         return Times(ts, start, sign * elapsed, sign, None, begins)
     direction = jnp.where(elapsed[..., -1] >= 0, 1, -1).astype(jnp.int32)
-    return Times(ts, start, direction[..., None] * elapsed, None, direction, begins)
+    elapsed = direction[..., None] * elapsed
+    # What turns can not be refused any more, but must not pass for solved.
+    goes_on = jnp.all(jnp.diff(elapsed, prepend=0, axis=-1) >= 0, axis=-1, keepdims=True)
+    return Times(ts, start, jnp.where(goes_on, elapsed, jnp.nan), None, direction, begins)
 
 
 def since(start: Any, ts: Any, dtype: Any) -> Array:

@@ -63,12 +63,13 @@ def choose(asked: str, wish: Wish) -> Choice:
     size = size_for(wish.fixed, rows, wish.state, wish.record_bytes)
     with jax.ensure_compile_time_eval():
         again = int(computed_again(size, jnp.asarray(wish.fixed))) / wish.fixed
-    if again <= DEAR or not _goes(wish):
+    if again <= DEAR:
         return Choice("replay", f"it is exact, and computes {again:.2g} of each step again")
     return Choice(
-        "reversible",
-        f"{wish.fixed} fixed steps are too much to keep within record_bytes="
-        f"{wish.record_bytes}: replay would compute each {again:.2g} times again",
+        "replay",
+        f"it is exact, though {wish.fixed} fixed steps are too much to keep within record_bytes="
+        f"{wish.record_bytes} and each is computed {again:.2g} times again: raise it, or use "
+        "adjoint='reversible' for a field that contracts little",
     )
 
 
@@ -82,11 +83,3 @@ def _for_diffrax(asked: str, method: ByDiffrax) -> Choice:
     if asked == "forward":
         return Choice(asked, "it was asked for")
     return Choice("replay", "Diffrax goes back over its own checkpoints")
-
-
-def _goes(wish: Wish) -> bool:
-    try:
-        check_reversible(wish.method, wish.times)
-    except InputError:
-        return False
-    return True

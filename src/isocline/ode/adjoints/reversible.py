@@ -3,19 +3,29 @@
 The method is made algebraically reversible (McCallum & Foster 2024, "Efficient, accurate and stable
 gradients for neural ODEs"): the backward loop finds each state from the next one, up to rounding.
 What is recorded are the times of adaptive steps only. A step costs twice the evaluations.
+
+A field that contracts forgets where it came from, and no method could find it again without a
+record. There the two states of the method drift apart, which is looked for at the end.
 """
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ...errors import InputError
 from ..field import Field, Params
 from ..loop import Outcome
 from ..reversible import doubled
+from ..status import Status, succeeded
 from ..tableaus import Known, Tableau
 from ..task import Rules, Task
 from .replay import replay
+
+# What the two states may differ by, as a part of the solution. Few fixed steps may be as crude as
+# they like; of adaptive ones it is so many tolerances, or this.
+CRUDE, TOLERANCES, FINE = 1.0, 10, 0.02
 
 
 def reversible(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
@@ -28,11 +38,31 @@ def reversible(rules: Rules, field: Field, params: Params, task: Task) -> Outcom
     rules = rules._replace(measured=measured)
     both = task._replace(y0=jnp.concatenate([task.y0, task.y0]))
     outcome = replay(rules, doubled(field), params, both)
-    saved = outcome.saved._replace(ys=outcome.saved.ys[:, :size])
-    component = outcome.component % size if size else outcome.component
-    return outcome._replace(
-        y=outcome.y[:size], f=outcome.f[:size], component=component, saved=saved
+    most = CRUDE if task.grid is not None else jnp.maximum(TOLERANCES * task.rtol, FINE)
+    apart = _drift(outcome.y, task.y0) > most
+    status = jnp.where(succeeded(outcome.status) & apart, Status.STATES_APART, outcome.status)
+    # No gradient comes from a solve that failed.
+    ys, y = (
+        jnp.where(apart, jax.lax.stop_gradient(values), values)
+        for values in (outcome.saved.ys[:, :size], outcome.y[:size])
     )
+    component = outcome.component % size if size else outcome.component
+    saved = outcome.saved._replace(ys=ys)
+    return outcome._replace(
+        status=status, y=y, f=outcome.f[:size], component=component, saved=saved
+    )
+
+
+def _drift(
+    both: Float[Array, "twice *lanes"], y0: Float[Array, "size *lanes"]
+) -> Float[Array, "*lanes"]:
+    """What the two states differ by, as a part of what the solution has been."""
+    first, second = jax.lax.stop_gradient(jnp.split(both, 2))
+    drift, size, before = (
+        jnp.max(jnp.abs(values), axis=0, initial=0)
+        for values in (first - second, first, jax.lax.stop_gradient(y0))
+    )
+    return drift / jnp.maximum(jnp.maximum(size, before), jnp.finfo(drift.dtype).tiny)
 
 
 def check_reversible(method: Known, times: int) -> None:

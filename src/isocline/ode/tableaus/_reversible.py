@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from ._tableau import Tableau
+
+COUPLING = 0.99
+DIGITS = 1 / 3  # of those that a number has may be lost on the way back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +19,12 @@ class Reversible(Tableau):
     y' = c y + (1 - c) z + P_h(t, z), and z' = z - P_-h(t + h, y').
 
     Attributes:
-        coupling: c, between 0 and 1. Near 1 it loses fewer digits on the way back; below 1 it keeps
-            the two states together, which makes the method stable.
+        coupling: c, between 0 and 1. Below 1 it keeps the two states together: fields that contract
+            by less than 1 - c in a step are safe, others drive them apart. On the way back rounding
+            grows by 1 / c in every step, so it is nearer to 1 where there are many.
     """
 
-    coupling: float = 0.99
+    coupling: float = COUPLING
 
     @property
     def evaluations(self) -> int:
@@ -27,10 +32,16 @@ class Reversible(Tableau):
         return 2 * (self.stages - 1)
 
 
-def reversible(base: Tableau) -> Reversible:
+def reversible(base: Tableau, steps: int, rounding: float) -> Reversible:
     """A method, made reversible; its own continuous extension goes on to serve.
 
     But if that has stages of its own, which would have to be undone as well: then there is none.
+
+    Args:
+        steps: that there may be; on the way back through all of them a third of the digits is lost.
+        rounding: the relative error of a number.
     """
     given = {field.name: getattr(base, field.name) for field in fields(base)}
-    return Reversible(**given | ({"output": None, "extra": ()} if base.extra else {}))
+    coupling = max(COUPLING, 1 + DIGITS * math.log(rounding) / steps)
+    extension = {"output": None, "extra": ()} if base.extra else {}
+    return Reversible(**given | extension, coupling=coupling)
