@@ -91,7 +91,7 @@ EXPERIMENTS = {
         "bench", "bench_cnf", "Training a CNF on two circles: ours and torchdiffeq's example"
     ),
     "ffjord": Entry(
-        "bench", "bench_ffjord", "Training a CNF on circles and tables: ours and FFJORD's recipe"
+        "bench", "bench_ffjord", "Training a CNF on circles and a table: ours and FFJORD's recipe"
     ),
     "series": Entry(
         "bench", "bench_series", "Memory and time of the forecaster from 10 to 1,000 series"
