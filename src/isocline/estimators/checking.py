@@ -81,7 +81,7 @@ def check_deletions(fractions: Iterable[Any], repeats: Any) -> None:
     for fraction in fractions:
         if not (_is_number(fraction) and 0 <= fraction < 1):
             raise InputError(f"fractions={fraction!r} must be at least 0 and less than 1 each.")
-    if not (_is_whole(repeats) and repeats >= 1):
+    if not (is_whole(repeats) and repeats >= 1):
         raise InputError(f"repeats={repeats!r} must be a whole number of at least 1.")
 
 
@@ -89,11 +89,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and math.isfinite(value)
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number."""
     return isinstance(value, Integral)
 
 
-def _is_positive(value: Any) -> bool:
+def is_positive(value: Any) -> bool:
+    """Whether it is a positive number, and finite."""
     return _is_number(value) and value > 0
 
 
@@ -101,7 +103,7 @@ def _are_periods(value: Any) -> bool:
     if value is None:
         return True
     return (
-        isinstance(value, Iterable) and not isinstance(value, str) and all(map(_is_positive, value))
+        isinstance(value, Iterable) and not isinstance(value, str) and all(map(is_positive, value))
     )
 
 
@@ -126,15 +128,15 @@ def _are_steps(value: Any) -> bool:
 
 # Beyond that JAX takes it modulo 2**32 in silence.
 _SEED = (
-    lambda value: _is_whole(value) and 0 <= value < 2**31,
+    lambda value: is_whole(value) and 0 <= value < 2**31,
     "a whole number from 0 to 2**31 - 1",
 )
 _FLAG = (lambda value: isinstance(value, bool), "True or False")
-_COUNT_OR_ZERO = (lambda value: _is_whole(value) and value >= 0), "a whole number of at least 0"
-_COUNT = (lambda value: _is_whole(value) and value >= 1), "a whole number of at least 1"
+_COUNT_OR_ZERO = (lambda value: is_whole(value) and value >= 0), "a whole number of at least 0"
+_COUNT = (lambda value: is_whole(value) and value >= 1), "a whole number of at least 1"
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "horizon": (
-        lambda value: value is None or _is_positive(value),
+        lambda value: value is None or is_positive(value),
         "a positive number, in units of the time axis (days for dates)",
     ),
     "encoder": (
@@ -147,10 +149,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     **dict.fromkeys(("latent_size", "hidden_size", "members", "epochs", "batch_size"), _COUNT),
     "patience": (
-        lambda value: value is None or (_is_whole(value) and value >= 0),
+        lambda value: value is None or (is_whole(value) and value >= 0),
         "a whole number of at least 0, or None",
     ),
-    "learning_rate": (_is_positive, "a positive number"),
+    "learning_rate": (is_positive, "a positive number"),
     "kl_weight": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
     **dict.fromkeys(
         ("deletion", "average"),
@@ -179,7 +181,7 @@ _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("channels", "epochs", "batch_size"), _COUNT),
     **dict.fromkeys(("augment", "blocks"), _COUNT_OR_ZERO),
     "learning": (_are_steps, "a method and a number of steps, as ('rk4', 1), or None"),
-    **dict.fromkeys(("tolerance", "learning_rate"), (_is_positive, "a positive number")),
+    **dict.fromkeys(("tolerance", "learning_rate"), (is_positive, "a positive number")),
     **dict.fromkeys(
         ("energy", "weight_decay", "distortion"),
         (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
@@ -220,6 +222,6 @@ _CONTINUOUS_FLOW: dict[str, tuple[Callable[[Any], bool], str]] = {
     "coupling": _CLASSIFIER["flip"],
     "optimizer": (lambda value: value in OPTIMIZERS, f"one of: {', '.join(OPTIMIZERS)}"),
     **dict.fromkeys(("energy", "jacobian", "hamilton_jacobi"), _CLASSIFIER["energy"]),
-    **dict.fromkeys(("tolerance", "learning"), (_is_positive, "a positive number")),
+    **dict.fromkeys(("tolerance", "learning"), (is_positive, "a positive number")),
 }
 _EVENTS = _RULES | {"validation": _CLASSIFIER["validation"]}

@@ -19,6 +19,7 @@ from isocline.evaluation.scores import summarize
 from isocline.evaluation.windows import comparable
 
 from .backtesting import forecasts_of_rules, frame_of
+from .checking import is_positive, is_whole
 from .predicting import Request, requests_at
 
 if TYPE_CHECKING:
@@ -170,11 +171,11 @@ def _back(
     table: SeriesTable, count: Any, step: Any, room: float | None
 ) -> Float[np.ndarray, " cutoffs"]:
     """How long before the last each cut-off is; without a count, as many as there is room for."""
-    if not (_is_number(step) and 0 < step < np.inf):
+    if not is_positive(step):
         unit = f", in units of the time axis ({table.axis.unit})" if table.axis.unit else ""
         raise InputError(f"step={step!r} must be a positive number{unit}.")
     count = int(np.clip(room // step + 1, 1, COUNT)) if room is not None else count
-    if not (_is_number(count) and count >= 1 and count == int(count)):
+    if not (is_whole(count) and count >= 1):
         raise InputError(f"count={count!r} must be a whole number of at least 1.")
     return step * np.arange(count - 1, -1, -1.0)
 
@@ -183,10 +184,6 @@ def _named(table: SeriesTable, cutoffs: Any) -> Float[np.ndarray, " cutoffs"]:
     if np.size(np.asarray(cutoffs)) == 0:
         raise InputError("cutoffs is empty: name times to forecast from, or leave it out.")
     return np.unique(table.axis.to_number(cutoffs))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _check(table: SeriesTable, cutoffs: np.ndarray, horizon: float) -> None:

@@ -17,7 +17,7 @@ from isocline.models import Context, Knots, LatentODE, Prediction, Target, poiss
 from isocline.models.likelihood import divergence_from_prior
 from isocline.train import Problem, Settings, train
 
-from .checking import check_event_intensity
+from .checking import check_event_intensity, is_positive
 from .settings import Configured
 
 KNOTS = Knots(1.0, 48)
@@ -90,8 +90,7 @@ class EventIntensity(Configured):
             InputError: a time or a setting does not fit; the message says which.
         """
         check_event_intensity(self.get_params())
-        number = isinstance(end, (int, float, np.number)) and not isinstance(end, bool)
-        if not (number and np.isfinite(end) and end > 0):
+        if not is_positive(end):
             raise InputError(f"end={end!r} must be a positive number.")
         self.end_ = float(end)
         events = self._padded(sequences)
