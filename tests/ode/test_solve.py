@@ -140,7 +140,7 @@ def test_jit_equals_eager_and_vmap_equals_a_loop(seed, end):
     single = jax.tree.map(jnp.float32, (y0, ts, args))
     for start in single[0]:
         eager, one = plain(start, *single[1:]), jitted(start, *single[1:])
-        np.testing.assert_allclose(one.ys, eager.ys, rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(one.ys, eager.ys, rtol=2e-3, atol=5e-4)
     with jax.enable_x64(True):
         many = vmapped(y0, ts, args)
         for index in range(3):
