@@ -56,8 +56,10 @@ def test_gradients_of_each_and_of_the_sum(adjoint):
     each = jax.vmap(jax.grad(one, (0, 1, 2)), EACH)(STARTS, RATES, MATRIX)
     alone = one_by_one(jax.grad(loss, (0, 1, 2)))
     total = jax.grad(lambda *parts: jnp.sum(jax.vmap(one, EACH)(*parts)), (0, 1, 2))
-    # Reversible gradients are those of another solution, as near as the tolerance makes it.
+    # Reversible gradients are those of another solution, whose states drift apart a little here.
     tight = 1e-6 if adjoint == "replay" else 3e-3
+    for ours, wanted in zip(each, one_by_one(jax.grad(one, (0, 1, 2)))):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-5)
     for ours, wanted in zip(each, alone):
         np.testing.assert_allclose(ours, wanted, rtol=tight, atol=tight)
     for ours, wanted in zip(total(STARTS, RATES, MATRIX), (*alone[:2], alone[2].sum(axis=0))):

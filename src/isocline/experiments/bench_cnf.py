@@ -29,6 +29,7 @@ from isocline.models.solving import Solving
 from isocline.nn import AbstractFlowField
 
 from .bench.torch_cnf import HIDDEN, LAST, VARIANCE, WIDTH, make_trainer
+from .flow_runs import clock, compiling
 from .results import answer_of, markdown_table, silent, versions, write_results
 
 NOTE = (
@@ -259,12 +260,8 @@ def _default(
     model = ContinuousFlow(**epochs, accept=True, patience=None)
     model.fit(rows.astype(np.float32), progress=say)
     change = np.linalg.slogdet(model.scaling_.matrix)[1]
-    usual = float(np.median([row["seconds"] for row in model.history_]))
-    first = model.history_[0]["seconds"]
-    course, seconds = [], 0.0
-    for row in model.history_:
-        seconds += min(row["seconds"], usual) if row["epoch"] == 1 else row["seconds"]
-        course.append((seconds, row["validation"] - change))
+    seconds = clock(model.history_)
+    course = [(at, row["validation"] - change) for at, row in zip(seconds, model.history_)]
     met = [index for index, (_, nll) in enumerate(course) if goal is not None and nll <= goal]
     index = met[0] if met else len(course) - 1
     steps = len(rows) * 9 // 10 // model.batch_size
@@ -274,6 +271,6 @@ def _default(
         "nll": course[index][1],
         "seconds": course[index][0],
         "course": course,
-        "compile": max(first - usual, 0.0),
+        "compile": compiling(model.history_),
         "final_nll": -model.score(test),
     }

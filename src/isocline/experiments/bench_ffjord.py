@@ -26,7 +26,7 @@ from isocline.estimators.density_training import MOST_VALIDATED, held_out
 
 from . import tabular
 from .bench.torch_ffjord import TOY, Recipe, Trainer, for_table, make_trainer, on_faster_threads
-from .flow_runs import clock, time_to
+from .flow_runs import clock, compiling, time_to
 from .results import answer_of, markdown_table, silent, versions, write_results
 
 CIRCLES = "circles"
@@ -144,7 +144,8 @@ def _run_case(
     rows = _standardised(data, next(iter(models.values())))
     theirs = None
     if find_spec("torchdiffeq") is not None:
-        theirs = _theirs(TOY if case == CIRCLES else None, rows, protocol, say)
+        recipe = TOY if case == CIRCLES else for_table(rows.learnt.shape[1])
+        theirs = _theirs(recipe, rows, protocol, say)
     found = [] if theirs is None else [theirs]
     found += [_ours(name, model, rows, theirs) for name, model in models.items()]
     return [{"case": case, "learnt": len(rows.learnt)} | row for row in found]
@@ -165,11 +166,10 @@ def _standardised(data: dict[str, np.ndarray], model: ContinuousFlow) -> Rows:
 
 
 def _theirs(
-    recipe: Recipe | None, rows: Rows, protocol: Protocol, say: Callable[[dict], None]
+    recipe: Recipe, rows: Rows, protocol: Protocol, say: Callable[[dict], None]
 ) -> dict[str, Any]:
-    """Train by a recipe, or by that of tables, for the time that it is given."""
+    """Train for the time that it is given."""
     size = rows.learnt.shape[1]
-    recipe = recipe or for_table(size)
     batch, draw = min(recipe.batch, len(rows.learnt)), np.random.default_rng(0)
 
     def steps(trainer: Trainer, count: int) -> float:
@@ -224,7 +224,7 @@ def _ours(
         "nll": best - rows.change,
         "until": met[1][1] if met else None,
         "speedup": [None if until is None else mark / until for mark, until in met],
-        "compiling": sum(row["seconds"] for row in model.history_) - seconds[-1],
+        "compiling": compiling(model.history_),
         "test": -model.score(rows.columns),
         "seconds": seconds[-1],
         "course": [(at, row["validation"]) for at, row in zip(seconds, model.history_)],

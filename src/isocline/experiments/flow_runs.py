@@ -91,6 +91,11 @@ def clock(history: list[dict[str, Any]]) -> list[float]:
     return np.cumsum(taken).tolist()
 
 
+def compiling(history: list[dict[str, Any]]) -> float:
+    """Seconds that `clock` leaves out: what first epochs took longer than usual."""
+    return sum(row["seconds"] for row in history) - clock(history)[-1]
+
+
 def time_to(history: list[dict[str, Any]], validation: float) -> float | None:
     """Seconds until the held-out rows were as likely as that; None if they never were."""
     met = [row["validation"] <= validation for row in history]
