@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from .counts import Counts
+from .lanes import width_for
 from .loop import record_size
 from .record import computed_again
 from .solution import Stats
@@ -30,13 +34,31 @@ def _unclosed(rules: Rules, task: Task, steps: Int[Array, "*lanes"]) -> Int[Arra
     return (steps == most_steps(rules, task)).astype(steps.dtype)
 
 
-def costs(rules: Rules, task: Task, counts: Counts) -> Stats:
-    """The statistics of a solve (of each lane)."""
+def _again(
+    rules: Rules, task: Task, accepted: Int[Array, "*lanes"], alone: Bool[Array, "*lanes"]
+) -> Int[Array, "*lanes"]:
+    """How many steps an adjoint computes again: a record is of a bunch, or of a lane alone."""
+    if not alone.ndim:
+        return computed_again(record_size(rules, task), accepted)
+    bunch, one = (
+        record_size(rules, task._replace(y0=task.y0[:, :lanes]))
+        for lanes in (width_for(task.y0), 1)
+    )
+    together = computed_again(bunch, jnp.where(alone, 0, accepted))
+    return jnp.where(alone, jax.vmap(partial(computed_again, one))(accepted), together)
+
+
+def costs(rules: Rules, task: Task, counts: Counts, alone: Bool[Array, "*lanes"]) -> Stats:
+    """The statistics of a solve (of each lane).
+
+    Args:
+        alone: which lanes were solved by themselves, and not in a bunch.
+    """
     method = rules.tableau
     if isinstance(method, ByDiffrax):
         unknown = jnp.full_like(counts.accepted, -1)
         return Stats(unknown, counts.accepted, counts.rejected, unknown, unknown)
-    again = computed_again(record_size(rules, task), counts.accepted)
+    again = _again(rules, task, counts.accepted, alone)
     # Who took the steps that are computed again is not counted: as if the stiff method had.
     stiff = counts.stiff_accepted + (again if isinstance(method, Switching) else 0)
     backward = cost_of(method, counts.accepted + again, stiff).evaluations

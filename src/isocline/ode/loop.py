@@ -41,6 +41,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         f: the field at the last state, if that is evaluated (see `closes`).
+        alone: which lanes were taken out and solved by themselves (see `lanes`).
         watch: of events, if there are any.
         dense: the steps, if the whole solution is to be a function of time.
     """
@@ -53,6 +54,7 @@ class Outcome(NamedTuple):
     component: Int[Array, "*lanes"]
     counts: Counts
     saved: observe.Saved
+    alone: Bool[Array, "*lanes"]
     watch: events.Watch | None = None
     dense: Dense | None = None
 
@@ -98,7 +100,14 @@ def first_steps(
 
 
 def integrate(
-    rules: Rules, field: Field, params: Params, task: Task, first: Any, record: Record | None = None
+    rules: Rules,
+    field: Field,
+    params: Params,
+    task: Task,
+    first: Any,
+    record: Record | None = None,
+    *,
+    few: int = 0,
 ) -> State:
     """Step from the start to t1 (in every lane), or until it fails.
 
@@ -107,11 +116,12 @@ def integrate(
     Args:
         first: what `first_steps` gave.
         record: room for a record of the steps, if there is to be one.
+        few: so many lanes may be left running, if each has more steps to go than it has made.
     """
     state = _begin(rules, task, first, record)
 
     def running(state: State) -> Bool[Array, ""]:
-        return jnp.any(state.at.status == Status.RUNNING)
+        return _goes_on(task, state.at, few)
 
     def body(state: State) -> State:
         return _advance(rules, Bound(field, params), task, state)
@@ -127,6 +137,17 @@ def integrate(
     # What one step keeps is needed at once in any case; of several, only one's at a time.
     step = attempt if most == 1 else jax.checkpoint(attempt)
     return jax.lax.scan(step, state, length=most)[0]
+
+
+def _goes_on(task: Task, at: Outcome, few: int) -> Bool[Array, ""]:
+    """Whether lanes run that are too many, or too near their end, to be left."""
+    running = at.status == Status.RUNNING
+    if not few:
+        return jnp.any(running)
+    made = at.counts.accepted + at.counts.rejected
+    # In one sum, as it is formed before every step: one lane past its half outweighs the few.
+    past_half = task.t1 - at.t <= made * at.h
+    return jnp.sum(running * jnp.where(past_half, few + 1, 1)) > few
 
 
 def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State:
@@ -145,6 +166,7 @@ def _begin(rules: Rules, task: Task, first: Any, record: Record | None) -> State
         component=_first(bad),
         counts=Counts(none, none, none, none, none, none),
         saved=observe.begin(task.ts, y0),
+        alone=jnp.zeros_like(status, bool),
         watch=events.begin(task.side),
         dense=dense_room(rules.tableau, y0, most_steps(rules, task)) if rules.dense else None,
     )
@@ -218,12 +240,10 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     save = observe.save_at_once if rules.unrolled else observe.save
     saved = save(method, task.ts, at.saved, start, (h, end, step, accepted))
     counts = at.counts.after((running, accepted, fill, wanted), late, stiff)
-    following = Outcome(
+    following = at._replace(
         t=jnp.where(accepted, end, at.t),
-        h=at.h,
         y=jnp.where(accepted, step.y, at.y),
         f=jnp.where(accepted, slope, at.f),
-        status=at.status,
         component=jnp.where(running & jnp.any(bad, axis=0), _first(bad), at.component),
         counts=counts,
         saved=saved,

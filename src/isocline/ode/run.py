@@ -105,7 +105,7 @@ def run(call: Call, posed: Posed) -> Solution:
             outcome = by_diffrax(rules.tableau, rules, built, task, call.choice.adjoint)
         else:
             outcome = adjoint(rules, *build(clock), task)
-        stats = costs(rules, task, outcome.counts)
+        stats = costs(rules, task, outcome.counts, outcome.alone)
     if times.begins:
         good = succeeded(outcome.status)
         # No gradient comes from a solve that failed.

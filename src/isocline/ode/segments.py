@@ -196,7 +196,8 @@ def _together(end: Ended, ys: Float[Array, "times size *lanes"]) -> Outcome:
     """The outcome of all parts."""
     none = jnp.zeros_like(end.status)
     counts, saved = Counts(*6 * (none,)), observe.Saved(ys, end.saved)
-    return Outcome(end.t, end.h, end.y, end.f, end.status, end.component, counts, saved)
+    alone = none.astype(bool)
+    return Outcome(end.t, end.h, end.y, end.f, end.status, end.component, counts, saved, alone)
 
 
 def _begin(
@@ -244,7 +245,8 @@ def _part(
     outcome: Outcome = adjoint(rules, field, params, part)
     arrived = outcome.status == Status.SUCCESS
     status = jnp.where(arrived & (stop < task.t1), Status.RUNNING, outcome.status)
-    stats = jax.tree.map(jnp.add, ended.stats, costs(rules, part, outcome.counts))
+    spent = costs(rules, part, outcome.counts, outcome.alone)
+    stats = jax.tree.map(jnp.add, ended.stats, spent)
     following = Ended(
         t=jnp.where(arrived, stop, ended.t + outcome.t),
         h=outcome.h,

@@ -4,7 +4,7 @@ The forward loop notes every accepted step. The backward loop walks them from th
 first and pulls the cotangent through one step at a time: no rejected step, no padding. Step sizes
 are held fixed, as in "discretise, then optimise" everywhere. Of many trajectories each bunch is
 solved again, now with a record, and walked back at once, so that memory does not grow with their
-number.
+number. Those that were solved alone are so again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .. import observe
 from ..field import Bound, Field, Params
-from ..lanes import in_bunches, in_many_bunches, integrate_all, width_for
+from ..lanes import (
+    few_of,
+    in_bunches,
+    in_many_bunches,
+    integrate_all,
+    integrate_together,
+    one_by_one,
+    width_for,
+)
 from ..loop import Outcome, State, first_steps, integrate, record_size
 from ..record import Record, empty_record
 from ..refusing import NO_SECOND, forward_only
@@ -53,7 +61,8 @@ def replay(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
     def noting(one: Field, params: Params, task: Task, _: Any, __: Any):
         if one is not field or in_many_bunches(one, task):
             return simply(one, params, task, None, None)
-        solved = _recorded(rules, one, params, task, _room(rules, task))
+        first = first_steps(rules, one, params, task)
+        solved = integrate_together(rules, one, params, task, first, _room(rules, task))
         return solved.at, solved
 
     def back(one: Field, params: Params, task: Task, rest: Any, solved: State | None):
@@ -69,7 +78,8 @@ def replay(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
 
     def run_forward(params: Params, task: Task):
         outcome, solved = mappable(noting, field)(params, task, None, None)
-        return outcome, (params, task, (outcome.status, outcome.counts.accepted), solved)
+        ending = outcome.status, outcome.counts.accepted, outcome.alone
+        return outcome, (params, task, ending, solved)
 
     def run_backward(kept, cotangent: Outcome):
         params, task, ending, solved = kept
@@ -87,14 +97,18 @@ def _backward(
     rules: Rules, field: Field, given: tuple[Params, Task], rest: Any, solved: State | None
 ) -> tuple[list[Any], Task]:
     """Cotangents of parameters and task; `solved` is of a single bunch, if it was recorded."""
-    (params, task), (status, accepted, ys_bar, end_bar) = given, rest
+    (params, task), (status, accepted, alone, ys_bar, end_bar) = given, rest
     good = succeeded(status)
     bars = jnp.where(good, ys_bar, 0), jnp.where(good, end_bar, 0)
-    safe = _stand_in(field, params, task, good)
+    together = good & ~alone
+    safe = _stand_in(field, params, task, together)
+    mine = jnp.where(together, bars[0], 0), jnp.where(together, bars[1], 0)
     if solved is None:
-        found = _bunch_by_bunch(rules, field, safe, accepted, bars)
+        found = _bunch_by_bunch(rules, field, safe, accepted, mine)
     else:
-        found = _walk_back(rules, field, safe, solved, bars)
+        found = _walk_back(rules, field, safe, solved, mine)
+    if few_of(rules, field, task):
+        found = _one_by_one(rules, field, given, good & alone, bars, found)
     params_bar, task_bar = jax.tree.map(lambda bar: jnp.where(jnp.any(good), bar, 0), found)
     return params_bar, jax.tree.map(jnp.zeros_like, task)._replace(**task_bar)
 
@@ -154,6 +168,34 @@ def _bunch_by_bunch(
     own = [jnp.moveaxis(bar, -1, axis) for bar, axis in zip(own, own_axes, strict=True)]
     sums, own = iter(sums), iter(own)
     return [next(sums) if mine else next(own) for mine in shared], task_bar
+
+
+def _one_by_one(
+    rules: Rules, field: Field, given: Any, chosen: Bool[Array, " lanes"], bars: Any, found: Any
+):
+    """What is found, and with it the gradient of the lanes that were solved alone."""
+    rules = rules._replace(meter=None, dense=False)
+    axes = field.axes.inexact
+
+    def work(found: Any, lane: Int[Array, " 1"], params: Params, task: Task) -> Any:
+        (params_bar, task_bar), own = found, [jnp.take(bar, lane, axis=-1) for bar in bars]
+        solved = _recorded(rules, field, params, task, _room(rules, task))
+        more, task_more = _walk_back(rules, field, (params, task), solved, own)
+        pairs = zip(params_bar, more, axes, strict=True)
+        params_bar = [_added(bar, one, axis, lane) for bar, one, axis in pairs]
+        task_bar = {name: _added(bar, task_more[name], -1, lane) for name, bar in task_bar.items()}
+        return params_bar, task_bar
+
+    return one_by_one(work, found, field, given, chosen)
+
+
+def _added(all_bars: Array, bar: Array, axis: int | None, lane: Int[Array, " 1"]) -> Array:
+    """With a cotangent more: of what all lanes share, or, along an axis, of one lane."""
+    if axis is None:
+        return all_bars + bar
+    return jnp.moveaxis(
+        jnp.moveaxis(all_bars, axis, 0).at[lane].add(jnp.moveaxis(bar, axis, 0)), 0, axis
+    )
 
 
 def _sorted(leaves: list[Any], shared: list[bool]) -> tuple[list[Any], list[Any]]:

@@ -87,6 +87,7 @@ def by_diffrax(method: ByDiffrax, rules: Rules, parts: Parts, task: Task, adjoin
         component=end.component,
         counts=Counts(end.accepted, end.rejected, none, none, none, none),
         saved=Saved(end.ys, jnp.sum(task.ts <= end.t, axis=0, dtype=jnp.int32)),
+        alone=none.astype(bool),
     )
 
 
