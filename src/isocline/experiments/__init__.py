@@ -42,6 +42,11 @@ EXPERIMENTS = {
         "physionet",
         "Rubanova et al. 2019, tables 4 and 5: stays in intensive care, and who dies",
     ),
+    "events": Entry(
+        "reproduce",
+        "events",
+        "Chen et al. 2018, section 5.1: when blood is drawn, as point processes",
+    ),
     "hopper": Entry(
         "reproduce",
         "hopper",
