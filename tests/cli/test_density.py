@@ -98,7 +98,26 @@ FILES = {
     "an empty cell": (
         table_text() + ",1,dry\n", ["--context", "kind"], ["no value", "column 'x'", "row 202"]
     ),
-    "infinity": (table_text() + "inf,1,dry\n", ["--context", "kind"], ["Infinity", "row 202"]),
+    "infinity": (
+        table_text() + "inf,1,dry\n", ["--context", "kind"],
+        ["Infinity", "row 202", "Correct the cell or delete the row, or name other columns"],
+    ),
+    "a whole number no float can hold": (
+        table_text() + f"{10**400},1,dry\n", ["--context", "kind"], ["Infinity", "row 202"]
+    ),
+    "a header alone": ("x,y\n", [], ["no rows below its header", "one row for each observation"]),
+    "out of bounds": (
+        table_text().replace("\n", "\n,,\n-9,1,dry\n", 1),  # a blank row counts as well
+        ["--context", "kind", "--bounds", "x=-8:8"], ["'x' is -9 in row 3, ", "1 rows are like"],
+    ),
+    "few values": (
+        table_text(day=np.arange(200) % 5), ["--context", "kind"],
+        ["'day' takes only 5 values", "--context (in Python: context=)"],
+    ),
+    "no rows to learn from": (
+        table_text(), ["--context", "kind", "--test", "0.99"],
+        ["--test 0.99 keeps 198 of 200 rows", "Lower it", "There are 2 samples"],
+    ),
     "an unknown column": (table_text(), ["--columns", "x,z"], ["no column 'z'"]),
     "twice": (table_text(), ["--columns", "x,y", "--context", "y"], ["'y'", "choose one"]),
     "constant": (table_text(c=[3] * 200), ["--columns", "x,c"], ["Column 'c'", "constant"]),

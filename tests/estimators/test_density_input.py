@@ -10,11 +10,13 @@ import numpy as np
 import pandas
 import polars
 import pytest
+from scipy import sparse
 
 from isocline.errors import InputError
 from isocline.estimators import ContinuousFlow
-from isocline.estimators.density_columns import read_numbers, require_density
+from isocline.estimators.density_columns import read_numbers
 from isocline.estimators.density_context import Encoding
+from isocline.estimators.density_refusing import require_density
 
 DRAW = np.random.default_rng(0)
 NUMBERS = DRAW.normal(size=40)
@@ -43,6 +45,12 @@ def refused(values, bounds=None):
         ),
         (pandas.DataFrame(DRAW.normal(size=(40, 2)), columns=["a", "a"]), "that is called 'a'"),
         (np.ma.masked_less(DRAW.normal(size=(40, 2)), -1), "holds NaN in row"),
+        (
+            np.ma.masked_array(DRAW.normal(size=(40, 2)).astype(object), np.eye(40, 2)),
+            r"Column 0 .* holds NaN in row 0 \(counted from 0\), and 2 rows",
+        ),
+        (sparse.csr_array(DRAW.normal(size=(40, 2))), "X is sparse: .* its toarray"),
+        ([[0.5, 1.5], [1.5, 10**400]] * 20, r"Column 1 .* row 1 \(counted.* too large"),
         (DRAW.normal(size=(40, 2)) * [1, 1e160], "Column 1 .* as large as .* in other units"),
         (DRAW.normal(size=(40, 2)) * [1e-170, 1], "Column 0 .* as small as .* in other units"),
     ],
@@ -50,6 +58,11 @@ def refused(values, bounds=None):
 def test_columns_that_are_no_numbers(table, message):
     with pytest.raises(InputError, match=message):
         ContinuousFlow().check(table)
+
+
+def test_masked_numbers_keep_their_precision():
+    single = np.ma.masked_array(DRAW.normal(size=(40, 2)).astype(np.float32))
+    assert not read_numbers(single).double and read_numbers(single.astype(float)).double
 
 
 def test_a_frame_may_call_its_columns_anything():
@@ -135,6 +148,10 @@ def test_context_columns_are_those_of_fit():
             "column 1 is not finite .* row 3",
         ),
         (FRAME.assign(b=FRAME.b.where(FRAME.b.index != 5)), "column 'b' is not finite .* row 5"),
+        (np.ma.masked_less(np.arange(40.0), 3), "column 0 is not finite .* in row 0 .* 3 rows"),
+        (np.ma.masked_array(["x", "y"] * 20, [0, 1] * 20), "column 0 is empty in row 1 .* 20 rows"),
+        (sparse.csr_array(np.eye(40)), "The context is sparse: .* its toarray"),
+        ([1] * 39 + [10**400], "column 0 holds a number in row 39 .* too large"),
         (["x"] * 39 + [None], "Context column 0 is empty in row 39"),
         (pandas.DataFrame({"w": pandas.array(["x"] * 39 + [pandas.NA])}), "'w' is empty in row 39"),
         ([[1.0, "x"]] * 39 + [["y", "x"]], r"column 0 holds numbers and words \(1.0 and 'y'\)"),

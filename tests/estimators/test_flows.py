@@ -199,7 +199,9 @@ def test_a_discrete_flow_may_be_conditional():
 
 
 def test_rows_far_out_are_given_no_density(fitted):
-    with pytest.warns(UserWarning, match=r"2 rows, row 1 first, lie more than 10000 standard"):
+    with pytest.warns(
+        UserWarning, match=r"2 rows, row 1 \(counted from 0\) first, lie more than 10000 standard"
+    ):
         found = fitted.score_samples(np.array([[0.0, 0.0], [1e30, 0.0], [0.0, -1e30]], np.float32))
     assert np.isfinite(found[0]) and np.isneginf(found[1:]).all() and found.dtype == np.float32
 
@@ -237,7 +239,9 @@ def test_conditional_densities_follow_words_and_numbers():
     ):
         with pytest.raises(InputError, match=message):
             model.sample(7, context=context)
-    with pytest.raises(InputError, match=r"Context column 0 is not finite \(nan\) in row 3"):
+    with pytest.raises(
+        InputError, match=r"Context column 0 is not finite \(nan\) in row 3 \(counted"
+    ):
         ContinuousFlow(**TINY).fit(place, context=np.where(np.arange(1500) == 3, np.nan, 1.0))
 
 
@@ -288,7 +292,7 @@ BAD_TABLES = {
     "no rows": (normal(0), "more rows than columns"),
     "a constant column": (changed((slice(None), 1), 4.0), r"Column 1 .* is constant \(4 in all 60"),
     "nearly constant": (normal() * 1e-9 + 1e3, "Column 0 .* is constant"),
-    "NaN": (changed((17, 2), np.nan), "Column 2 .* holds NaN in row 17"),
+    "NaN": (changed((17, 2), np.nan), r"Column 2 .* holds NaN in row 17 \(counted from 0\)"),
     "infinity": (changed((3, 0), np.inf), "Column 0 .* holds infinity in row 3"),
     "duplicates": (np.repeat(normal(20), 5, axis=0), "80 of 100 rows are duplicates"),
     "few values": (changed((slice(None), 0), np.arange(60) % 3), "only 3 values .* categorical"),
@@ -322,6 +326,7 @@ BAD_SETTINGS = {
     "field": "planar", "hidden_size": 0, "matching": -1, "trace": "exactly", "energy": -1.0,
     "method": "tsit6", "tolerance": 0, "learning": -1, "bounds": [0, 1], "dequantize": "x",
     "accept": "yes", "batch_size": 0, "validation": 0, "patience": -1, "seed": -1,
+    "likelihood": True,
 }  # fmt: skip
 
 
@@ -352,6 +357,7 @@ def test_what_is_asked_later_is_checked_too(fitted):
         (lambda: ContinuousFlow().sample(1), "not fitted yet"),
         (lambda: fitted.sample(0), "at least 1"),
         (lambda: fitted.sample(1.5), "whole number"),
+        (lambda: fitted.sample(True), "n_samples=True must be a whole number"),
         (lambda: fitted.sample(3, seed=-1), "seed=-1 must be a whole number of at least 0"),
         (lambda: fitted.score_samples(normal()), "3 features, but ContinuousFlow is expecting 2"),
         (lambda: fitted.score_samples([[np.nan, 0]]), "holds NaN in row 0"),

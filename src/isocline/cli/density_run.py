@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isocline.errors import InputError
+
 from .common import COMMAND, Talk, plain
 from .density_settings import DensitySettings
 from .density_table import DensityTable, Wanted, free_name, read_density_table, whole_frame
@@ -52,6 +54,8 @@ class DensityRun(StagedRun[Outcome]):
     def prepared(self) -> Work[Outcome]:
         """Read the table, and refuse columns that have no density."""
         from isocline.estimators import ContinuousFlow
+        from isocline.estimators.density_columns import read_numbers
+        from isocline.estimators.density_scaling import read_bounds
 
         table = read_density_table(
             self.settings.data, Wanted(self.settings.columns, self.settings.context or ())
@@ -62,10 +66,23 @@ class DensityRun(StagedRun[Outcome]):
             + (f"; given {', '.join(table.context.columns)}" if table.context is not None else "")
         )
         model = ContinuousFlow(**self.settings.estimator())
-        # All rows first, since messages count them as the file does.
-        for part in (table, table.rows(np.flatnonzero(~self._tested(rows)))):
-            model.check(part.values, context=part.context)
+        # Here, where rows are the lines of the file.
+        read_bounds(model.bounds, read_numbers(table.values), table.source.row)
+        model.check(table.values, context=table.context)
+        self._check_training(model, table)
         return partial(self._work, model, table)
+
+    def _check_training(self, model: ContinuousFlow, table: DensityTable) -> None:
+        """Refuse a table of whose rows too few are left to learn from."""
+        tested = self._tested(len(table.values))
+        training = table.rows(np.flatnonzero(~tested))
+        try:
+            model.check(training.values, context=training.context)
+        except InputError as error:
+            raise InputError(
+                f"--test {self.settings.test:g} keeps {tested.sum()} of {len(tested)} rows for the "
+                f"scores. Lower it; of the others: {error}"
+            ) from error
 
     def metrics_of(self, outcome: Outcome) -> dict[str, Any]:
         """Negative log-likelihoods of the rows kept for it, and of the run."""

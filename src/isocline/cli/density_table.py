@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,16 +32,20 @@ class DensityTable(NamedTuple):
     Attributes:
         values: the columns to learn the density of, as float64.
         context: those that it depends on; None for none.
+        source: where they come from, which knows the lines of the file.
     """
 
     values: nw.DataFrame
     context: nw.DataFrame | None
+    source: Source
 
     def rows(self, places: np.ndarray) -> DensityTable:
         """Some of the rows."""
         chosen = [int(place) for place in places]
         context = None if self.context is None else self.context[chosen]
-        return DensityTable(self.values[chosen], context)
+        before = self.source.rows
+        rows = np.asarray(places) if before is None else before[places]
+        return DensityTable(self.values[chosen], context, replace(self.source, rows=rows))
 
 
 class Wanted(NamedTuple):
@@ -72,14 +77,16 @@ def read_density_table(data: str, wanted: Wanted) -> DensityTable:
     """
     path = Path(data)
     cells, source = filled_rows(
-        nw.from_native(read_cells(path), eager_only=True), Source(path.name)
+        nw.from_native(read_cells(path), eager_only=True),
+        Source(path.name),
+        "Give a table with one row for each observation.",
     )
     wanted = _all_named(wanted, cells, source)
     values = {name: _numbers(cells[name], source, wanted) for name in wanted.names or ()}
     beside = {name: _context(cells[name], source, wanted) for name in wanted.context}
     backend = nw.get_native_namespace(cells)
     frames = [nw.from_dict(one, backend=backend) if one else None for one in (values, beside)]
-    return DensityTable(frames[0], frames[1])  # pyright: ignore[reportArgumentType]
+    return DensityTable(frames[0], frames[1], source)  # pyright: ignore[reportArgumentType]
 
 
 def whole_frame(table: DensityTable, values: pandas.DataFrame | None = None) -> pandas.DataFrame:

@@ -111,7 +111,7 @@ def parse_numbers(
     Args:
         column: of numbers or text.
         source: where it comes from.
-        mend: what to do about a cell that is no number.
+        mend: what to do about a cell that is no number, or none that is finite.
 
     Raises:
         InputError: text, or an infinity.
@@ -125,8 +125,7 @@ def parse_numbers(
     infinite = np.flatnonzero(np.isinf(numbers))
     if len(infinite):
         raise InputError(
-            f"Infinity {source.at(column.name, infinite[0])}: a value must be finite. Write the "
-            f"number that was meant, or leave the cell empty if it was not observed."
+            f"Infinity {source.at(column.name, infinite[0])}: a value must be finite. {mend}"
         )
     return numbers
 

@@ -95,16 +95,27 @@ def as_frame(frame: IntoDataFrame) -> nw.DataFrame:
         ) from None
 
 
-def filled_rows(frame: nw.DataFrame, source: Source) -> tuple[nw.DataFrame, Source]:
-    """The frame without its blank rows (spreadsheets leave some), and their places."""
+_LONG = "Give a long table with one row for every time (and series)."
+
+
+def filled_rows(
+    frame: nw.DataFrame, source: Source, mend: str = _LONG
+) -> tuple[nw.DataFrame, Source]:
+    """The frame without its blank rows (spreadsheets leave some), and their places.
+
+    Args:
+        frame: as it was read.
+        source: where it comes from.
+        mend: what to do about a frame without rows.
+
+    Raises:
+        InputError: it has none.
+    """
     blank = nw.all_horizontal(nw.all().is_null(), ignore_nulls=False)
     # A frame without columns has no rows either; it can not be asked for blank ones.
     filled = ~frame.select(blank=blank)["blank"] if frame.columns else None
     if filled is None or not filled.any():
-        raise InputError(
-            f"{source.label} has no rows below its header. Give a long table with one row for "
-            f"every time (and series)."
-        )
+        raise InputError(f"{source.label} has no rows below its header. {mend}")
     places = np.flatnonzero(filled.to_numpy())
     if len(places) == len(frame):
         return frame, source

@@ -90,8 +90,8 @@ def _is_number(value: Any) -> bool:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number."""
-    return isinstance(value, Integral)
+    """Whether it is a whole number, which True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_positive(value: Any) -> bool:

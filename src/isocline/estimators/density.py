@@ -16,8 +16,10 @@ from isocline.errors import InputError
 from isocline.models.ode_net import count_parameters
 from isocline.train import Checkpoint
 
-from .density_columns import Table, read_numbers, require_density, require_same_columns
+from .checking import is_whole
+from .density_columns import Table, read_numbers, require_same_columns
 from .density_context import Encoding
+from .density_refusing import require_density
 from .density_scaling import Bounds, Scaling, dequantized, read_bounds, tell_lost
 from .density_stages import Course, Stage, learn_stages
 from .density_training import Points, held_out
@@ -183,8 +185,7 @@ class Density(Configured):
         """
         self._require_fitted()
         for name, value, least in (("n_samples", n_samples, 1), ("seed", seed, 0)):
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not whole or value < least:
+            if not (is_whole(value) and value >= least):
                 raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
         z = np.random.default_rng(seed).standard_normal((n_samples, self.n_features_in_))
         encoded = self.encoding_(context, n_samples)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from isocline.errors import InputError
 
-from .density_columns import EXTREME, TIMES, frame_of
+from .density_columns import EXTREME, TIMES, float_of, frame_of, row_name, unmasked
 
 MOST_CATEGORIES = 100
 
@@ -96,6 +96,7 @@ def _columns_of(context: Any) -> tuple[list[Column], tuple[str, ...] | None]:
 
 
 def _array_of(context: Any) -> np.ndarray:
+    context = unmasked(context, "The context")
     # As objects, so that numbers beside words stay numbers.
     array = context if isinstance(context, np.ndarray) else np.array(context, object)
     if array.ndim == 1 and any(isinstance(cell, (list, tuple, np.ndarray)) for cell in array):
@@ -117,12 +118,13 @@ def _read(title: str, cells: np.ndarray) -> Column:
     empty = [row for row, cell in enumerate(listed) if _is_empty(cell)]
     if empty:
         raise InputError(
-            f"{title} is empty in row {empty[0]}; {len(empty)} rows are like that. Leave them out, "
-            f"or fill the cells."
+            f"{title} is empty in {row_name(empty[0])}; {len(empty)} rows are like that. Leave "
+            f"them out, or fill the cells."
         )
     numbers = [isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in listed]
     if listed and all(numbers):
-        return Column(title, np.array(listed, np.float64))
+        values = [float_of(cell, title, row) for row, cell in enumerate(listed)]
+        return Column(title, np.array(values))
     if any(numbers):
         raise InputError(
             f"{title} holds numbers and words ({listed[numbers.index(True)]!r} and "
@@ -198,7 +200,7 @@ def _finite(column: Column) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(column.cells))
     if len(bad):
         raise InputError(
-            f"{column.title} is not finite ({column.cells[bad[0]]}) in row {bad[0]}; {len(bad)} "
-            f"rows are like that. Leave them out, or fill the cells."
+            f"{column.title} is not finite ({column.cells[bad[0]]}) in {row_name(bad[0])}; "
+            f"{len(bad)} rows are like that. Leave them out, or fill the cells."
         )
     return np.asarray(column.cells, np.float64)

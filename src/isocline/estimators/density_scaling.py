@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from isocline.errors import InputError
 
-from .density_columns import Table, column_name
+from .density_columns import Table, column_name, row_name
 
 Rows = Float[np.ndarray, "rows columns"]
 Bounds = dict[int, tuple[float | None, float | None]]
@@ -91,8 +91,15 @@ def _bounded(u: np.ndarray, low: float | None, high: float | None) -> np.ndarray
     return low + (high - low) * 0.5 * (1 + np.tanh(u / 2))
 
 
-def read_bounds(wanted: Mapping[Any, Any] | None, table: Table) -> Bounds:
+def read_bounds(
+    wanted: Mapping[Any, Any] | None, table: Table, name: Callable[[int], str] = row_name
+) -> Bounds:
     """The bounds of columns by their place.
+
+    Args:
+        wanted: pairs by the name or the place of a column.
+        table: whose values are to be inside.
+        name: what a row is called in messages.
 
     Raises:
         InputError: no such column, no bounds, or a value outside of them.
@@ -108,7 +115,7 @@ def read_bounds(wanted: Mapping[Any, Any] | None, table: Table) -> Bounds:
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
             raise InputError(
-                f"{table.column(index)} is {values[row]:g} in row {row}, which is not inside of "
+                f"{table.column(index)} is {values[row]:g} in {name(row)}, which is not inside of "
                 f"its bounds {pair!r}; {outside.sum()} rows are like that. A value on the bound "
                 f"has no density: widen the bounds, or leave these rows out."
             )
@@ -167,13 +174,13 @@ def tell_lost(lost: Bool[np.ndarray, " rows"], size: Float[np.ndarray, " rows"])
     broken = np.flatnonzero(lost & (size < FAR))
     if len(broken):
         raise InputError(
-            f"The density of row {broken[0]} of X can not be computed: the solve of its way failed "
-            f"(largest standardised value {size[broken[0]]:.3g}); {len(broken)} rows are like "
-            f"that. Train longer, or ask for a looser tolerance."
+            f"The density of {row_name(broken[0])} of X can not be computed: the solve of its way "
+            f"failed (largest standardised value {size[broken[0]]:.3g}); {len(broken)} rows are "
+            f"like that. Train longer, or ask for a looser tolerance."
         )
     if lost.any():
         warnings.warn(
-            f"{lost.sum()} rows, row {np.flatnonzero(lost)[0]} first, lie more than {FAR:g} "
+            f"{lost.sum()} rows, {row_name(np.flatnonzero(lost)[0])} first, lie more than {FAR:g} "
             f"standard deviations from the data of fit, too far to compute with: their "
             f"log-density is given as minus infinity.",
             stacklevel=3,
