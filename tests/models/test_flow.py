@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -17,7 +20,14 @@ from isocline.models.flow_losses import (
     reverse_divergence,
 )
 from isocline.models.solving import Solving
-from isocline.nn import FIELDS, AbstractFlowField, Hutchinson, HyperField, PotentialField
+from isocline.nn import (
+    FIELDS,
+    AbstractFlowField,
+    Hutchinson,
+    HutchPlusPlus,
+    HyperField,
+    PotentialField,
+)
 
 TIGHT = Solving("dopri8", 1e-9, 1e-9)
 LOOSE = Solving("tsit5", 1e-3, 1e-3)
@@ -88,18 +98,12 @@ def test_independent_points_do_not_depend_on_those_beside_them():
     np.testing.assert_allclose(near.points[:2], alone.points, atol=2e-4)
 
 
-def test_the_same_key_gives_the_same_noise_all_the_way():
-    model, (z, context) = flow(size=3), points(size=3)
-    options = {"to_data": False, "solving": LOOSE, "trace": Hutchinson()}
-    first, again, other = (
-        model.move(z, context, **options, key=jax.random.key(seed)).change for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(first, again)
-    assert np.abs(first - other).max() > 1e-3
+ESTIMATES = pytest.mark.parametrize("trace", [Hutchinson(), HutchPlusPlus()], ids=["one", "++"])
 
 
-def test_noise_is_the_same_in_all_steps_of_a_solve():
-    """Of a linear field the estimate of a whole way is one of two values, as of a single slope."""
+@ESTIMATES
+def test_noise_is_the_same_in_all_steps_of_a_solve(trace):
+    """Of a linear field the estimate of a whole way is one of those that a single slope has."""
 
     class Linear(AbstractFlowField):
         matrix: jax.Array
@@ -107,23 +111,31 @@ def test_noise_is_the_same_in_all_steps_of_a_solve():
         def __call__(self, t, z, context):
             return self.matrix @ z
 
-    matrix = jnp.array([[0.3, 0.8], [0.1, -0.5]])
-    model, (z, context) = Flow(Linear(matrix), 2), points(32)
-    steps = Solving("rk4", steps=6)
-    options = {"to_data": True, "solving": steps, "trace": Hutchinson()}
-    found = model.move(z, context, **options, key=jax.random.key(0)).change
-    off = np.abs(np.asarray(found) - float(jnp.trace(matrix)))
-    np.testing.assert_allclose(off, float(matrix[0, 1] + matrix[1, 0]), rtol=1e-5)
+    field = Linear(jnp.array([[0.3, 0.8], [0.1, -0.5]]))
+    z, context = points(32)
+    options = {"to_data": True, "solving": Solving("rk4", steps=6), "trace": trace}
+    found = np.asarray(Flow(field, 2).move(z, context, **options, key=jax.random.key(0)).change)
+    every = jnp.array(list(product((-1.0, 1.0), repeat=4))).reshape(-1, 2, 2)
+    some = every if isinstance(trace, HutchPlusPlus) else every[:, :1]
+    slope = partial(trace, field, jnp.zeros(()), z[0], context[0])
+    values = np.asarray([slope(noise)[1] for noise in some])
+    apart = np.abs(found[:, None] - values)
+    assert apart.min(axis=1).max() < 1e-5
+    assert len(np.unique(apart.argmin(axis=1))) > 1  # points have noise of their own
 
 
-def test_estimated_densities_are_right_on_average():
+@ESTIMATES
+def test_estimated_densities_are_right_on_average_and_follow_their_key(trace):
     model, (z, context) = flow(size=3), points(size=3)
     exact, _ = model.log_prob(z, context, solving=LOOSE)
 
     @jax.jit
     def estimate(key):
-        return model.log_prob(z, context, solving=LOOSE, trace=Hutchinson(), key=key)[0]
+        return model.log_prob(z, context, solving=LOOSE, trace=trace, key=key)[0]
 
+    first, again, other = (estimate(jax.random.key(seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
     draws = jax.lax.map(estimate, jax.random.split(jax.random.key(3), 400))
     errors = np.abs(draws.mean(axis=0) - exact) / (draws.std(axis=0) / 20)
     assert errors.max() < 4.5
