@@ -231,6 +231,17 @@ def test_the_discrete_baseline(rows, tmp_path):
     np.testing.assert_array_equal(loaded.score_samples(rows[:9]), model.score_samples(rows[:9]))
 
 
+def test_the_discrete_baseline_is_trained_by_either_optimizer(rows):
+    settings = {"layers": 2, "epochs": 1, "batch_size": 64}
+    by_default, adamw, muon = (
+        NormalizingFlow(**settings, **chosen).fit(rows[:300]).score(rows)
+        for chosen in ({}, {"optimizer": "adamw"}, {"optimizer": "muon"})
+    )
+    assert by_default == adamw != muon and np.isfinite(muon)
+    with pytest.raises(InputError, match="optimizer='sgd' must be one of: adamw, muon"):
+        NormalizingFlow(optimizer="sgd").fit(rows)
+
+
 def test_conditional_densities_follow_words_and_numbers():
     draw = np.random.default_rng(0)
     side = draw.choice(["left", "right"], 1500)

@@ -210,6 +210,7 @@ _DENSITY: dict[str, tuple[Callable[[Any], bool], str]] = {
     "batch_size": _COUNT,
     "average": _CLASSIFIER["average"],
     "learning_rate": _RULES["learning_rate"],
+    "optimizer": (lambda value: value in OPTIMIZERS, f"one of: {', '.join(OPTIMIZERS)}"),
     "patience": _RULES["patience"],
     "validation": _CLASSIFIER["validation"],
     "seed": _SEED,
@@ -220,7 +221,6 @@ _CONTINUOUS_FLOW: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden_size": _COUNT,
     **dict.fromkeys(("matching", "likelihood"), _COUNT_OR_ZERO),
     "coupling": _CLASSIFIER["flip"],
-    "optimizer": (lambda value: value in OPTIMIZERS, f"one of: {', '.join(OPTIMIZERS)}"),
     **dict.fromkeys(("energy", "jacobian", "hamilton_jacobi"), _CLASSIFIER["energy"]),
     **dict.fromkeys(("tolerance", "learning"), (is_positive, "a positive number")),
 }

@@ -173,6 +173,7 @@ class NormalizingFlow(Density):
     Args:
         layers: K.
         epochs: of maximum likelihood.
+        optimizer: "adamw" or "muon", as in `ContinuousFlow`; deep flows gain most by the second.
         bounds, dequantize, accept, batch_size, learning_rate, average, patience, validation, seed:
             as in `ContinuousFlow`.
 
@@ -191,6 +192,7 @@ class NormalizingFlow(Density):
         accept: bool = False,
         batch_size: int = 256,
         learning_rate: float = 3e-3,
+        optimizer: str = "adamw",
         average: float = 0.99,
         patience: int | None = 15,
         validation: float = 0.1,
@@ -203,6 +205,7 @@ class NormalizingFlow(Density):
         self.accept = accept
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.optimizer = optimizer
         self.average = average
         self.patience = patience
         self.validation = validation
@@ -227,7 +230,7 @@ class NormalizingFlow(Density):
                 coupling=False,
             )
 
-        return [Stage("likelihood", self.epochs, self.average, 1.0, "adamw", problem)]
+        return [Stage("likelihood", self.epochs, self.average, 1.0, self.optimizer, problem)]
 
     def _densities(self, network: PlanarFlow, y: Any, context: Any) -> tuple[Any, Any]:
         return eqx.filter_jit(PlanarFlow.log_prob)(network, y, context), 0.0
