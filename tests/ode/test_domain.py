@@ -30,6 +30,27 @@ def test_a_decay_stays_positive():
     assert kept.stats.rejected >= 1
 
 
+@pytest.mark.parametrize("adjoint", ["replay", "direct"])
+@pytest.mark.parametrize("batch", ["coupled", "independent"])
+def test_saved_values_stay_inside_too(batch, adjoint):
+    """One long step of tsit5 ends above zero, and its continuous extension dips below before."""
+
+    def final(y0, domain):
+        solution = solve(
+            lambda t, y: -y, y0, [0.0, 1.8, 4.4], domain=domain, batch=batch, adjoint=adjoint,
+            atol=9.0, dt0=4.4, max_steps=9,
+        )  # fmt: skip
+        return jnp.sum(solution.ys), solution
+
+    y0 = np.ones((2, 1))
+    free, kept = (final(y0, domain)[1] for domain in (None, "positive"))
+    assert np.min(free.ys) < 0 < np.min(jnp.take(free.ys, -1, int(batch == "independent")))
+    assert np.all(kept.success) and (np.asarray(kept.ys) > 0).all()
+    assert np.all(np.asarray(kept.stats.rejected) >= 1)
+    slopes, _ = jax.grad(final, has_aux=True)(jnp.asarray(y0), "positive")
+    np.testing.assert_allclose(np.sum(slopes * y0), np.sum(kept.ys), rtol=1e-12)  # it is linear
+
+
 def test_a_domain_costs_no_evaluation_where_it_is_not_needed():
     y0, ts = np.array([10.0, 5.0]), np.linspace(0.0, 20.0, 5)
     free, kept = (solve(predators, y0, ts, domain=domain) for domain in (None, "positive"))
@@ -90,6 +111,13 @@ def test_bounds_can_be_trees():
     )
     assert solution.status == Status.LEFT_DOMAIN
     np.testing.assert_allclose(solution.ending.t, 0.1, rtol=1e-9)
+
+
+def test_zero_is_told_not_to_be_positive():
+    y0 = np.array([1.0, 0.0])
+    with pytest.raises(InputError, match=r"Zero is not positive: domain=\(0, None\) allows it"):
+        solve(lambda t, y: -y, y0, [0.0, 1.0], domain="positive")
+    assert solve(lambda t, y: -y, y0, [0.0, 1.0], domain=(0, None)).success
 
 
 @pytest.mark.parametrize(

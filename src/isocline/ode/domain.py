@@ -1,26 +1,30 @@
 """Domains: states that a solve must not leave, as concentrations stay positive.
 
-A step whose new state lies outside is rejected, and half of it is tried. So a field that is only
-defined inside (a logarithm, a root) is not followed across the border by a step that was too long;
-a solution that truly crosses it ends there with `Status.LEFT_DOMAIN`.
+A step is rejected, and half of it is tried, where its new state lies outside, or a value to be
+saved on the way there. So a field that is only defined inside (a logarithm, a root) is not followed
+across the border by a step that was too long; a solution that truly crosses it ends there with
+`Status.LEFT_DOMAIN`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..errors import InputError
+from . import observe
 from .arguments import is_traced
 from .complex_state import Pairs, Seen
 from .field import Bound, three_arguments
 from .step import Start, Step
+from .tableaus import Method
 
 INSIDE = "inside"  # the name of this function beside the field
 
@@ -78,7 +82,10 @@ def read_domain(domain: Any, y0: Any, pairs: Pairs | None) -> Callable | None:
         raise InputError("the domain of a complex state must be a function (t, y, args) -> bool.")
     inside = _between(domain, y0)
     if not is_traced((y0, inside)) and not bool(inside(None, y0, None)):
-        raise InputError(f"y0={y0!r} lies outside of domain={domain!r}.")
+        hint = ""
+        if inside.strictly and bool(replace(inside, strictly=False)(None, y0, None)):
+            hint = " Zero is not positive: domain=(0, None) allows it."
+        raise InputError(f"y0={y0!r} lies outside of domain={domain!r}.{hint}")
     return inside
 
 
@@ -129,3 +136,34 @@ def outside(
     point = jnp.where(bad, start.y + h * start.f, made.y)
     params, point = jax.lax.stop_gradient((bound.params, point))
     return ~bound.field.ask(INSIDE, start.t + h, point, params)
+
+
+def saves_outside(
+    method: Method,
+    bound: Bound,
+    saves: tuple[Float[Array, "times *lanes"], Int[Array, "*lanes"]],
+    start: Start,
+    step: tuple[Float[Array, "*lanes"], Float[Array, "*lanes"], Step, Bool[Array, "*lanes"]],
+) -> Bool[Array, "*lanes"]:
+    """Whether a value that would be saved in a step lies outside.
+
+    Args:
+        saves: the save times, and how many (of each lane) have passed.
+        step: as in `observe.save`.
+    """
+    (ts, passed), (_, end, _, accepted) = saves, step
+    if ts.shape[0] == 1:
+        return jnp.zeros_like(accepted)
+    params, ts, start, step = jax.lax.stop_gradient((bound.params, ts, start, step))
+
+    def looking(state: tuple[Array, Array]) -> Bool[Array, "*lanes"]:
+        count, left = state
+        return observe.pending(ts, count, end, accepted) & ~left
+
+    def look(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        (count, left), now = state, looking(state)
+        t, y = observe.value_at(method, ts, count, start, (step, now))
+        return count + now, left | (now & ~bound.field.ask(INSIDE, t, y, params))
+
+    state = passed, jnp.zeros_like(accepted)
+    return jax.lax.while_loop(lambda state: jnp.any(looking(state)), look, state)[1]

@@ -198,18 +198,21 @@ class Verdict(NamedTuple):
     watch: events.Watch | None
 
 
-def _verdict(rules: Rules, bound: Bound, at: Outcome, step: Any, judged: Any) -> Verdict:
+def _verdict(
+    rules: Rules, bound: Bound, ts: Float[Array, "times *lanes"], at: Outcome, attempt: Any
+) -> Verdict:
     """Whether a step stands that is accurate enough: not if it left the domain, or has an event."""
-    start, h, made = step
-    running, accepted, components = judged
+    (start, h, end, made), (running, accepted, components) = attempt
     bad, nowhere = jnp.any(components, axis=0), jnp.zeros_like(accepted)
     left, found, watch = nowhere, nowhere, at.watch
     if rules.domain:
         left = running & domain.outside(bound, start, (h, made), bad)
+        saves, step = (ts, at.saved.passed), (h, end, made, accepted & ~left)
+        left |= domain.saves_outside(rules.tableau, bound, saves, start, step)
         accepted &= ~left
     if watch is not None:
         how = rules.tableau, rules.events
-        watch, found = events.look(how, bound, watch, step, (running, accepted))
+        watch, found = events.look(how, bound, watch, (start, h, made), (running, accepted))
         accepted &= ~found
     return Verdict(running, accepted, found, bad, left, watch)
 
@@ -231,7 +234,8 @@ def _advance(rules: Rules, bound: Bound, task: Task, state: State) -> State:
     )
     slope = last_slope(method, step)
     accepted, ratio, bad = _judge(rules, task, at, (step, slope), h)
-    verdict = _verdict(rules, bound, at, (start, h, step), (running, accepted & running, bad))
+    attempt = (start, h, end, step), (running, accepted & running, bad)
+    verdict = _verdict(rules, bound, task.ts, at, attempt)
     accepted = verdict.accepted
     record = state.record
     late = state.row >= record_size(rules, task).noted

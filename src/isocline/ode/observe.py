@@ -70,21 +70,46 @@ def save(
     """
     if ts.shape[0] == 1:
         return _save_end(ts, saved, step)
-    h, end, taken, accepted = step
-    size = jnp.where(accepted, h, 1)
-
-    def pending(saved: Saved) -> Bool[Array, "*lanes"]:
-        return accepted & (saved.passed < ts.shape[0]) & (time_at(ts, saved.passed) <= end)
+    _, end, _, accepted = step
 
     def fill(saved: Saved) -> Saved:
-        now = pending(saved)
-        # Far from the step the polynomial can overflow, and 0 * inf would be NaN.
-        theta = jnp.where(now, (time_at(ts, saved.passed) - start.t) / size, 0)
-        weights, _ = output_weights(method, theta)
-        value = start.y + h * between(weights, taken.slopes)
+        now = pending(ts, saved.passed, end, accepted)
+        _, value = value_at(method, ts, saved.passed, start, (step, now))
         return Saved(_write(saved.ys, saved.passed, value, now), saved.passed + now)
 
-    return jax.lax.while_loop(lambda saved: jnp.any(pending(saved)), fill, saved)
+    def going(saved: Saved) -> Bool[Array, ""]:
+        return jnp.any(pending(ts, saved.passed, end, accepted))
+
+    return jax.lax.while_loop(going, fill, saved)
+
+
+def pending(
+    ts: Float[Array, "times *lanes"],
+    count: Int[Array, "*lanes"],
+    end: Float[Array, "*lanes"],
+    taken: Bool[Array, "*lanes"],
+) -> Bool[Array, "*lanes"]:
+    """Whether the save time with this index is in a step that was taken and ends then."""
+    return taken & (count < ts.shape[0]) & (time_at(ts, count) <= end)
+
+
+def value_at(
+    method: Any,
+    ts: Float[Array, "times *lanes"],
+    count: Int[Array, "*lanes"],
+    start: Start,
+    step: tuple[tuple[Float[Array, "*lanes"], Any, Step, Any], Bool[Array, "*lanes"]],
+) -> tuple[Float[Array, "*lanes"], Float[Array, "size *lanes"]]:
+    """The save time with this index, and the value there; the start of the step where it is not in.
+
+    Args:
+        step: as in `save`, and where the save time is in it.
+    """
+    (h, _, taken, _), now = step
+    # Far from the step the polynomial can overflow, and 0 * inf would be NaN.
+    theta = jnp.where(now, (time_at(ts, count) - start.t) / jnp.where(now, h, 1), 0)
+    weights, _ = output_weights(method, theta)
+    return start.t + theta * h, start.y + h * between(weights, taken.slopes)
 
 
 def save_at_once(

@@ -109,8 +109,9 @@ def solve(  # noqa: PLR0913 - the front door
         inputs: a path, as `LinearPath(ts, values)`: the field is `f(t, y, args, u)` with the value
             u of the path at t. A `ConstantPath` brings its breakpoints along.
         domain: what the state must not leave: "positive", a pair `(low, high)` of bounds (numbers,
-            None, or shaped like y0), or a function `(t, y, args) -> bool`. A step that leads out
-            of it is halved; if that does not help the trajectory ends.
+            None, or shaped like y0), or a function `(t, y, args) -> bool`. A step whose end or
+            saved values lie outside is halved; if that does not help the trajectory ends. (What
+            `interpolant` gives between its steps is not looked at.)
         dense: give the whole solution as a function of time, `solution.interpolant`. It has room
             for max_steps steps with all their stages; those that only dense output needs are
             evaluated in every step.
