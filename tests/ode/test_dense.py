@@ -90,6 +90,23 @@ def test_lanes_have_paths_of_their_own():
     assert solution.status[3] != Status.SUCCESS or np.isfinite(values[3]).all()
 
 
+def test_mapped_solves_have_paths_of_their_own():
+    """Whether the interpolant is asked inside of `jax.vmap` or outside, of one lane or of many."""
+    ts, starts = np.array([0.5, 0.75]), np.array([[1.0], [2.0], [3.0]])
+
+    def path(y0, **options):
+        options |= {"dense": True, "max_steps": 30}
+        return solve(lambda t, y: -y, y0, [0.0, 1.0], **options).interpolant
+
+    exact = starts[:, None] * np.exp(-ts)[:, None]
+    outside, inside = jax.vmap(path)(starts), jax.vmap(lambda y0: path(y0)(ts))(starts)
+    for values in (outside(ts), inside, jax.jit(outside.__call__)(ts)):
+        np.testing.assert_allclose(values, exact, rtol=1e-3)
+    np.testing.assert_allclose(outside.derivative(0.5), -exact[:, 0], rtol=1e-2)
+    lanes = jax.vmap(lambda y0: path(y0, batch="independent"))(starts[None] * np.ones((2, 1, 1)))
+    np.testing.assert_allclose(lanes(ts), [exact, exact], rtol=1e-3)
+
+
 def test_complex_states():
     solution = solve(lambda t, y: 1j * y, np.ones(2, complex), [0.0, 3.0], dense=True, max_steps=99)
     np.testing.assert_allclose(solution.interpolant(TS)[:, 0], np.exp(1j * TS), atol=1e-3)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from isocline.ode import solve
+from isocline.ode import ConstantPath, Event, HermitePath, LinearPath, solve
 
 
 def decay(t, y, rate):
@@ -39,6 +39,45 @@ def test_a_clock_far_from_zero_takes_the_same_steps():
     near, far = (solve(quiet, jnp.ones(1), [start, start + 8.0], rtol=1e-6) for start in (0.0, 1e9))
     np.testing.assert_array_equal(near.ys, far.ys)
     assert int(near.stats.nfe) == int(far.stats.nfe)
+
+
+KNOTS = np.array([-0.5, 0.25, 0.5, 1.0, 3.0])
+
+
+@pytest.mark.parametrize("kind", [ConstantPath, LinearPath, HermitePath])
+def test_paths_that_drive_a_solve_far_from_zero(kind):
+    """Trajectories with starts and directions of their own; rounded, all knots are one."""
+    ts = np.array([[0.0, 0.5, 2.0], [2.0, 0.3, 0.0], [0.75, 0.8, 1.0]])
+
+    def solved(start, ts, **options):
+        path = kind(start + KNOTS, np.array([1.0, -2.0, 0.5, 3.0, 1.0]))
+        options |= {"inputs": path, "breakpoints": [start + 0.75], "rtol": 1e-6}
+        return solve(lambda t, y, args, u: u - y, jnp.zeros((3, 1)), start + ts, **options)
+
+    wide = lambda start: solved(start, ts, batch="independent")
+    near, far = wide(0.0), jax.jit(lambda: wide(1e9))()
+    np.testing.assert_allclose(far.ys, near.ys, rtol=3e-4)
+    alone = solved(1e9, ts[1])
+    np.testing.assert_allclose(alone.ys[:, 0], near.ys[1], rtol=1e-4)
+    path, other = (kind(start + KNOTS, KNOTS) for start in (0.0, 1e9))
+    for t in KNOTS + 0.1:
+        np.testing.assert_allclose(other(1e9 + t), path(t), rtol=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_events_and_dense_output_far_from_zero(sign):
+    """Plain numbers are told apart; what JAX holds has been rounded, and says how long after."""
+    ts, event = 1e9 + sign * np.array([0.0, 2.0]), Event(lambda t, y: y[0] - 0.5)
+    options = {"rtol": 1e-6, "max_steps": 99}
+    field = lambda t, y: -sign * y
+    path = solve(field, jnp.ones(1), ts, dense=True, **options).interpolant
+    times = 1e9 + sign * np.array([0.0, 0.25, 1.5, 2.0])
+    np.testing.assert_allclose(path(times)[:, 0], np.exp(-np.abs(times - 1e9)), rtol=1e-5)
+    np.testing.assert_allclose(path.derivative(times[1])[0], -sign * np.exp(-0.25), rtol=1e-3)
+    assert np.isnan(path(1e9 - sign * 0.1)[0]) and np.isnan(path(1e9 + sign * 2.1)[0])
+    found = solve(field, jnp.ones(1), ts, events=event, **options).events
+    np.testing.assert_allclose(found.elapsed[0], sign * np.log(2), rtol=1e-5)
+    assert found.ts[0] == np.float32(1e9)
 
 
 @pytest.mark.parametrize("adjoint", ["replay", "reversible", "backsolve"])

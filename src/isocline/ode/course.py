@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array
 
 from ..errors import InputError
-from .arguments import read_array, read_count
+from .arguments import is_traced, read_array, read_count
 from .complex_state import Pairs
 from .domain import INSIDE, read_domain
+from .drive import Drive, Driven
 from .events import CONDITIONS, JUMPS, Conditions, Event, Jumps, read_events
-from .inputs import with_breakpoints
+from .inputs import read_drive, with_breakpoints
 from .rows import Rows
 from .tableaus import ByDiffrax, Known
 from .times import Times, read_breakpoints
@@ -34,12 +36,15 @@ class Course(eqx.Module):
     """The same, read.
 
     Attributes:
-        breaks: breakpoints, in the user's time and as time since the start, if given.
+        breaks: breakpoints, in the user's time, as time since the start, and on the clock of a
+            path, if given.
+        drive: the inputs, if there are any.
         domain: says of (t, y, args) whether that is allowed, if given.
     """
 
     events: tuple[Event, ...]
-    breaks: tuple[Array, Array] | None
+    breaks: tuple[Array, Array, Array | None] | None
+    drive: Drive | None
     domain: Callable | None
     max_events: int | None = eqx.field(static=True)
     dense: bool = eqx.field(static=True)
@@ -64,6 +69,10 @@ class Course(eqx.Module):
             functions[INSIDE] = self.domain
         return functions
 
+    def driven(self, f: Callable) -> Any:
+        """The field with its inputs, if there are any."""
+        return f if self.drive is None else Driven(f, self.drive)
+
     def named(self) -> list[str]:
         """The arguments that were given."""
         given = {
@@ -86,11 +95,13 @@ def read_course(
     """
     (y0, pairs), (given, times) = state, clock
     start = given["ts"][..., 0] if given["t0"] is None else given["t0"]
+    start = start if is_traced(start) else np.asarray(start)
     points = read_array("breakpoints", with_breakpoints(wanted.breakpoints, wanted.inputs))
-    limit = wanted.max_events
+    limit, drive = wanted.max_events, read_drive(wanted.inputs, start, times.ts.dtype)
     return Course(
         events=read_events(wanted.events, pairs),
-        breaks=read_breakpoints(points, start, times),
+        breaks=read_breakpoints(points, start, times, drive is not None and drive.counted),
+        drive=drive,
         domain=read_domain(wanted.domain, y0, pairs),
         max_events=None if limit is None else read_count("max_events", limit),
         dense=bool(wanted.dense),

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
+from .arguments import is_traced
 from .clock import Clock
 from .step import Start, Step, put
 from .stepping import between, output_weights, rows_of
@@ -52,43 +54,61 @@ class Interpolant(eqx.Module):
     """The solution at any time of its span: `interpolant(t)`, by the method's own dense output.
 
     Values have the structure of y0, each leaf with the shape of t first (after the batch, of
-    independent trajectories). Outside of the span, and behind the end of a solve that failed, they
-    are NaN. It can be differentiated by t, and by nothing else.
+    independent or mapped trajectories). Outside of the span, and behind the end of a solve that
+    failed, they are NaN. It can be differentiated by t, and by nothing else. Of plain numbers, and
+    NumPy's, no digit is lost far from t=0; an array of JAX's has been rounded already.
+
+    Attributes:
+        steps: as the loop has written them, but trajectories first.
+        origin: the time at the start, and what rounding left of it.
+        sign: the direction of time.
     """
 
-    clock: Clock
     steps: Dense
+    origin: tuple[Float[Array, "*batch"], Float[Array, "*batch"] | None]
+    sign: Float[Array, "*batch"]
     method: Method = eqx.field(static=True)
     unravel: Callable = eqx.field(static=True)
 
     def __call__(self, t: Float[ArrayLike, "*times"]) -> PyTree[Array]:
         """The state."""
-        return self._each(t, slope=False)
+        return _compiled(self, self._elapsed(t), slope=False)
 
     def derivative(self, t: Float[ArrayLike, "*times"]) -> PyTree[Array]:
         """How fast it changes: the derivative of the dense output, which is near to the field."""
-        return self._each(t, slope=True)
+        return _compiled(self, self._elapsed(t), slope=True)
 
-    def _each(self, t: Any, slope: bool) -> PyTree[Array]:
-        return _compiled(self, jnp.asarray(t, self.steps.y.dtype), slope)
+    def _elapsed(self, t: Any) -> tuple[Float[Array, "*batch_times"], Float[Array, "*batch_times"]]:
+        """How long after the start a time is, and how far rounding may have moved it."""
+        dtype, (origin, rest) = self.steps.y.dtype, self.origin
+        rounding, column = 8 * jnp.finfo(dtype).eps, (...,) + (None,) * np.ndim(t)
+        if rest is not None and not (is_traced((t, origin, rest)) or isinstance(t, jax.Array)):
+            exact = np.asarray(origin, np.float64) + np.asarray(rest, np.float64)
+            elapsed = jnp.asarray(np.asarray(t, np.float64) - exact[column], dtype)
+            return elapsed, rounding * jnp.abs(elapsed)
+        t = jnp.asarray(t, dtype)
+        elapsed = t - origin[column]
+        near = rounding * (jnp.abs(t) + jnp.abs(origin[column]))
+        return (elapsed if rest is None else elapsed - rest[column]), near
 
-    def _values(self, t: Float[Array, "*times"], slope: bool) -> PyTree[Array]:
-        def one(clock: Clock, steps: Dense) -> PyTree[Array]:
-            values = jax.vmap(lambda t: self.unravel(self._row(clock, steps, t, slope)))(t.ravel())
-            return jax.tree.map(lambda leaf: leaf.reshape(*t.shape, *leaf.shape[1:]), values)
+    def _values(self, times: tuple[Array, Array], slope: bool) -> PyTree[Array]:
+        def one(steps: Dense, sign: Array, times: tuple[Array, Array]) -> PyTree[Array]:
+            shape = times[0].shape
+            rows = jax.vmap(lambda *time: self._row(steps, sign, time, slope))
+            values = jax.vmap(self.unravel)(rows(*map(jnp.ravel, times)))
+            return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), values)
 
-        if self.steps.times.ndim == 1:
-            return one(self.clock, self.steps)
-        sign = None if isinstance(self.clock.sign, float) else 0
-        return jax.vmap(one, in_axes=(Clock(0, sign), -1))(self.clock, self.steps)  # pyright: ignore[reportArgumentType]
+        each = one
+        for _ in range(self.sign.ndim):
+            each = jax.vmap(each)
+        return each(self.steps, self.sign, times)
 
     def _row(
-        self, clock: Clock, steps: Dense, t: Float[Array, ""], slope: bool
+        self, steps: Dense, sign: Array, time: tuple[Array, ...], slope: bool
     ) -> Float[Array, " size"]:
-        """The value in the step that ends at t, or later."""
-        elapsed = clock.directed(t - clock.origin)
+        """The value in the step that ends at this time, or later."""
+        elapsed, near = sign * time[0], time[1]
         # The first and the last time can be told from the ends of the span by rounding alone.
-        near = 8 * jnp.finfo(t.dtype).eps * (jnp.abs(t) + jnp.abs(clock.origin))
         inside = (elapsed >= -near) & (elapsed <= steps.times[-1] + near)
         index = jnp.searchsorted(steps.times, elapsed, side="left") - 1
         index = jnp.clip(index, 0, jnp.maximum(jnp.sum(steps.times < steps.times[-1]) - 1, 0))
@@ -96,21 +116,30 @@ class Interpolant(eqx.Module):
         h = jnp.where(end > begin, end - begin, 1)
         weights, speeds = output_weights(self.method, jnp.clip((elapsed - begin) / h, 0, 1))
         if slope:
-            return jnp.where(inside, clock.directed(between(speeds, steps.slopes[index])), jnp.nan)
-        length = end - begin
-        return jnp.where(
-            inside, steps.y[index] + length * between(weights, steps.slopes[index]), jnp.nan
-        )
+            return jnp.where(inside, sign * between(speeds, steps.slopes[index]), jnp.nan)
+        moved = (end - begin) * between(weights, steps.slopes[index])
+        return jnp.where(inside, steps.y[index] + moved, jnp.nan)
 
 
 @eqx.filter_jit
-def _compiled(path: Interpolant, t: Float[Array, "*times"], slope: bool) -> PyTree[Array]:
-    return path._values(t, slope)
+def _compiled(path: Interpolant, times: tuple[Array, Array], slope: bool) -> PyTree[Array]:
+    return path._values(times, slope)
 
 
 def interpolant_of(
-    method: Method, dense: Dense, clock: Clock, unravel: Callable[[Array], Any]
+    method: Method,
+    dense: Dense,
+    clock: Clock,
+    rest: Float[Array, "*lanes"] | None,
+    unravel: Callable[[Array], Any],
 ) -> Interpolant:
-    """From the rows that a loop has written."""
-    times = jax.lax.cummax(dense.times, axis=0)
-    return Interpolant(clock, dense._replace(times=times), method, unravel)
+    """From the rows that a loop has written.
+
+    Args:
+        rest: what rounding left of the time at the start.
+    """
+    dense = dense._replace(times=jax.lax.cummax(dense.times, axis=0))
+    sign = jnp.broadcast_to(clock.directed(jnp.ones_like(clock.origin)), dense.times.shape[1:])
+    # As `jax.vmap` puts them, which may have done so already.
+    dense = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0) if sign.ndim else leaf, dense)
+    return Interpolant(dense, (clock.origin, rest), sign, method, unravel)

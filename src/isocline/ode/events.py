@@ -69,12 +69,15 @@ class Events(eqx.Module):
 
     Attributes:
         ts: when; NaN where there were no more.
+        elapsed: how long after t0 that was (before, if negative): far from t=0 single precision
+            knows it still where it has to round `ts`.
         ys: the states there, before any reset: the structure of y0, events first (after the batch).
         which: the index of the event in `events=`, -1 where there were no more.
         count: how many there were.
     """
 
     ts: Float[Array, "*batch events"]
+    elapsed: Float[Array, "*batch events"]
     ys: PyTree[Array]
     which: Int[Array, "*batch events"]
     count: Int[Array, "*batch"]

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from ..errors import InputError
 from .clock import Clock
+from .drive import Driven
 from .rows import Rows
 from .sharding import vary
 
@@ -156,7 +157,7 @@ def build_field(
                 return f(now.read(t), y, args)
             # It is turned leaf by leaf: were it turned as one row, XLA would compute all of a slope
             # of which a symplectic method takes one half.
-            slope = jax.tree.map(now.directed, like(y, f(now.read(t), y, args), "vector field"))
+            slope = jax.tree.map(now.directed, like(y, _slope(f, now, t, y, args), "vector field"))
             return rows.ravel(slope).astype(row.dtype)
 
         return eqx.filter_closure_convert(flat, *example)
@@ -186,6 +187,11 @@ def build_field(
     beside = {name: named(name) for name in functions if name != "slope"}
     # It is called in several places, and so it is traced once for all of them.
     return Field(jax.jit(named("slope")), param_axes, batched, beside), vary(params, axes)
+
+
+def _slope(f: Callable, clock: Clock, t: Array, *state: Any) -> Any:
+    """The user's field when the loop's clock shows t; what drives it may know that better."""
+    return f.at(clock, t, *state) if isinstance(f, Driven) else f(clock.read(t), *state)
 
 
 def lanes_last(pieces: list[Any], axes: list[int | None]) -> tuple[list[Any], list[int | None]]:

@@ -86,13 +86,18 @@ def run(call: Call, posed: Posed) -> Solution:
         grid=_grid_of(rows, posed.grid),
     )
     task = vary(task, axes)
-    clock = Clock(_lanes_last(rows, times.t0), times.sign or _lanes_last(rows, times.direction))
+    clock = Clock(
+        origin=_lanes_last(rows, times.t0),
+        sign=times.sign or _lanes_last(rows, times.direction),
+        ahead=_lanes_last(rows, posed.course.drive and posed.course.drive.ahead),
+    )
     clock, rules = _vary_arrays(clock, axes), _rules(call, posed, rows)
     parts = (posed.f,) if callable(posed.f) else posed.f
     beside = posed.course.beside(rows)
 
     def build(clock: Clock, part: int = 0) -> tuple[Field, Params]:
-        return build_field({"slope": parts[part], **beside}, rows, clock, args, axes)
+        slope = posed.course.driven(parts[part])
+        return build_field({"slope": slope, **beside}, rows, clock, args, axes)
 
     adjoint, events = ADJOINTS[call.choice.adjoint], None
     if rules.open_end:
@@ -116,7 +121,7 @@ def run(call: Call, posed: Posed) -> Solution:
     if call.extra.steps:
         steps = clock.origin + clock.directed(step_times(rules, *build(clock), task))
         steps = steps.T
-    path = _interpolant(call, rules, (rows, clock), outcome)
+    path = _interpolant(call, rules, (rows, clock, times.rest), outcome)
     return replace(solution, events=events, interpolant=path, steps=steps)
 
 
@@ -158,29 +163,30 @@ def _rules(call: Call, posed: Posed, rows: Rows) -> Rules:
 def _plan(course: Course, rows: Rows, clock: Clock, axes: frozenset[str]) -> tuple[Plan, Breaks]:
     """How the solve is divided, and where."""
     nothing = jnp.zeros(0, rows.rows.dtype)
-    points, elapsed = vary(course.breaks or (nothing, nothing), axes)
-    breaks = breaks_of(points, _lanes_last(rows, elapsed, 1), clock)
+    points, elapsed, passed = vary(course.breaks or (nothing, nothing, None), axes)
+    breaks = breaks_of(points, _lanes_last(rows, elapsed, 1), passed, clock)
     return plan_for(course.events, course.max_events, len(points), axes), breaks
 
 
 def _interpolant(
-    call: Call, rules: Rules, problem: tuple[Rows, Clock], outcome: Outcome
+    call: Call, rules: Rules, problem: tuple[Rows, Clock, Array | None], outcome: Outcome
 ) -> Interpolant | None:
     """Dense output, if it is wanted."""
     if outcome.dense is None:
         return None
-    dense, (rows, clock) = outcome.dense, problem
+    dense, (rows, clock, rest) = outcome.dense, problem
     if call.choice.adjoint != "direct":
         dense = forward_only(dense, NO_GRADIENT)
-    return interpolant_of(rules.tableau, dense, clock, rows.unravel)
+    return interpolant_of(rules.tableau, dense, clock, _lanes_last(rows, rest), rows.unravel)
 
 
 def _events(rows: Rows, clock: Clock, found: tuple[Found, Int[Array, "*lanes"]]) -> Events:
     """Events in the user's terms."""
     happened, count = found
-    ts = clock.origin + clock.directed(happened.t)
-    which, ts = (jnp.moveaxis(leaf, 0, -1) for leaf in (happened.event, ts))
-    return Events(ts, _as_given(rows, happened.y), which, count)
+    elapsed = clock.directed(happened.t)
+    leaves = happened.event, clock.origin + elapsed, elapsed
+    which, ts, elapsed = (jnp.moveaxis(leaf, 0, -1) for leaf in leaves)
+    return Events(ts, elapsed, _as_given(rows, happened.y), which, count)
 
 
 def _vary_arrays(tree: Any, axes: frozenset[str]) -> Any:

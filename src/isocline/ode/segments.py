@@ -57,17 +57,17 @@ class Breaks(NamedTuple):
     Attributes:
         elapsed: as time since the start.
         times: as the user's times.
+        passed: as times on the clock of a path, if there is one.
     """
 
     elapsed: Float[Array, "breaks *lanes"]
     times: Float[Array, "breaks *lanes"]
+    passed: Float[Array, "breaks *lanes"] | None
 
     def around(self, index: Int[Array, "*lanes"], since: Float[Array, "*lanes"]) -> Any:
         """The end of the part after this breakpoint, and what times the field may see in it."""
-        times = jax.lax.stop_gradient(self.times)
-        ends = observe.entry(times, index), observe.entry(times, index + 1)
-        low, high = jnp.minimum(*ends), jnp.maximum(*ends)
-        stretch = Stretch(since, _beside(low, jnp.inf), _beside(high, -jnp.inf))
+        passed = None if self.passed is None else _inside(self.passed, index)
+        stretch = Stretch(since, _inside(self.times, index), passed)
         return observe.entry(self.elapsed, index + 1), stretch
 
 
@@ -119,16 +119,35 @@ def plan_for(
 
 
 def breaks_of(
-    points: Float[Array, " breaks"], elapsed: Float[Array, "breaks *lanes"], clock: Clock
+    points: Float[Array, " breaks"],
+    elapsed: Float[Array, "breaks *lanes"],
+    passed: Float[Array, " breaks"] | None,
+    clock: Clock,
 ) -> Breaks:
     """Breakpoints in the order of time, and one at infinity at either end."""
     order = jnp.argsort(jax.lax.stop_gradient(elapsed), axis=0)
-    points = points.reshape((-1,) + (1,) * (elapsed.ndim - 1))
-    times = jnp.take_along_axis(jnp.broadcast_to(points, elapsed.shape), order, axis=0)
     far = jnp.full((1, *elapsed.shape[1:]), jnp.inf, elapsed.dtype)
     off = clock.directed(far)
-    elapsed = jnp.take_along_axis(elapsed, order, axis=0)
-    return Breaks(jnp.concatenate([-far, elapsed, far]), jnp.concatenate([-off, times, off]))
+
+    def sorted_between(values: Array, far: Array) -> Array:
+        values = values.reshape((-1,) + (1,) * (elapsed.ndim - values.ndim) + values.shape[1:])
+        values = jnp.take_along_axis(jnp.broadcast_to(values, elapsed.shape), order, axis=0)
+        return jnp.concatenate([-far, values, far])
+
+    return Breaks(
+        sorted_between(elapsed, far),
+        sorted_between(points, off),
+        None if passed is None else sorted_between(passed, off),
+    )
+
+
+def _inside(
+    times: Float[Array, "breaks *lanes"], index: Int[Array, "*lanes"]
+) -> tuple[Float[Array, "*lanes"], Float[Array, "*lanes"]]:
+    """The first and the last time between this breakpoint and the next."""
+    times = jax.lax.stop_gradient(times)
+    ends = observe.entry(times, index), observe.entry(times, index + 1)
+    return _beside(jnp.minimum(*ends), jnp.inf), _beside(jnp.maximum(*ends), -jnp.inf)
 
 
 def _beside(time: Float[Array, "*lanes"], towards: float) -> Float[Array, "*lanes"]:

@@ -29,7 +29,7 @@ from .course import Wanted, check_course, read_course
 from .events import Event
 from .extra import Extra
 from .fitting import check_fit, field_parts
-from .inputs import driven
+from .inputs import taking_inputs
 from .progress import Progress, read_meter
 from .refusing import in_words
 from .run import Call, Posed, run
@@ -156,7 +156,7 @@ def solve(  # noqa: PLR0913 - the front door
     wish = Wish(tableau, fixed, times.ts.shape[-1], state, max_steps, record_bytes)
     why, mask = choose(asked, wish), on_failure == "mask"
     controls = tableau, controller, why, batched, max_steps, record_bytes, mask, meter, _extra
-    parts = field_parts(driven(f, inputs), tableau, pairs)
+    parts = field_parts(taking_inputs(f, inputs), tableau, pairs)
     arguments = read_args(args, args_axes, lanes)
     tolerances = read_tolerances(given["rtol"], given["atol"], dtype)
     first = read_first_step(given["dt0"], dtype)

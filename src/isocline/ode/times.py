@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from ..errors import InputError
 from .arguments import known, read_count
+from .clock import rounded_off, since
 from .grid import Grid
 from .tableaus import Known
 
@@ -20,6 +21,7 @@ class Times(eqx.Module):
 
     Attributes:
         ts, t0: as the user gave them, in the dtype of the state.
+        rest: what rounding to that has left of t0; None where nothing is known to be left.
         elapsed: how long after the start the save times are, in the direction of time. Where the
             user's numbers are known this is formed in double precision: far from t=0, float32 knows
             the differences still when it can not tell the times apart.
@@ -28,6 +30,7 @@ class Times(eqx.Module):
 
     ts: Array
     t0: Array
+    rest: Array | None
     elapsed: Array
     sign: float | None = eqx.field(static=True)
     direction: Array | None
@@ -46,22 +49,16 @@ def read_times(ts: Any, t0: Any, dtype: Any) -> Times:
     if known_ts is not None and known_start is not None:
         sign = _common_sign(_path(known_start, known_ts))
     elapsed, begins = since(start, ts, dtype), t0 is None and ts.shape[-1] > 1
+    rest = rounded_off(start, dtype)
     ts, start = jnp.asarray(ts, dtype), jnp.asarray(start, dtype)
     if sign is not None:
-        return Times(ts, start, sign * elapsed, sign, None, begins)
+        return Times(ts, start, rest, sign * elapsed, sign, None, begins)
     direction = jnp.where(elapsed[..., -1] >= 0, 1, -1).astype(jnp.int32)
     elapsed = direction[..., None] * elapsed
     # What turns can not be refused any more, but must not pass for solved.
     goes_on = jnp.all(jnp.diff(elapsed, prepend=0, axis=-1) >= 0, axis=-1, keepdims=True)
-    return Times(ts, start, jnp.where(goes_on, elapsed, jnp.nan), None, direction, begins)
-
-
-def since(start: Any, ts: Any, dtype: Any) -> Array:
-    """`ts - start`, subtracted in double precision where both are plain numbers."""
-    if isinstance(ts, np.ndarray) and isinstance(start, (np.ndarray, np.generic)):
-        return jnp.asarray(ts.astype(np.float64) - np.asarray(start, np.float64)[..., None], dtype)
-    # Differences of what JAX holds are exact enough in its own dtype: near times differ exactly.
-    return jnp.asarray(ts - jnp.asarray(start)[..., None], dtype)
+    elapsed = jnp.where(goes_on, elapsed, jnp.nan)
+    return Times(ts, start, rest, elapsed, None, direction, begins)
 
 
 def _path(t0: np.ndarray, ts: np.ndarray) -> np.ndarray:
@@ -102,16 +99,24 @@ def read_first_step(dt0: Any, dtype: Any) -> Array | None:
     return None if dt0 is None else jnp.abs(jnp.asarray(dt0, dtype))
 
 
-def read_breakpoints(points: Any, start: Any, times: Times) -> tuple[Array, Array] | None:
-    """Breakpoints, in the user's time and as time since the start; `start` as it was given."""
+def read_breakpoints(
+    points: Any, start: Any, times: Times, counted: bool
+) -> tuple[Array, Array, Array | None] | None:
+    """Breakpoints in the user's time, as time since the start, and on the clock of a path.
+
+    Args:
+        points, start: as they were given.
+        counted: whether there is a path with a clock of its own.
+    """
     if points is None:
         return None
     seen = known(points)
     if points.ndim != 1 or (seen is not None and not np.isfinite(seen).all()):
         raise InputError(f"breakpoints must be finite times in one row, `(points,)`; got {points}.")
-    elapsed = since(start, points, times.ts.dtype)
+    dtype = times.ts.dtype
     sign = jnp.asarray(times.direction)[..., None] if times.sign is None else times.sign
-    return jnp.asarray(points, times.ts.dtype), elapsed * sign
+    passed = since(start.ravel()[0], points, dtype) if counted else None
+    return jnp.asarray(points, dtype), since(start, points, dtype) * sign, passed
 
 
 def read_grid(
