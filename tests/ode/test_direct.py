@@ -58,15 +58,30 @@ def test_reverse_mode_of_forward_is_refused_with_words(wrap):
         wrap(jax.grad(partial(loss, adjoint="forward")))(1.3)
 
 
-def test_forward_mode_of_replay_is_refused_with_words():
-    with pytest.raises(InputError, match=r"has no forward mode.*use adjoint='forward'"):
-        jax.jvp(partial(loss, adjoint="replay"), (1.3,), (1.0,))
-
-
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, lambda f: lambda a: jax.vmap(f)(a[None])])
 @pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
-def test_gradient_of_gradient_is_refused_with_words(adjoint):
+def test_what_has_no_forward_mode_is_refused_with_words(adjoint, wrap):
+    """Also where the solve is within a function that was traced before."""
+    f = wrap(partial(loss, adjoint=adjoint, steps=2))
+    with pytest.raises(InputError, match=r"has no forward mode.*use adjoint='forward'"):
+        jax.jvp(f, (jnp.asarray(1.3),), (jnp.asarray(1.0),))
+
+
+@pytest.mark.parametrize("inner", [lambda f: f, jax.jit])
+@pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
+def test_gradient_of_gradient_is_refused_with_words(adjoint, inner):
+    f = inner(partial(loss, adjoint=adjoint, steps=2))
     with pytest.raises(InputError, match="has no reverse mode of its own"):
-        jax.jit(jax.grad(jax.grad(partial(loss, adjoint=adjoint))))(1.3)
+        jax.jit(jax.grad(jax.grad(f)))(1.3)
+
+
+@pytest.mark.parametrize("adjoint", ["replay", "reversible", "backsolve"])
+def test_a_hessian_is_forward_mode_of_reverse_mode(adjoint):
+    """What the refusal of a gradient of a gradient says to do, done."""
+    f = partial(loss, steps=40)
+    truth = jax.hessian(partial(f, adjoint="direct"))(1.3)
+    found = jax.hessian(jax.jit(partial(f, adjoint=adjoint)))(1.3)
+    np.testing.assert_allclose(found, truth, rtol=1e-4)
 
 
 def test_direct_wants_few_steps():

@@ -5,6 +5,12 @@ Each is one function `run(rules, field, params, task) -> Outcome`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from ..field import Field, Params
+from ..loop import Outcome
+from ..refusing import reverse_only
+from ..task import Rules, Task
 from .backsolve import backsolve
 from .choice import Choice as Choice
 from .choice import Wish as Wish
@@ -13,10 +19,20 @@ from .forward import direct, forward
 from .replay import replay
 from .reversible import reversible
 
+
+def _in_reverse_only(adjoint: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """An adjoint that says so where it is differentiated in another mode."""
+
+    def run(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
+        return adjoint(rules, field, *reverse_only((params, task)))
+
+    return run
+
+
 ADJOINTS = {
-    "replay": replay,
-    "reversible": reversible,
-    "backsolve": backsolve,
+    "replay": _in_reverse_only(replay),
+    "reversible": _in_reverse_only(reversible),
+    "backsolve": _in_reverse_only(backsolve),
     "forward": forward,
     "direct": direct,
 }

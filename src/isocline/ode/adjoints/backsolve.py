@@ -34,7 +34,7 @@ def backsolve(rules: Rules, field: Field, params: Params, task: Task) -> Outcome
         return integrate_all(rules, field, params, task)
 
     def run_forward(params: Params, task: Task):
-        outcome = run(params, task)
+        outcome = integrate_all(rules, field, params, task)
         return outcome, (params, task, (outcome.t, outcome.y, outcome.saved), outcome.status)
 
     def run_backward(kept, cotangent: Outcome):
