@@ -165,3 +165,12 @@ def test_true_shows_a_bar_on_the_standard_error(capsys):
     jax.effects_barrier()
     shown = capsys.readouterr()
     assert shown.out == "" and "100%" in shown.err
+
+
+def test_meters_of_functions_that_are_gone_are_not_kept():
+    from isocline.ode import progress
+
+    for number in range(100):
+        meter = progress.read_meter(lambda told, number=number: number)
+        assert meter is not None and progress.read_meter(meter.tell) is meter
+    assert progress._meter_of.cache_info().currsize <= 32

@@ -169,7 +169,8 @@ def field(t, y, args):
 
 def observed_error(method, steps, derive):
     rows, clock = as_rows(jnp.array([1.0, 0.5]), False), Clock(jnp.zeros(()), 1.0)
-    bound = Bound(*build_field(field, rows, clock, (jnp.asarray(2.0), (None,)), frozenset()))
+    args = (jnp.asarray(2.0), (None,), (False,))
+    bound = Bound(*build_field(field, rows, clock, args, frozenset()))
     h = jnp.asarray(2.0 / steps)
 
     def body(index, carry):

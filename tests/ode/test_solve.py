@@ -261,3 +261,30 @@ def test_a_weakly_typed_state_keeps_its_precision(x64):
     solution = solve(lambda t, y: -y, jnp.full(2, 2.0), [0.0, 1.0], rtol=1e-11, atol=1e-11)
     assert solution.ys.dtype == jnp.float64
     np.testing.assert_allclose(solution.ys[-1], 2 * np.exp(-1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_another_number_in_args_compiles_nothing_and_changes_no_dtype(dtype):
+    """Plain numbers are traced, unless the field has to know them."""
+    traced = []
+
+    def field(t, y, args):
+        traced.append((args["rate"] * y).dtype)
+        return -args["rate"] * jnp.ones(args["size"], y.dtype) * y
+
+    tolerance, counts = {"float32": 1e-6, "float64": 1e-12}[dtype], []
+    with jax.enable_x64(dtype == "float64"):
+        for rate in (0.1, 0.7):
+            y0, args = np.ones(2, dtype), {"rate": rate, "size": 2}
+            options = {"rtol": tolerance, "atol": tolerance, "method": "dopri8"}
+            ys = solve(field, y0, [0.0, 1.0], args, **options).ys
+            np.testing.assert_allclose(ys[-1], np.exp(-rate), rtol=10 * tolerance)
+            counts.append(len(traced))
+    assert counts[0] == counts[1] and set(traced) == {jnp.dtype(dtype)} == {ys.dtype}
+
+
+@pytest.mark.parametrize("asks", [lambda a: 1.0 if a > 0 else -1.0, np.sign])
+def test_a_field_may_have_to_know_a_number_in_args(asks):
+    for rate in (0.5, -0.5):
+        ys = solve(lambda t, y, a: asks(a) * y, jnp.ones(1), [0.0, 1.0], rate, rtol=1e-6).ys
+        np.testing.assert_allclose(ys[-1], np.exp(np.sign(rate)), rtol=1e-4)

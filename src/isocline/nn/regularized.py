@@ -248,7 +248,7 @@ def _summed(
 
         return jax.tree.map(one, solution.ys)
 
-    args, axes = read_args(call.args, call.options.get("args_axes"), call.lanes)
+    args, axes, _ = read_args(call.args, call.options.get("args_axes"), call.lanes)
     arrays, rest = eqx.partition(args, eqx.is_array)
     f, y0 = three_arguments(call.f), call.y0
     states = pick(back[..., count:])

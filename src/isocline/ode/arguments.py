@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -137,7 +137,20 @@ def _check_some_tolerance(rtol: np.ndarray | None, atol: np.ndarray | None) -> N
         raise InputError("rtol and atol must not both be zero.")
 
 
-def read_args(args: Any, axes: Any, lanes: int | None) -> tuple[Any, tuple[int | None, ...]]:
+class Args(NamedTuple):
+    """args, with JAX's arrays for NumPy's and for plain numbers that are not whole.
+
+    Attributes:
+        axes: for each array, 0 if it has one entry a trajectory.
+        plain: of each array, whether it was a plain number, which has no gradient.
+    """
+
+    values: Any
+    axes: tuple[int | None, ...]
+    plain: tuple[bool, ...]
+
+
+def read_args(args: Any, axes: Any, lanes: int | None) -> Args:
     """args with JAX's arrays for NumPy's, and for each array 0 if it has one entry a trajectory."""
     args = jax.tree.map(_to_jax, args)
     arrays = eqx.filter(args, eqx.is_array)
@@ -152,7 +165,22 @@ def read_args(args: Any, axes: Any, lanes: int | None) -> tuple[Any, tuple[int |
                 f"args_axes gives an array of shape {leaf.shape} in args one entry a trajectory, "
                 f"but y0 holds {lanes} trajectories."
             )
-    return args, tuple(found)
+    return Args(args, tuple(found), (False,) * len(found))
+
+
+def with_numbers(args: Args) -> Args:
+    """args with arrays for plain numbers, weakly typed as they are: another one compiles nothing.
+
+    Whole numbers stay, as they may be shapes.
+    """
+    leaves, tree = jax.tree.flatten(args.values)
+    axes, values, new = iter(args.axes), [], []
+    for leaf in leaves:
+        number = type(leaf) in (float, complex)
+        values.append(jnp.asarray(leaf) if number else leaf)
+        if eqx.is_array(values[-1]):
+            new.append((None if number else next(axes), number))
+    return Args(tree.unflatten(values), tuple(a for a, _ in new), tuple(n for _, n in new))
 
 
 def _to_jax(leaf: Any) -> Any:

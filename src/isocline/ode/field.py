@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Shaped
 
@@ -125,7 +126,7 @@ def build_field(
     f: Callable | dict[str, Callable],
     rows: Rows,
     clock: Clock,
-    args: tuple[Any, Any],
+    args: tuple[Any, Any, Any],
     axes: frozenset[str],
 ) -> tuple[Field, Params]:
     """Set apart what the user's functions read, and give them back as functions of rows.
@@ -135,10 +136,10 @@ def build_field(
             functions by their names: the field is "slope", the others return one array each.
         rows: the initial state.
         clock: the user's time.
-        args: the user's args, and for each leaf 0 (one a lane) or None (shared).
+        args: the user's args as `arguments.Args`.
         axes: mesh axes along which anything here varies (see `sharding`).
     """
-    values, lane_axes = args
+    values, lane_axes, plain = args
     arrays, static_args = eqx.partition(values, eqx.is_array)
     leaves, treedef = jax.tree.flatten(arrays)
     own = [_first_entry(leaf, axis) for leaf, axis in zip(leaves, lane_axes, strict=True)]
@@ -170,7 +171,8 @@ def build_field(
     axes_of = [*[None] * len(consts), *lane_axes, *[0 if batched else None] * len(hands)]
     pieces, piece_axes = lanes_last(pieces, axes_of)
     # Plain numbers, as tables that a derivative rule of the user's own closes over, have none.
-    fixed = {index for index, const in enumerate(consts) if not isinstance(const, Tracer)}
+    numbers = [not isinstance(const, Tracer) for const in consts] + list(plain)
+    fixed = set(np.flatnonzero(numbers).tolist())
     params, param_axes, merge = _split(pieces, piece_axes, fixed)
     first_leaf, end_leaf = len(consts), len(consts) + len(leaves)
 

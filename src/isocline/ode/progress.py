@@ -7,6 +7,7 @@ for every percent of the time span (`Meter.every`), not at every step.
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -129,7 +130,7 @@ class Meter:
 
 
 _BAR = Meter(Bar())
-_METERS: dict[Any, Meter] = {}
+_meter_of = functools.lru_cache(maxsize=32)(Meter)
 
 
 def read_meter(progress: bool | Callable[[Progress], Any] | Meter | None) -> Meter | None:
@@ -152,7 +153,7 @@ def read_meter(progress: bool | Callable[[Progress], Any] | Meter | None) -> Met
             "isocline.ode.Progress holds."
         )
     try:
-        return _METERS.setdefault(progress, Meter(progress))
+        return _meter_of(progress)
     except TypeError:  # it can not be hashed: compiled anew each time
         return Meter(progress)
 

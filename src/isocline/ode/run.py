@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from .adjoints import ADJOINTS, Choice
+from .arguments import Args
 from .clock import Clock
 from .control import Controller
 from .costs import costs
@@ -53,14 +54,13 @@ class Posed(eqx.Module):
 
     Attributes:
         f: the vector field, `f(t, y, args)`.
-        args: the user's args, and for each array in them 0 (one a trajectory) or None.
         dt0, grid: of the steps, if given.
         tolerances: relative and absolute.
     """
 
     f: Any
     y0: Any
-    args: tuple[Any, tuple[int | None, ...]]
+    args: Args
     times: Times
     dt0: Array | None
     grid: Grid | None
@@ -72,7 +72,8 @@ class Posed(eqx.Module):
 def run(call: Call, posed: Posed) -> Solution:
     """Solve."""
     axes = varying_axes(eqx.filter(posed, eqx.is_array))
-    y0, args = vary(posed.y0, axes), (_vary_arrays(posed.args[0], axes), posed.args[1])
+    y0, values = vary(posed.y0, axes), _vary_arrays(posed.args.values, axes)
+    args = posed.args._replace(values=values)
     rows, times = as_rows(y0, call.batched), posed.times
     # What the state is at the start needs no solve: often all that is left is its end.
     ts = _lanes_last(rows, times.elapsed[..., times.begins :], 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -22,6 +24,7 @@ from .arguments import (
     read_count,
     read_state,
     read_tolerances,
+    with_numbers,
 )
 from .complex_state import Complex, Pairs, pairs_of
 from .control import Controller
@@ -36,6 +39,15 @@ from .run import Call, Posed, run
 from .solution import Solution, SolveError
 from .tableaus import Known, find
 from .times import read_first_step, read_grid, read_times
+
+# What JAX raises where Python has to know a number that is traced.
+NOT_KNOWN = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+# Fields that have to know the plain numbers in args, so that not every solve tries in vain.
+_KNOWING: deque[Any] = deque(maxlen=32)
 
 
 def solve(  # noqa: PLR0913 - the front door
@@ -79,7 +91,8 @@ def solve(  # noqa: PLR0913 - the front door
             imaginary part each keep to the tolerance). Double if its arrays are, else single.
         ts: the save times, rising or falling, repeats allowed; `(batch, times)` gives each
             independent trajectory its own.
-        args: passed on to `f`.
+        args: passed on to `f`. Plain numbers that are not whole come as arrays, unless `f` has to
+            know them: another value does not compile anew.
         method: a name of `isocline.ode.METHODS` or a `Tableau`. "leapfrog" and its kin are for
             separable systems only: `y0=(position, momentum)`, where the slope of each depends on
             the other and on time, and not on itself.
@@ -165,10 +178,21 @@ def solve(  # noqa: PLR0913 - the front door
     return _raise_failure(solution) if on_failure == "raise" else solution
 
 
+def _run(call: Call, posed: Posed) -> Solution:
+    """The solution; where f has to know the plain numbers in args, as in `if rate > 0`, it does."""
+    args = with_numbers(posed.args)
+    parts = tuple(filter(callable, jax.tree.leaves(posed.f))), jax.tree.structure(posed.f)
+    if any(args.plain) and parts not in _KNOWING:
+        with contextlib.suppress(*NOT_KNOWN):
+            return run(call, replace(posed, args=args))
+        _KNOWING.append(parts)
+    return run(call, posed)
+
+
 def _told(call: Call, posed: Posed, pairs: Pairs | None) -> Solution:
     """The solution in the user's own terms, and what JAX can not do with it in words."""
     try:
-        solution = run(call, posed)
+        solution = _run(call, posed)
     except (TypeError, ValueError) as error:
         raise in_words(error) from None
     if pairs is None:

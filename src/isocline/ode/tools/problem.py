@@ -107,14 +107,14 @@ def read_problem(
         )
     y0, dtype = read_state(y0)
     lanes = count_lanes(y0, options.get("batch") == "independent")
-    args, axes = read_args(args, options.get("args_axes"), lanes)
+    args, axes, _ = read_args(args, options.get("args_axes"), lanes)
     ts = read_array("ts", ts)
     if ts is None or ts.ndim not in (1, 2) or not ts.size:
         raise InputError("ts must be an array of save times, (times,) or (batch, times).")
     f = _open_field(f)
     if lanes is None:
         args = _with_arrays(f, jnp.asarray(ts.ravel()[0], dtype), y0, args)
-        args, axes = read_args(args, None, None)
+        args, axes, _ = read_args(args, None, None)
     inputs = Inputs(y0, args, f, jnp.asarray(ts, dtype))
     loss = _checked(random_loss if loss is None else loss)
     return Problem(inputs, loss, dict(options), lanes, axes)
