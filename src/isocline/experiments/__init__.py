@@ -78,6 +78,11 @@ EXPERIMENTS = {
         "densities",
         "Flows on densities of the plane: how far above the entropy floor, NFE, and time",
     ),
+    "regularizers": Entry(
+        "reproduce",
+        "regularizers",
+        "What makes a flow straight: RNODE, OT-Flow, and pairs from optimal transport",
+    ),
     "tabular": Entry(
         "reproduce", "tabular", "Densities of real tables: flows beside Gaussians and mixtures"
     ),

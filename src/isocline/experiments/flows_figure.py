@@ -80,7 +80,7 @@ def draw_particles(out: Path, protocol: Protocol, seed: int) -> None:
     for row, density in zip(axes, rows):
         folder = out / "models" / run_name(density, model_name("continuous", size), seed)
         learnt = ContinuousFlow.load(folder)
-        paths = _paths(learnt, np.linspace(0, 1, 41))
+        paths = paths_of(learnt, np.linspace(0, 1, 41))
         extent = plane_density(density).extent
         for panel, t in zip(row, _TIMES):
             points = paths[round(40 * t)].T
@@ -118,7 +118,7 @@ def _log_prob(model: Any, grid: Any) -> np.ndarray:
     return np.asarray(eqx.filter_jit(solved)(model, grid, context)[0])
 
 
-def _paths(learnt: ContinuousFlow, times: np.ndarray) -> np.ndarray:
+def paths_of(learnt: ContinuousFlow, times: np.ndarray) -> np.ndarray:
     """Points of the normal at these times, in the units of the data: (times, points, 2)."""
     z = jax.random.normal(jax.random.key(0), (_POINTS, 2))
     field, context = learnt.network_.field, jnp.zeros(0)
