@@ -171,6 +171,7 @@ def test_bad_argument_is_named(words):
     [
         (lambda t, y: y[:1], r"shape of y: expected \(2,\), got \(1,\)"),
         (lambda t, y: (y, y), "structure of y"),
+        (lambda t, y: 1j * y, "complex numbers for a real state"),
     ],
 )
 def test_slope_that_does_not_fit_the_state_is_refused(field, words):
@@ -206,3 +207,9 @@ def test_times_that_turn_under_jit_do_not_pass_for_solved(ts):
 def test_a_failure_is_raised_while_a_gradient_is_taken():
     with pytest.raises(SolveError, match="blew up at t=1"):
         jax.grad(lambda y: solve(lambda t, y: y**2, y, [0.0, 5.0]).ys[-1, 0])(jnp.ones(1))
+
+
+def test_a_list_of_numbers_is_told_to_be_no_array():
+    with pytest.raises(InputError, match=r"list of single numbers.*y0=np\.array"):
+        solve(lambda t, y: -jnp.array(y), [1.0, 2.0], TIMES)
+    assert solve(lambda t, y: [-y[0], -y[1]], [1.0, 2.0], TIMES).success

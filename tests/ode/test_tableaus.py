@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import scipy.integrate
 
+from isocline import InputError
 from isocline.ode import METHODS, Tableau
+from isocline.ode.tableaus import find
 
 RUNGE_KUTTA = [name for name, method in METHODS.items() if type(method) is Tableau]
 EXACT = [
@@ -195,3 +198,32 @@ def test_dopri8_agrees_with_scipy():
     np.testing.assert_allclose(tableau.matrix[13:], peer.A_EXTRA, atol=1e-14)
     np.testing.assert_allclose(tableau.b_error, peer.E5, atol=1e-14)
     np.testing.assert_allclose(tableau.b_error_low, peer.E3, atol=1e-14)
+
+
+def test_no_method_that_is_built_in_has_a_fault():
+    explicit = [method for method in METHODS.values() if type(method) is Tableau]
+    assert len(explicit) > 15 and all(find(method) is method for method in explicit)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lower": ((0.5,), (0.0, 0.75, 0.0))}, "row 1 of lower.*must hold 2 numbers"),
+        ({"lower": [[0.5], [0.0, 0.75]]}, "tuples of numbers"),
+        ({"lower": (("1/2",), ("0", "x"))}, "tuples of numbers"),
+        ({"weights": ("2/9", "1/3")}, "weights must hold 3 numbers"),
+        ({"weights": ("2/9", "1/3", "5/9")}, "weights must sum to 1 "),
+        ({"lower": (("1/2",), (0, "4/3"))}, "row sums of lower must sum to 0.5"),
+        ({"error": ("-5/72", "1/12", "1/9", "1/8")}, "error must sum to 0 "),
+        ({"error": 6 * (0,)}, "error has 6 entries for 4 stages"),
+        ({"output": ((1,), (0,), (0,), (0,))}, "each row of output"),
+    ],
+)
+def test_a_slip_of_the_pen_is_told(changes, words):
+    """The method of Bogacki and Shampine with one mistake."""
+    right = Tableau(
+        "mine", 3, (("1/2",), (0, "3/4")), ("2/9", "1/3", "4/9"), ("-5/72", "1/12", "1/9", "-1/8")
+    )
+    assert find(right) is right
+    with pytest.raises(InputError, match=f"method='mine' is no Runge-Kutta method: .*{words}"):
+        find(replace(right, **changes))

@@ -240,10 +240,17 @@ def like(y: Any, value: Any, name: str) -> Any:
     """
     wanted, got = jax.tree.structure(y), jax.tree.structure(value)
     if wanted != got:
+        numbers = isinstance(y, (list, tuple)) and not any(map(jnp.ndim, jax.tree.leaves(y)))
         raise InputError(
             f"the {name} must return the structure of y: expected {wanted}, got {got}."
+            + numbers * " y0 is a list of single numbers: for one array pass y0=np.array(...)."
         )
     for want, have in zip(jax.tree.leaves(y), jax.tree.leaves(value), strict=True):
+        if jnp.iscomplexobj(have) and not jnp.iscomplexobj(want):
+            raise InputError(
+                f"the {name} returns complex numbers for a real state, whose imaginary part would "
+                "be lost: pass a complex y0, or return the real part."
+            )
         if jnp.shape(want) != jnp.shape(have):
             raise InputError(
                 f"the {name} must return the shape of y: "

@@ -41,6 +41,9 @@ def find(method: str | Known) -> Known:
         InputError: there is no such method; the message lists those there are.
     """
     if isinstance(method, Known):
+        fault = method.fault if type(method) is Tableau else None
+        if fault is not None:
+            raise InputError(f"method={method.name!r} is no Runge-Kutta method: {fault}")
         return method
     found = _named(method) if isinstance(method, str) else None
     if found is not None:

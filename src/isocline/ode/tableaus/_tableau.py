@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 Number = int | float | str | Fraction
 Row = Sequence[Number]
+SLIP = 1e-7  # by so much sums may be off: published decimals are rounded
 
 
 def exact(row: Row) -> tuple[Fraction, ...]:
@@ -63,6 +64,11 @@ class Tableau:
     source: str = ""
 
     jacobians = 0
+
+    @cached_property
+    def fault(self) -> str | None:
+        """What is wrong with it, if anything; those built in are known to be right."""
+        return _wrong_shape(self) or _wrong_sum(self)
 
     @property
     def first_same_as_last(self) -> bool:
@@ -156,6 +162,61 @@ class Tableau:
         rest[:, 0] -= self.solution
         # Division by (1 - theta) is a running sum; its last entry is the remainder, zero.
         return np.cumsum(rest, axis=1)[:, :-1]
+
+
+def _wrong_shape(tableau: Tableau) -> str | None:
+    """What of its rows has the wrong kind or length."""
+    others = (tableau.weights, tableau.error or (), tableau.error_low or ())
+    try:
+        hash(tableau)
+        for row in (*tableau.lower, *others, *tableau.extra, *(tableau.output or ())):
+            exact(row)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        return f"its rows must be tuples of numbers, or of fractions as 'a/b': {error}."
+    for index, row in enumerate(tableau.lower):
+        if len(row) != index + 1:
+            return (
+                f"row {index} of lower is of stage {index + 2} and must hold {index + 1} numbers, "
+                f"one for each stage before; got {len(row)}."
+            )
+    return _wrong_length(tableau)
+
+
+def _wrong_length(tableau: Tableau) -> str | None:
+    """Which of its other rows does not have one number a stage."""
+    stages, own = tableau.stages, len(tableau.lower) + 1
+    if len(tableau.weights) != own:
+        return f"weights must hold {own} numbers, one for each stage; got {len(tableau.weights)}."
+    lengths = {
+        "error": (len(tableau.error or ()), stages),
+        "error_low": (len(tableau.error_low or ()), stages),
+        "output": (len(tableau.output or ()), stages + len(tableau.extra)),
+    }
+    lengths |= {f"extra row {i}": (len(row), stages + i) for i, row in enumerate(tableau.extra)}
+    wrong = [(name, *two) for name, two in lengths.items() if two[0] > two[1]]
+    for name, count, most in wrong:
+        return f"{name} has {count} entries for {most} stages (one may be the field at the end)."
+    return None
+
+
+def _wrong_sum(tableau: Tableau) -> str | None:
+    """Which sum of its numbers is not what it must be, as after a slip of the pen."""
+    stages = tableau.stages
+    b, c, a = tableau.b, tableau.nodes[:stages], tableau.matrix[:stages, :stages]
+    sums = [(1, "weights", b.sum(), 1), (2, "weights times row sums of lower", b @ c, 1 / 2)]
+    sums += [(3, "weights times squared row sums of lower", b @ c**2, 1 / 3)]
+    sums += [(3, "weights times lower times its row sums", b @ a @ c, 1 / 6)]
+    sums += [(1, "error", tableau.b_error.sum(), 0)]
+    if tableau.output is not None:
+        apart = np.abs(tableau.polynomials.sum(axis=1) - tableau.solution).max()
+        sums.append((1, "each row of output, less its weight,", apart, 0))
+    for order, name, found, wanted in sums:
+        if tableau.order >= order and abs(found - wanted) > SLIP:
+            return (
+                f"{name} must sum to {wanted:.6g} for order {tableau.order}, and sums to "
+                f"{found:.6g}."
+            )
+    return None
 
 
 def hermite(weights: Float[np.ndarray, " stages"]) -> Float[np.ndarray, "stages 3"]:
