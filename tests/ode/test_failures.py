@@ -213,3 +213,26 @@ def test_a_list_of_numbers_is_told_to_be_no_array():
     with pytest.raises(InputError, match=r"list of single numbers.*y0=np\.array"):
         solve(lambda t, y: -jnp.array(y), [1.0, 2.0], TIMES)
     assert solve(lambda t, y: [-y[0], -y[1]], [1.0, 2.0], TIMES).success
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("grid", [0.0, 0.5, 1.0], [0.0, 0.6, 0.5, 1.0]),
+        ("grid", [0.0, 0.5, 1.0], [0.0, 0.5, 0.8]),
+        ("dt0", 0.1, np.nan),
+        ("atol", 1e-6, np.nan),
+        ("rtol", 1e-3, -1.0),
+    ],
+)
+def test_wrong_arguments_under_jit_do_not_pass_for_solved(name, right, wrong):
+    """As wrong times: what can not be refused any more is told afterwards, with its cause."""
+
+    @jax.jit
+    def solved(value):
+        return solve(decay, jnp.ones(1), TIMES, on_failure="return", **{name: value})
+
+    assert solved(jnp.asarray(right)).success
+    solution = solved(jnp.asarray(wrong))
+    assert int(solution.status) == Status.NON_FINITE and np.isnan(solution.ys[-1]).all()
+    assert name in solution.explain() and "see these arguments" in solution.explain()

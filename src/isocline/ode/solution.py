@@ -213,7 +213,11 @@ def _cause(status: Status, facts: dict[str, Any]) -> str:
             "loosen rtol and atol, or pass float64 arrays."
         )
     if status == Status.NON_FINITE and np.isnan(facts["left"]):
-        return "was given save times that turn back, or are no finite numbers: see ts and t0."
+        return (
+            "was given save times that turn back, or are no finite numbers; or a grid that turns "
+            "or does not lead from t0 to the last of ts; or a dt0, rtol or atol that can not be: "
+            "see these arguments."
+        )
     if status == Status.NON_FINITE:
         return _why_not_finite(where, facts)
     if status in OTHER:

@@ -38,7 +38,7 @@ from .refusing import in_words
 from .run import Call, Posed, run
 from .solution import Solution, SolveError
 from .tableaus import Known, find
-from .times import read_first_step, read_grid, read_times
+from .times import doubted, read_first_step, read_grid, read_times
 
 # What JAX raises where Python has to know a number that is traced.
 NOT_KNOWN = (
@@ -159,7 +159,7 @@ def solve(  # noqa: PLR0913 - the front door
     lanes = count_lanes(y0, batched)
     axes = {name: (value, int(name in ("ts", "grid"))) for name, value in given.items()}
     check_lanes(lanes, axes)
-    times = read_times(given["ts"], given["t0"], dtype)
+    times = doubted(read_times(given["ts"], given["t0"], dtype), given)
     more = Wanted(events, max_events, breakpoints, inputs, domain, dense)
     course = read_course(more, (y0, pairs), (given, times))
     stepping = read_grid(tableau, steps, given["grid"], times, max_steps)

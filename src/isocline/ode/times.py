@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..errors import InputError
-from .arguments import known, read_count
+from .arguments import is_traced, known, read_count
 from .clock import rounded_off, since
 from .grid import Grid
 from .tableaus import Known
@@ -59,6 +61,29 @@ def read_times(ts: Any, t0: Any, dtype: Any) -> Times:
     goes_on = jnp.all(jnp.diff(elapsed, prepend=0, axis=-1) >= 0, axis=-1, keepdims=True)
     elapsed = jnp.where(goes_on, elapsed, jnp.nan)
     return Times(ts, start, rest, elapsed, None, direction, begins)
+
+
+def doubted(times: Times, given: dict[str, Any]) -> Times:
+    """The same times; NaN where a traced argument is wrong, so that it can not pass for solved.
+
+    Args:
+        given: `grid`, `dt0`, `rtol` and `atol` as they were given.
+    """
+    grid, good = given["grid"], []
+    if grid is not None and is_traced((grid, times.t0, times.ts)):
+        start, end = times.t0, times.ts[..., -1]
+        change = jnp.diff(grid, axis=-1) * jnp.where(end >= start, 1, -1)[..., None]
+        near = 1e-5 * jnp.maximum(jnp.max(jnp.abs(times.ts), axis=-1), jnp.abs(start))
+        off = jnp.maximum(jnp.abs(grid[..., 0] - start), jnp.abs(grid[..., -1] - end))
+        good.append(jnp.all(change >= 0, axis=-1) & (off <= near))
+    for name in ("dt0", "rtol", "atol"):
+        value = given[name]
+        if value is not None and is_traced(value):
+            good.append(jnp.isfinite(value) & ((value != 0) if name == "dt0" else (value >= 0)))
+    if not good:
+        return times
+    sound = functools.reduce(jnp.logical_and, good)[..., None]
+    return replace(times, elapsed=jnp.where(sound, times.elapsed, jnp.nan))
 
 
 def _path(t0: np.ndarray, ts: np.ndarray) -> np.ndarray:
