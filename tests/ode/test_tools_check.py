@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from isocline.errors import InputError
-from isocline.ode import SolveError, Status, adjoints, check_gradient
+from isocline.ode import Event, SolveError, Status, adjoints, check_gradient
 from isocline.ode.tools.differences import along, extrapolated, random_directions
 from isocline.ode.tools.opening import array_names, opened
 from isocline.ode.tools.problem import Inputs, read_problem
@@ -211,3 +211,59 @@ def test_numbers_in_args_become_arrays_unless_the_field_needs_them_as_they_are()
 
     assert eqx.is_array(read_problem(linear, Y0, TS, 1.0, None, {}).inputs.args)
     assert read_problem(branching, Y0, TS, 1.0, None, {}).inputs.args == 1.0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"breakpoints": [0.5]},
+        {"events": Event(lambda t, y, args: y[0] - 0.6)},
+        {
+            "events": Event(
+                lambda t, y, args: y[0] - 0.6,
+                terminal=False,
+                reset=lambda t, y, args: 0.5 * y,
+            )
+        },
+    ],
+    ids=["breakpoint", "end", "reset"],
+)
+def test_where_steps_end_at_events_the_reference_is_of_a_fine_solve(options):
+    """The adjoints agree with it up to their tolerance; that of a field which jumps as well."""
+
+    def jumping(t, y, rate):
+        return -rate * y * jnp.where(t > 0.5, 2.0, 1.0)
+
+    report = check_gradient(
+        jumping if "breakpoints" in options else lambda t, y, rate: -rate * y,
+        jnp.array([1.0, 0.7]),
+        np.array([0.0, 0.3, 1.0], np.float32),
+        jnp.float32(1.0),
+        method="bosh3",
+        rtol=1e-5,
+        directions=1,
+        repeats=1,
+        **options,
+    )
+    by_name = {row.adjoint: row for row in report.rows}
+    assert not report.held and "of a solve to a tolerance of 1e-10" in str(report)
+    assert np.isfinite(report.loss) and report.rows[0].error < 1e-6
+    for name in ("replay", "backsolve"):
+        assert by_name[name].error < 2e-3, name
+    assert "reversible" in by_name["reversible"].note
+
+
+def test_a_solve_that_fails_with_one_adjoint_alone_has_no_gradient():
+    """Said, where zeros would pass for a gradient: two states that drift apart."""
+    report = check_gradient(
+        lambda t, y, rate: -rate * y * jnp.where(t > 0.5, 2.0, 1.0),
+        jnp.ones(2),
+        np.array([0.0, 1.0], np.float32),
+        jnp.float32(1.0),
+        directions=1,
+        repeats=1,
+    )
+    by_name = {row.adjoint: row for row in report.rows}
+    assert by_name["direct"].error < 1e-2
+    row = by_name["reversible"]
+    assert row.mode == "none" and "reversible" in row.note

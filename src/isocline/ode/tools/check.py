@@ -21,6 +21,10 @@ from .differences import along, random_directions
 from .problem import Inputs, Problem, read_problem
 from .report import DIFFERENCES, GradientReport, Row
 
+SPARE = 3  # attempts
+# As good as exact: what a solve whose steps can not be held is differentiated at.
+EXACT = {"rtol": 1e-10, "atol": 1e-12, "max_steps": 10**5}
+
 
 def check_gradient(
     f: Callable[..., PyTree],
@@ -40,12 +44,13 @@ def check_gradient(
     extrapolated central differences in float64 along random directions (Ridders 1982). An exact
     adjoint agrees with it up to rounding; "backsolve", the adjoint of the continuous equation, up
     to the tolerance. Derivatives in the times are those of the exact flow in all of them, so they
-    agree up to the tolerance.
+    agree up to the tolerance. Where events or breakpoints end steps these can not be held: then the
+    reference is of a solve to a tolerance of 1e-10, and all adjoints agree up to their own.
 
     Args:
         f, y0, ts, args: as in `solve`.
         loss: one number from the values at `ts` (structure of `y0`, with a times axis); a random
-            weighted sum of all of them if not given.
+            weighted sum of all of them if not given (without those after an event that ended it).
         directions: random directions in each of y0, args, f and ts.
         repeats: runs that the seconds are the median of.
         seed: of the directions.
@@ -62,7 +67,8 @@ def check_gradient(
     read_count("repeats", repeats)
     options.pop("adjoint", None)
     problem = read_problem(f, y0, ts, args, loss, options)
-    solution = problem.solve(problem.inputs, _extra=Extra(steps=True))
+    held = _can_hold_steps(problem.options)
+    solution = problem.solve(problem.inputs, _extra=Extra(steps=held))
     if not bool(jnp.all(solution.success)):
         raise SolveError(f"{solution.explain()} A gradient needs a solve that succeeds.", solution)
     groups = [name for name in Inputs._fields if _leaves(getattr(problem.inputs, name))]
@@ -77,15 +83,24 @@ def check_gradient(
         steps=int(jnp.sum(solution.stats.accepted)),
         dtype=str(problem.inputs.ts.dtype),
         reference_dtype=double,
+        held=held,
     )
 
 
+def _can_hold_steps(options: dict[str, Any]) -> bool:
+    """Whether nothing but the controller ends a step."""
+    ends = options.get("events"), options.get("breakpoints")
+    ends += (getattr(options.get("inputs"), "breakpoints", None),)
+    return all(end is None for end in ends)
+
+
 def _just_enough(problem: Problem, solution: Solution) -> Problem:
-    """The problem with no more attempts than it takes: "direct" makes all of `max_steps`."""
+    """The problem with few more attempts than it takes: "direct" makes all of `max_steps`."""
     if any(problem.options.get(name) is not None for name in ("steps", "grid", "max_steps")):
         return problem
     attempts = int(jnp.max(solution.stats.accepted + solution.stats.rejected))
-    return problem._replace(options=problem.options | {"max_steps": max(attempts, 1)})
+    # Another program rounds otherwise, and may reject a step more.
+    return problem._replace(options=problem.options | {"max_steps": attempts + SPARE})
 
 
 def _leaves(tree: Any) -> list[Any]:
@@ -102,21 +117,15 @@ def _with(inputs: Inputs, group: str, leaves: list[Any]) -> Inputs:
 
 def _by_differences(problem: Problem, solution: Solution, moves: dict[str, Any]):
     """The row of the reference, with its derivatives, and the dtype it was computed in."""
-    accepted = int(jnp.max(solution.stats.accepted))
-    grid = np.asarray(solution.steps, np.float64)[..., : max(accepted, 1) + 1]
     started = time.perf_counter()
     with jax.enable_x64(True):
         exact = problem.in_double()
-        start, span = grid[..., :1], grid[..., -1:] - grid[..., :1]
-        share = (grid - start) / np.where(span == 0, 1, span)
+        fixed = _steps_of(problem, solution)
 
         @eqx.filter_jit
         def value(inputs: Inputs) -> Float[Array, ""]:
-            # The steps keep their shares of the span when its ends move.
-            ends = inputs.ts[..., -1:]
-            begin = start if "t0" in problem.options else inputs.ts[..., :1]
-            fixed = begin + share * (ends - begin)
-            return exact.value(inputs, grid=fixed, max_steps=10**9, adjoint="forward")[0]
+            options = EXACT if fixed is None else {"grid": fixed(inputs.ts), "max_steps": 10**9}
+            return exact.value(inputs, **options, adjoint="forward")[0]
 
         derivatives = {}
         for group, directions in moves.items():
@@ -134,6 +143,23 @@ def _by_differences(problem: Problem, solution: Solution, moves: dict[str, Any])
         errors[group] = _relative([one.uncertainty for one in found], values[group])
     row = Row(DIFFERENCES, "differences", errors, None, None, time.perf_counter() - started)
     return (row, values), dtype
+
+
+def _steps_of(problem: Problem, solution: Solution) -> Callable[[Array], Array] | None:
+    """Where the steps of a solve end if its times move; None if they can not be held."""
+    if solution.steps is None:
+        return None
+    accepted = int(jnp.max(solution.stats.accepted))
+    grid = np.asarray(solution.steps, np.float64)[..., : max(accepted, 1) + 1]
+    start, span = grid[..., :1], grid[..., -1:] - grid[..., :1]
+    share = (grid - start) / np.where(span == 0, 1, span)
+
+    def fixed(ts: Array) -> Array:
+        # The steps keep their shares of the span when its ends move.
+        begin = start if "t0" in problem.options else ts[..., :1]
+        return begin + share * (ts[..., -1:] - begin)
+
+    return fixed
 
 
 def _relative(errors: list[float], values: list[float]) -> float:
@@ -155,8 +181,11 @@ def _try_adjoint(
             return _forward(problem, name, moves, reference[1], repeats)
         except Exception:
             reason = (str(reverse_error).strip().splitlines() or [""])[0]
-            note = f"{type(reverse_error).__name__}: {reason}"[:160]
-            return Row(name, "none", dict.fromkeys(moves, float("nan")), None, None, None, note)
+            return _no_gradient(name, moves, f"{type(reverse_error).__name__}: {reason}")
+
+
+def _no_gradient(name: str, moves: dict[str, Any], note: str) -> Row:
+    return Row(name, "none", dict.fromkeys(moves, float("nan")), None, None, None, note[:160])
 
 
 def _reverse(problem, name: str, moves, values: dict[str, list[float]], repeats: int) -> Row:
@@ -165,34 +194,44 @@ def _reverse(problem, name: str, moves, values: dict[str, list[float]], repeats:
     @eqx.filter_jit
     def gradient(arrays: Any, rest: Any):
         def value(arrays: Any):
-            loss, solution = problem.value(eqx.combine(arrays, rest), adjoint=name)
-            return loss, solution.stats
+            return problem.value(eqx.combine(arrays, rest), adjoint=name)
 
         return jax.grad(value, has_aux=True)(arrays)
 
+    # The times stay constants in the run that is timed, as in most users' own.
+    timed, constant = arrays._replace(ts=None), rest._replace(ts=problem.inputs.ts)
+    _, solution = gradient(timed, constant)
+    if not bool(jnp.all(solution.success)):
+        return _no_gradient(name, moves, solution.explain())
+    taken = _median(lambda: gradient(timed, constant), repeats)
+    # JAX can not count within what it computes again, as it does the parts of a solve.
+    counts = _can_hold_steps(problem.options)
+    found, pullbacks = _counted(problem, name) if counts else (gradient(arrays, rest)[0], None)
+    errors = {}
+    for group, directions in moves.items():
+        bars = [np.asarray(leaf, np.float64) for leaf in _leaves(getattr(found, group))]
+        products = [_inner(bars, move) for move in directions]
+        errors[group] = _error(products, values[group])
+    nfe = int(jnp.sum(solution.stats.nfe))
+    return Row(name, "reverse", errors, nfe, pullbacks, taken)
+
+
+def _counted(problem: Problem, name: str) -> tuple[Any, int]:
+    """The gradient, and the VJPs of the field that it takes."""
+    arrays, rest = eqx.partition(problem.inputs, eqx.is_inexact_array)
     counter = Counter()
 
     @eqx.filter_jit
-    def counted(arrays: Any, rest: Any):
+    def gradient(arrays: Any, rest: Any):
         def value(arrays: Any):
             inputs = eqx.combine(arrays, rest)
             return problem.value(inputs._replace(f=counter.counted(inputs.f)), adjoint=name)[0]
 
         return jax.grad(value)(arrays)
 
-    # The times stay constants in the run that is timed, as in most users' own.
-    timed, constant = arrays._replace(ts=None), rest._replace(ts=problem.inputs.ts)
-    _, stats = gradient(timed, constant)
-    taken = _median(lambda: gradient(timed, constant), repeats)
-    found = jax.block_until_ready(counted(arrays, rest))
+    found = jax.block_until_ready(gradient(arrays, rest))
     jax.effects_barrier()
-    errors = {}
-    for group, directions in moves.items():
-        bars = [np.asarray(leaf, np.float64) for leaf in _leaves(getattr(found, group))]
-        products = [_inner(bars, move) for move in directions]
-        errors[group] = _error(products, values[group])
-    nfe = int(jnp.sum(stats.nfe))
-    return Row(name, "reverse", errors, nfe, counter.pullbacks, taken)
+    return found, counter.pullbacks
 
 
 def _forward(problem, name: str, moves, values: dict[str, list[float]], repeats: int) -> Row:

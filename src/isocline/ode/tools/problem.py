@@ -121,11 +121,15 @@ def read_problem(
 
 
 def random_loss(ys: PyTree) -> Float[Array, ""]:
-    """A sum of all values with random weights: it leaves no component out."""
+    """A sum of all values with random weights: it leaves no component out.
+
+    But those that there are not, after an event that has ended the solve.
+    """
     leaves = jax.tree.leaves(ys)
     keys = jax.random.split(jax.random.key(0), len(leaves))
     weights = [jax.random.normal(key, leaf.shape, jnp.float32) for key, leaf in zip(keys, leaves)]
-    return sum((jnp.sum(weight * leaf) for weight, leaf in zip(weights, leaves)), jnp.zeros(()))
+    there = [jnp.where(jnp.isnan(leaf), 0, leaf) for leaf in leaves]
+    return sum((jnp.sum(weight * leaf) for weight, leaf in zip(weights, there)), jnp.zeros(()))
 
 
 def path_name(path: Any) -> str:

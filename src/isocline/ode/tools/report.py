@@ -61,6 +61,7 @@ class GradientReport:
         loss: its value.
         method, steps, dtype: of the forward solve; accepted steps of all trajectories together.
         reference_dtype: what the finite differences were computed in.
+        held: whether they are of the very steps of the solve, and not of an as good as exact one.
     """
 
     rows: list[Row]
@@ -69,6 +70,7 @@ class GradientReport:
     steps: int
     dtype: str
     reference_dtype: str
+    held: bool = True
 
     @property
     def adjoints(self) -> list[Row]:
@@ -139,11 +141,12 @@ class GradientReport:
         ]
         doubt = self.rows[0].errors
         uncertain = ", ".join(f"{doubt[group]:.0e} ({group})" for group in groups)
+        steps = "on the same steps" if self.held else "of a solve to a tolerance of 1e-10"
         return "\n".join(
             [
                 f"loss {self.loss:.6g}; {self.steps} accepted steps, {self.method}, {self.dtype}",
                 text_table(titles, lines),
-                f"Reference: finite differences on the same steps in {self.reference_dtype}.",
+                f"Reference: finite differences {steps} in {self.reference_dtype}.",
                 f"It is uncertain by {uncertain}.",
                 self.advice,
             ]
