@@ -31,12 +31,12 @@ def draw(out: Path, shown: dict[str, Any]) -> None:
     whole.plot(hours, shown["unknown"], color=LINE, label="latent ODE, unknown stay")
     whole.set(xlabel="hours since admission", ylabel="samples an hour", ylim=(0, None))
     whole.legend(frameon=False)
-    for row, (samples, rate) in enumerate(stays):
-        axis = figure.add_subplot(grid[row, 1])
+    axes = [figure.add_subplot(grid[row, 1]) for row in range(len(stays))]
+    for axis, (samples, rate) in zip(axes, stays, strict=True):
         axis.plot(hours, rate, color=LINE)
         axis.plot(samples, np.zeros(len(samples)), "|", ms=14, color=MARK, clip_on=False)
         axis.set(xlim=(0, hours[-1]), ylim=(0, 1.15 * max(rate)))
         axis.set_title(f"{len(samples)} samples", fontsize=9, loc="left")
-        axis.tick_params(labelbottom=row == len(stays) - 1)
-    axis.set_xlabel("hours since admission")
+        axis.tick_params(labelbottom=axis is axes[-1])
+    axes[-1].set_xlabel("hours since admission")
     save_figure(figure, out, "events")

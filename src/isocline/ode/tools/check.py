@@ -157,7 +157,7 @@ def _steps_of(problem: Problem, solution: Solution) -> Callable[[Array], Array] 
     def fixed(ts: Array) -> Array:
         # The steps keep their shares of the span when its ends move.
         begin = start if "t0" in problem.options else ts[..., :1]
-        return begin + share * (ts[..., -1:] - begin)
+        return jnp.asarray(begin + share * (ts[..., -1:] - begin))
 
     return fixed
 
