@@ -15,7 +15,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isocline.ode import Status, solve
+from isocline.ode import Event, Status, solve
 
 from ..conftest import QUICK
 
@@ -187,6 +187,7 @@ def check_neighbours(problems, solution, alone, leaves):
 PROGRAMS = [
     *(("heun", "I"), ("bosh3", "PID"), ("rdpk3sp35", "PI")),
     *(("tsit5", "I"), ("tsit5", "PI"), ("vern7", "I")),
+    *(("rosenbrock23", "I"), ("auto", "I")),
 ]
 batches = st.lists(problem(), min_size=LANES, max_size=LANES)
 
@@ -212,6 +213,56 @@ def test_random_problems_alone(dtype, p):
         numbers = jax.tree.map(lambda leaf: leaf[0], stacked([p], jnp.dtype(dtype)))
         solution = program("dopri8", "I", "coupled", dtype)(numbers)
         check(p, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], solution), 0)
+
+
+HIGH = 50.0  # no sound problem comes near it
+
+
+def run_on_course(course, numbers):
+    """One trajectory, with something on its way."""
+    y0, ts, t0, args, rtol, atol = numbers
+    when = t0 + args["sign"] * args["unit"] * args["when"]
+    options = {
+        "breakpoints": {"breakpoints": when[None]},
+        "event": {"events": Event(lambda t, y, p: y[0] - 2.0)},
+        "domain": {"domain": (-HIGH, HIGH)},
+        "reversible": {"adjoint": "reversible"},
+    }[course]
+    return solve(
+        field, y0, ts, args, t0=t0, rtol=rtol, atol=atol, max_steps=MOST, on_failure="return",
+        **options,
+    )  # fmt: skip
+
+
+@cache
+def on_course(course):
+    return quick(partial(run_on_course, course))
+
+
+@settings(draws, max_examples=120)
+@given(st.sampled_from(["breakpoints", "event", "domain", "reversible"]), problem())
+def test_random_problems_with_something_on_their_way(course, p):
+    """The right ending, values up to it, and NaN after it, never the other way round."""
+    numbers = jax.tree.map(lambda leaf: leaf[0], stacked([p], jnp.float32))
+    solution = on_course(course)(numbers)
+    status, ys = Status(int(solution.status)), np.asarray(solution.ys)
+    more = {
+        "event": {Status.EVENT} if p.kind != "still" else set(),
+        "domain": {Status.LEFT_DOMAIN} if p.kind == "blow-up" else set(),
+        # Its two states may drift apart wherever tolerances are loose, and that is told.
+        "reversible": set() if p.kind in ("constant", "still") else {Status.STATES_APART},
+    }.get(course, set())
+    assert status in allowed(p) | more, (status.name, solution.explain())
+    reached = np.isfinite(ys).all(axis=1)
+    assert (np.diff(reached.astype(int)) <= 0).all() and np.isnan(ys[~reached]).all()
+    if status != Status.STATES_APART:
+        assert reached.all() if status == Status.SUCCESS else not reached[-1] or p.span == 0
+    if course == "breakpoints" and p.kind == "jump":
+        assert status == Status.SUCCESS, solution.explain()
+    if course == "domain":
+        assert (np.abs(ys[reached]) <= HIGH).all()
+    if course == "event":
+        assert (ys[reached, 0] <= 2.0 + 1e-2 + 10 * p.rtol).all() or p.y0[0] >= 2.0
 
 
 @cache
