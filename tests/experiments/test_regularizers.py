@@ -60,7 +60,7 @@ def test_the_committed_results_are_right_and_straighter_where_asked():
     assert all(row["mass_error"] < 1e-4 for row in results["runs"])
     assert all(row["inverse_error"] < 1e-5 for row in results["runs"])
     found = {(row["density"], row["model"]): row for row in results["summary"]}
-    protocol = regularizers.Protocol()
+    protocol = regularizers.PROTOCOL
     assert found.keys() == {(d, m) for d in protocol.densities for m in protocol.models}
     for density in protocol.densities:
         for plain, straight in (

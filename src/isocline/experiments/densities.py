@@ -130,7 +130,7 @@ def run(
         for model in protocol.extra.get(density, ())
     ]
     for seed, model, density in (*product(seeds, protocol.models, protocol.densities), *more):
-        rows.append(one(out, protocol, density, model, seed, progress))
+        rows.append(one(out, protocol, (density, model, seed), progress))
         rows.sort(key=lambda row: protocol.densities.index(row["density"]))
         results = _results(protocol, rows, command_of("densities", seeds, quick))
         write_results(out, results, results["table"])
@@ -161,12 +161,17 @@ def grid_of(density: str, points: int, wider: float = 1.0) -> tuple[np.ndarray, 
 def one(
     out: Path,
     protocol: Protocol,
-    density: str,
-    model: str,
-    seed: int,
+    chosen: tuple[str, str, int],
     progress: Callable[[dict[str, Any]], None] | None,
+    measure: Callable[[str, np.ndarray, int, Any], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """One model on one density, trained and tested."""
+    """One model on one density, trained and tested.
+
+    Args:
+        chosen: density, model and seed.
+        measure: what is measured of it beside its likelihood; `measured` if not given.
+    """
+    density, model, seed = chosen
     kind, settings = (protocol.models | protocol.extra.get(density, {}))[model]
     data = points_of(density, (protocol.train, protocol.test), seed)
     done = learn(
@@ -176,7 +181,7 @@ def one(
         protocol.settings | settings | {"seed": seed},
         data,
         progress=progress,
-        more=partial(measured, density, data["test"], protocol.grid),
+        more=partial(measure or measured, density, data["test"], protocol.grid),
     )
     return done | {"density": density, "model": model, "seed": seed}
 

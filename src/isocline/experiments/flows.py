@@ -113,7 +113,7 @@ def run(
             _write(out, protocol, rows, command)
         sampled = _sampled(protocol)
         for density, model in product(protocol.sampled, sampled.models):
-            done = densities.one(out, sampled, density, model, seed, progress)
+            done = densities.one(out, sampled, (density, model, seed), progress)
             kept = {name: done[name] for name in ("model", "gap", "gap_error", "nll", "seconds")}
             rows.append({"target": density, "seed": seed} | kept)
             _write(out, protocol, rows, command)

@@ -7,7 +7,7 @@ its authors add for straighter ways: the price in likelihood and in time, and wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,21 +24,24 @@ from isocline.models.flow import Flow, OfPoints
 from isocline.models.solving import Solving
 from isocline.nn import KineticEnergy
 
-from .densities import grid_of, measured, points_of
-from .flow_runs import clock, learn
+from .densities import Protocol, grid_of, measured, one
+from .flow_runs import clock
 from .regularizers_figure import draw_ways
-from .results import answer_of, command_of, markdown_table, run_name, versions, write_results
+from .results import answer_of, command_of, markdown_table, versions, write_results
 
 LIKELIHOOD, RNODE, OT_FLOW = "likelihood", "likelihood, RNODE", "likelihood, OT-Flow"
 MATCHING, COUPLED = "flow matching", "flow matching, coupled"
 _BY_LIKELIHOOD = {"matching": 0, "likelihood": 8}
 _BY_MATCHING = {"matching": 40, "likelihood": 0}
-MODELS: dict[str, dict[str, Any]] = {
-    LIKELIHOOD: _BY_LIKELIHOOD,
-    RNODE: _BY_LIKELIHOOD | {"energy": 0.05, "jacobian": 0.05},
-    OT_FLOW: _BY_LIKELIHOOD | {"field": "potential", "energy": 0.05, "hamilton_jacobi": 0.05},
-    MATCHING: _BY_MATCHING,
-    COUPLED: _BY_MATCHING | {"coupling": True},
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    LIKELIHOOD: ("continuous", _BY_LIKELIHOOD),
+    RNODE: ("continuous", _BY_LIKELIHOOD | {"energy": 0.05, "jacobian": 0.05}),
+    OT_FLOW: (
+        "continuous",
+        _BY_LIKELIHOOD | {"field": "potential", "energy": 0.05, "hamilton_jacobi": 0.05},
+    ),
+    MATCHING: ("continuous", _BY_MATCHING),
+    COUPLED: ("continuous", _BY_MATCHING | {"coupling": True}),
 }
 TIGHT = 1e-7  # the tolerance at which a density is integrated, in double precision
 NOTHING = 1e-10  # a density that adds nothing to an integral over the grid
@@ -77,32 +80,16 @@ NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """What is run.
-
-    Attributes:
-        densities: names of `isocline.data.plane_density`.
-        models: settings of `ContinuousFlow` by name.
-        settings: of all models.
-        train, test: points.
-        grid: points to a side.
-    """
-
-    densities: tuple[str, ...] = ("pinwheel", "moons")
-    models: dict[str, dict[str, Any]] = field(default_factory=lambda: MODELS)
-    settings: dict[str, Any] = field(default_factory=lambda: {"accept": True, "patience": None})
-    train: int = 20_000
-    test: int = 10_000
-    grid: int = 160
-
-
+PROTOCOL = Protocol(
+    densities=("pinwheel", "moons"), models=MODELS, extra={}, train=20_000, test=10_000
+)
 QUICK = Protocol(
     densities=("moons",),
     models={
-        OT_FLOW: MODELS[OT_FLOW] | {"hidden_size": 8, "likelihood": 1},
-        COUPLED: MODELS[COUPLED] | {"hidden_size": 16, "matching": 4},
+        OT_FLOW: ("continuous", MODELS[OT_FLOW][1] | {"hidden_size": 8, "likelihood": 1}),
+        COUPLED: ("continuous", MODELS[COUPLED][1] | {"hidden_size": 16, "matching": 4}),
     },
+    extra={},
     train=2_000,
     test=500,
     grid=60,
@@ -118,23 +105,13 @@ def run(
     protocol: Protocol | None = None,
 ) -> dict[str, Any]:
     """Train and measure every model on every density; what is done is not done again."""
-    protocol = protocol or (QUICK if quick else Protocol())
+    protocol = protocol or (QUICK if quick else PROTOCOL)
     seeds = seeds or range(1 if quick else 3)
     rows: list[dict[str, Any]] = []
     results: dict[str, Any] = {}
     for seed, density, model in product(seeds, protocol.densities, protocol.models):
-        data = points_of(density, (protocol.train, protocol.test), seed)
-        done = learn(
-            out,
-            run_name(density, model, seed),
-            "continuous",
-            protocol.settings | protocol.models[model] | {"seed": seed},
-            data,
-            progress=progress,
-            more=partial(_measured, density, data["test"], protocol.grid),
-        )
-        named = {"density": density, "model": model, "seed": seed}
-        rows.append(done | named | {"seconds": clock(done["history"])[-1]})
+        done = one(out, protocol, (density, model, seed), progress, _measured)
+        rows.append(done | {"seconds": clock(done["history"])[-1]})
         results = _results(protocol, rows, command_of("regularizers", seeds, quick))
         write_results(out, results, results["table"])
     draw_ways(out, protocol.densities, list(protocol.models), seeds[0])
