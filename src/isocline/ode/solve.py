@@ -34,6 +34,7 @@ from .extra import Extra
 from .fitting import check_fit, field_parts
 from .inputs import taking_inputs
 from .progress import Progress, read_meter
+from .ragged import filled, taken_out
 from .refusing import in_words
 from .run import Call, Posed, run
 from .solution import Solution, SolveError
@@ -90,7 +91,8 @@ def solve(  # noqa: PLR0913 - the front door
         y0: the initial state, any pytree of real or complex arrays (of a complex number, real and
             imaginary part each keep to the tolerance). Double if its arrays are, else single.
         ts: the save times, rising or falling, repeats allowed; `(batch, times)` gives each
-            independent trajectory its own.
+            independent trajectory its own. Rows may be lists of different lengths, and times may be
+            masked (`numpy.ma`): what there is not is NaN in `ts` and `ys`.
         args: passed on to `f`. Plain numbers that are not whole come as arrays, unless `f` has to
             know them: another value does not compile anew.
         method: a name of `isocline.ode.METHODS` or a `Tableau`. "leapfrog" and its kin are for
@@ -151,6 +153,7 @@ def solve(  # noqa: PLR0913 - the front door
     asked = choice("adjoint", adjoint, ("auto", *ADJOINTS))
     counts = {"max_steps": max_steps, "record_bytes": record_bytes}
     max_steps, record_bytes = (read_count(name, value) for name, value in counts.items())
+    ts, there = filled(ts)
     arrays = {"ts": ts, "t0": t0, "grid": grid, "dt0": dt0, "rtol": rtol, "atol": atol}
     given = {name: read_array(name, value) for name, value in arrays.items()}
     pairs = pairs_of(y0)
@@ -170,11 +173,10 @@ def solve(  # noqa: PLR0913 - the front door
     why, mask = choose(asked, wish), on_failure == "mask"
     controls = tableau, controller, why, batched, max_steps, record_bytes, mask, meter, _extra
     parts = field_parts(taking_inputs(f, inputs), tableau, pairs)
-    arguments = read_args(args, args_axes, lanes)
     tolerances = read_tolerances(given["rtol"], given["atol"], dtype)
-    first = read_first_step(given["dt0"], dtype)
+    first, arguments = read_first_step(given["dt0"], dtype), read_args(args, args_axes, lanes)
     posed = Posed(parts, y0, arguments, times, first, stepping, tolerances, course)
-    solution = _told(Call(*controls), posed, pairs)
+    solution = taken_out(_told(Call(*controls), posed, pairs), None if mask else there, batched)
     return _raise_failure(solution) if on_failure == "raise" else solution
 
 
