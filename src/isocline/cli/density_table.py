@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,9 +42,7 @@ class DensityTable(NamedTuple):
         """Some of the rows."""
         chosen = [int(place) for place in places]
         context = None if self.context is None else self.context[chosen]
-        before = self.source.rows
-        rows = np.asarray(places) if before is None else before[places]
-        return DensityTable(self.values[chosen], context, replace(self.source, rows=rows))
+        return DensityTable(self.values[chosen], context, self.source.some(places))
 
 
 class Wanted(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -51,6 +51,10 @@ class Source:
         """Name of the row at `index`, which counts from 0 without the header."""
         index = index if self.rows is None else int(self.rows[index])
         return f"row {index + 2}" if self.spreadsheet else f"row {index} (counted from 0)"
+
+    def some(self, places: Int[np.ndarray, " rows"]) -> Source:
+        """The source of some of its rows, at these places among those at hand."""
+        return replace(self, rows=places if self.rows is None else self.rows[places])
 
     def at(self, column: str, index: int) -> str:
         """Name of one cell."""

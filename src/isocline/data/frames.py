@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import narwhals.stable.v2 as nw
@@ -119,4 +118,4 @@ def filled_rows(
     places = np.flatnonzero(filled.to_numpy())
     if len(places) == len(frame):
         return frame, source
-    return frame.filter(filled), replace(source, rows=places)
+    return frame.filter(filled), source.some(places)

@@ -139,13 +139,13 @@ def run(
     return answer_of(results, out)
 
 
-def points_of(density: str, counts: tuple[int, int], seed: int) -> dict[str, np.ndarray]:
+def points_of(density: str, protocol: Protocol, seed: int) -> dict[str, np.ndarray]:
     """Training and test points; the test points are of another seed than any training points."""
     exact = plane_density(density)
     draw = {"train": np.random.default_rng(seed), "test": np.random.default_rng(10_000 + seed)}
     return {
-        name: exact.sample(count, rng).astype(np.float32)
-        for count, (name, rng) in zip(counts, draw.items())
+        name: exact.sample(getattr(protocol, name), rng).astype(np.float32)
+        for name, rng in draw.items()
     }
 
 
@@ -156,34 +156,6 @@ def grid_of(density: str, points: int, wider: float = 1.0) -> tuple[np.ndarray, 
     axis = -extent + step * (np.arange(points) + 0.5)
     x, y = np.meshgrid(axis, axis)
     return np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32), step**2
-
-
-def one(
-    out: Path,
-    protocol: Protocol,
-    chosen: tuple[str, str, int],
-    progress: Callable[[dict[str, Any]], None] | None,
-    measure: Callable[[str, np.ndarray, int, Any], dict[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """One model on one density, trained and tested.
-
-    Args:
-        chosen: density, model and seed.
-        measure: what is measured of it beside its likelihood; `measured` if not given.
-    """
-    density, model, seed = chosen
-    kind, settings = (protocol.models | protocol.extra.get(density, {}))[model]
-    data = points_of(density, (protocol.train, protocol.test), seed)
-    done = learn(
-        out,
-        run_name(density, model, seed),
-        kind,
-        protocol.settings | settings | {"seed": seed},
-        data,
-        progress=progress,
-        more=partial(measure or measured, density, data["test"], protocol.grid),
-    )
-    return done | {"density": density, "model": model, "seed": seed}
 
 
 def measured(density: str, test: np.ndarray, points: int, model: Any) -> dict[str, Any]:
@@ -199,6 +171,34 @@ def measured(density: str, test: np.ndarray, points: int, model: Any) -> dict[st
         "gap_error": float(gaps.std() / np.sqrt(len(gaps))),
         "mass": float(np.sum(np.exp(model.score_samples(grid).astype(np.float64))) * area),
     }
+
+
+def one(
+    out: Path,
+    protocol: Protocol,
+    chosen: tuple[str, str, int],
+    progress: Callable[[dict[str, Any]], None] | None,
+    measure: Callable[[str, np.ndarray, int, Any], dict[str, Any]] = measured,
+) -> dict[str, Any]:
+    """One model on one density, trained and tested.
+
+    Args:
+        chosen: density, model and seed.
+        measure: what is measured of it beside its likelihood.
+    """
+    density, model, seed = chosen
+    kind, settings = (protocol.models | protocol.extra.get(density, {}))[model]
+    data = points_of(density, protocol, seed)
+    done = learn(
+        out,
+        run_name(density, model, seed),
+        kind,
+        protocol.settings | settings | {"seed": seed},
+        data,
+        progress=progress,
+        more=partial(measure, density, data["test"], protocol.grid),
+    )
+    return done | {"density": density, "model": model, "seed": seed}
 
 
 def _results(protocol: Protocol, rows: list[dict[str, Any]], command: str) -> dict[str, Any]:

@@ -129,8 +129,7 @@ def integrate_together(
     left = state.at.status == Status.RUNNING
 
     def alone(at: Outcome, lane: Int[Array, " 1"], params: Params, task: Task) -> Outcome:
-        first = first_steps(rules, field, params, task)
-        solved = integrate(rules, field, params, task, first).at
+        solved = integrate_all(rules, field, params, task)
         solved = solved._replace(alone=jnp.ones_like(solved.alone))
         return jax.tree.map(lambda every, own: every.at[..., lane].set(own), at, solved)
 

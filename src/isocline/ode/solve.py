@@ -183,8 +183,10 @@ def solve(  # noqa: PLR0913 - the front door
 def _run(call: Call, posed: Posed) -> Solution:
     """The solution; where f has to know the plain numbers in args, as in `if rate > 0`, it does."""
     args = with_numbers(posed.args)
+    if not any(args.plain):
+        return run(call, posed)
     parts = tuple(filter(callable, jax.tree.leaves(posed.f))), jax.tree.structure(posed.f)
-    if any(args.plain) and parts not in _KNOWING:
+    if parts not in _KNOWING:
         with contextlib.suppress(*NOT_KNOWN):
             return run(call, replace(posed, args=args))
         _KNOWING.append(parts)

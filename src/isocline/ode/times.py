@@ -17,6 +17,8 @@ from .clock import rounded_off, since
 from .grid import Grid
 from .tableaus import Known
 
+NEAR = 1e-5  # of the largest time: so far a grid may miss the ends of its solve
+
 
 class Times(eqx.Module):
     """Save times, start, and the direction: static where it is known before tracing.
@@ -71,11 +73,9 @@ def doubted(times: Times, given: dict[str, Any]) -> Times:
     """
     grid, good = given["grid"], []
     if grid is not None and is_traced((grid, times.t0, times.ts)):
-        start, end = times.t0, times.ts[..., -1]
-        change = jnp.diff(grid, axis=-1) * jnp.where(end >= start, 1, -1)[..., None]
-        near = 1e-5 * jnp.maximum(jnp.max(jnp.abs(times.ts), axis=-1), jnp.abs(start))
-        off = jnp.maximum(jnp.abs(grid[..., 0] - start), jnp.abs(grid[..., -1] - end))
-        good.append(jnp.all(change >= 0, axis=-1) & (off <= near))
+        near = NEAR * jnp.maximum(jnp.max(jnp.abs(times.ts), axis=-1), jnp.abs(times.t0))
+        goes_on, off = _course_of(jnp, grid, times.t0, times.ts)
+        good.append(goes_on & (off <= near))
     for name in ("dt0", "rtol", "atol"):
         value = given[name]
         if value is not None and is_traced(value):
@@ -179,10 +179,20 @@ def _check_grid(grid: np.ndarray | None, t0: np.ndarray | None, ts: np.ndarray |
     """Whether a grid leads from the start to the last save time, where all three are known."""
     if grid is None or t0 is None or ts is None:
         return
-    change = np.diff(grid, axis=-1) * np.where(ts[..., -1:] >= t0[..., None], 1, -1)
-    if not (change >= 0).all():
+    goes_on, off = _course_of(np, grid, t0, ts)
+    if not goes_on.all():
         raise InputError("grid must rise or fall with ts, and hold finite numbers only.")
-    near = 1e-5 * np.max(np.abs(ts), initial=np.max(np.abs(t0)))
-    starts, ends = np.abs(grid[..., 0] - t0), np.abs(grid[..., -1] - ts[..., -1])
-    if (starts > near).any() or (ends > near).any():
+    if (off > NEAR * np.max(np.abs(ts), initial=np.max(np.abs(t0)))).any():
         raise InputError("grid must begin at t0 (or the first of ts) and end at the last of ts.")
+
+
+def _course_of(numbers: Any, grid: Any, t0: Any, ts: Any) -> tuple[Any, Any]:
+    """Whether a grid rises or falls with ts, and how far it misses the start or the last of them.
+
+    Args:
+        numbers: NumPy, or JAX's for what is traced.
+    """
+    end = ts[..., -1]
+    change = numbers.diff(grid, axis=-1) * numbers.where(end >= t0, 1, -1)[..., None]
+    off = numbers.maximum(numbers.abs(grid[..., 0] - t0), numbers.abs(grid[..., -1] - end))
+    return numbers.all(change >= 0, axis=-1), off

@@ -99,16 +99,15 @@ def _backward(
     """Cotangents of parameters and task; `solved` is of a single bunch, if it was recorded."""
     (params, task), (status, accepted, alone, ys_bar, end_bar) = given, rest
     good = succeeded(status)
-    bars = jnp.where(good, ys_bar, 0), jnp.where(good, end_bar, 0)
     together = good & ~alone
+    bars = jnp.where(together, ys_bar, 0), jnp.where(together, end_bar, 0)
     safe = _stand_in(field, params, task, together)
-    mine = jnp.where(together, bars[0], 0), jnp.where(together, bars[1], 0)
     if solved is None:
-        found = _bunch_by_bunch(rules, field, safe, accepted, mine)
+        found = _bunch_by_bunch(rules, field, safe, accepted, bars)
     else:
-        found = _walk_back(rules, field, safe, solved, mine)
+        found = _walk_back(rules, field, safe, solved, bars)
     if few_of(rules, field, task):
-        found = _one_by_one(rules, field, given, good & alone, bars, found)
+        found = _one_by_one(rules, field, given, good & alone, (ys_bar, end_bar), found)
     params_bar, task_bar = jax.tree.map(lambda bar: jnp.where(jnp.any(good), bar, 0), found)
     return params_bar, jax.tree.map(jnp.zeros_like, task)._replace(**task_bar)
 
