@@ -6,11 +6,13 @@ import re
 import resource
 import subprocess
 import sys
+import typing
 
 import pytest
 
 import isocline as package
 from isocline.cli.commands import COMMANDS
+from isocline.cli.density_settings import DensitySettings
 from isocline.cli.forecast import with_data_apart
 from isocline.cli.settings import ForecastSettings
 
@@ -90,7 +92,7 @@ def test_version(isocline):
         (["forecast", "--horizn", "3d"], "Did you mean --horizon"),
         (["forecast", "--members", "0"], "--members = '0': must be greater than or equal to 1"),
         (["forecast", "--members", "two"], "--members = 'two': must be a valid integer"),
-        (["forecast", "--encoder", "rn"], "must be 'attention', 'cde', 'mtan', 'ode_rnn' or 'rnn'"),
+        (["forecast", "--encoder", "rn"], "must be 'attention', 'cde', 'mtan', 'ode_rnn',"),
         (["forecast", "--seed", "-1"], "--seed = '-1': must be greater"),
         (["forecast", "a.csv", "b.csv"], "b.csv"),
         (["forecast", "--horizon"], "--horizon"),
@@ -121,6 +123,34 @@ def test_defaults_are_those_of_the_estimator():
 
     own = LatentODEForecaster().get_params()
     assert own == own | ForecastSettings().estimator()
+
+
+def choices(kind, name) -> set[str]:
+    """The words that an option takes."""
+    return set(typing.get_args(kind.model_fields[name].annotation))
+
+
+def test_options_offer_what_there_is():
+    """They are written out, since help does not wait for the libraries, and compared here."""
+    from isocline import nn
+    from isocline.data.rows import DUPLICATES
+    from isocline.estimators.calendar import CALENDAR
+    from isocline.estimators.covariates import INTERPOLATIONS
+
+    assert choices(ForecastSettings, "encoder") == set(nn.ENCODERS)
+    assert choices(ForecastSettings, "interpolation") == set(INTERPOLATIONS)
+    assert choices(ForecastSettings, "duplicates") == set(DUPLICATES)
+    assert choices(DensitySettings, "field") == set(nn.FIELDS)
+    described = ForecastSettings.model_fields["calendar"].description
+    assert f"{', '.join(CALENDAR)};" in (described or "")
+
+
+@pytest.mark.parametrize("function", [package.solve, package.odeint])
+def test_signatures_name_all_adjoints(function):
+    from isocline.ode.adjoints import ADJOINTS
+
+    named = typing.get_type_hints(function)["adjoint"]
+    assert set(typing.get_args(named)) == {"auto", *ADJOINTS}
 
 
 def test_public_names_are_listed():
