@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
 import numpy as np
 import pytest
 
 from isocline import EventIntensity, InputError
+from isocline.estimators import events
 
 END = 10.0
 
@@ -85,3 +90,49 @@ def test_what_does_not_fit_is_named(sequences, end, settings, message):
 def test_a_rate_is_asked_of_what_is_fitted():
     with pytest.raises(InputError, match="not fitted"):
         EventIntensity().rate([1.0])
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    """The programs that JAX makes meanwhile."""
+    made = []
+
+    def note(event, _, **more):
+        if event == "/jax/core/compile/jaxpr_to_mlir_module_duration":
+            made.append(more.get("fun_name", ""))
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        yield made
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
+
+
+@pytest.fixture(scope="module")
+def hasty():
+    return EventIntensity(latent_size=2, hidden_size=8, epochs=1).fit(simulate(20), END)
+
+
+def test_sequences_of_other_lengths_compile_nothing(hasty):
+    """Nor do other numbers of times, or a second score."""
+    sequences = [np.linspace(0.5, 9.5, count) for count in (1, 3, 8, 13, 16)]
+    at = np.linspace(0, END, 16)
+    hasty.expected(at, sequences[0])
+    hasty.score(sequences[:3], 2)
+    with compilations() as made:
+        for number, sequence in enumerate(sequences, 5):
+            assert hasty.expected(at[:number], sequence).shape == (number,)
+            assert hasty.rate(at[:number], sequence).shape == (number,)
+        hasty.score(sequences[:3], 2)
+    assert made == []
+    with compilations() as made:
+        hasty.expected(at, np.linspace(0.5, 9.5, 17))
+    assert made
+
+
+def test_room_for_more_changes_no_answer(hasty, monkeypatch):
+    at, sequence = [2.0, 7.0, 5.0], simulate(1, 3)[0]
+    found = hasty.rate(at, sequence), hasty.expected(at, sequence)
+    monkeypatch.setattr(events, "LEAST_ROOM", 128)
+    np.testing.assert_allclose(hasty.rate(at, sequence), found[0], rtol=1e-5)
+    np.testing.assert_allclose(hasty.expected(at, sequence), found[1], rtol=1e-5)

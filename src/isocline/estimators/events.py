@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from isocline.errors import InputError
 from isocline.models import Context, Knots, LatentODE, Prediction, Target, poisson_log_likelihood
@@ -25,6 +25,7 @@ KNOTS = Knots(1.0, 48)
 SOLVER = (("rtol", 1e-4), ("atol", 1e-5), ("max_steps", 256))
 DRAWS = 32
 FEWEST_STEPS = 20  # of an epoch, however few sequences there are
+LEAST_ROOM = 16  # for events of a sequence that is asked about, and for times
 NO_SEASON = 0
 
 
@@ -146,15 +147,13 @@ class EventIntensity(Configured):
         self, times: Float[ArrayLike, " times"], sequence: ArrayLike | None = None
     ) -> Float[np.ndarray, " times"]:
         """Events per unit of time: of a sequence whose events are given, or of an unknown one."""
-        log_rate, _ = self._solved(times, sequence)
-        return np.asarray(jnp.mean(jnp.exp(log_rate[:, 0]), axis=0)) / self.end_
+        return self._solved(times, sequence)[0] / self.end_
 
     def expected(
         self, times: Float[ArrayLike, " times"], sequence: ArrayLike | None = None
     ) -> Float[np.ndarray, " times"]:
         """The expected number of events from 0 to each of the times."""
-        _, expected = self._solved(times, sequence)
-        return np.asarray(jnp.mean(expected[:, 0], axis=0))
+        return self._solved(times, sequence)[1]
 
     def score(self, sequences: Sequence[ArrayLike], draws: int = DRAWS) -> float:
         """The log density of the sequences' times, mean over the sequences, with time in units.
@@ -169,23 +168,32 @@ class EventIntensity(Configured):
         # From densities in units of `end_` to those in the times' own.
         return float(jnp.mean(found - jnp.sum(there, axis=1) * np.log(self.end_)))
 
-    def _solved(self, times: ArrayLike, sequence: ArrayLike | None) -> tuple[Array, Array]:
+    def _solved(
+        self, times: ArrayLike, sequence: ArrayLike | None
+    ) -> tuple[Float[np.ndarray, " times"], Float[np.ndarray, " times"]]:
+        """The rate, with time in units of the end, and the expected number."""
         self._require_fit()
         at = np.asarray(times, float)
         if at.ndim != 1 or not np.all((at >= 0) & (at <= self.end_)):
             raise InputError(f"times must be a list of numbers from 0 to {self.end_:g}.")
-        asked = jnp.asarray(at / self.end_, jnp.float32)[None]
-        context = _asked(*self._padded([np.empty(0) if sequence is None else sequence]))[0]
-        return _drawn(self.model_, context, asked, sequence is None)
+        asked = np.ones((1, _room(len(at))), np.float32)
+        asked[0, : len(at)] = at / self.end_
+        known = self._padded([np.empty(0) if sequence is None else sequence], _room)
+        found = _drawn(self.model_, *known, jnp.asarray(asked), sequence is None)
+        rate, expected = (np.asarray(part)[: len(at)] for part in found)
+        return rate, expected
 
     def _require_fit(self) -> None:
         if not hasattr(self, "model_"):
             raise InputError("This EventIntensity is not fitted yet: call fit first.")
 
     def _padded(
-        self, sequences: Sequence[ArrayLike]
-    ) -> tuple[Float[Array, "sequences events"], Array]:
-        """Times in units of the end, in order, and which of them are there."""
+        self, sequences: Sequence[ArrayLike], room: Callable[[int], int] = int
+    ) -> tuple[Float[Array, "sequences events"], Bool[Array, "sequences events"]]:
+        """Times in units of the end, in order, and which of them are there.
+
+        There is `room` for as many as the longest sequence has, or more.
+        """
         rows = []
         if isinstance(sequences, str) or not np.iterable(sequences):
             raise InputError("sequences must be a list of lists of times.")
@@ -197,11 +205,16 @@ class EventIntensity(Configured):
                     f"{self.end_:g}, or one that is not a number."
                 )
             rows.append(row / self.end_)
-        most = max([len(row) for row in rows] + [1])
+        most = room(max([len(row) for row in rows] + [1]))
         there = np.arange(most) < np.array([len(row) for row in rows])[:, None]
         times = np.ones((len(rows), most), np.float32)
         times[there] = np.concatenate(rows)
         return jnp.asarray(times), jnp.asarray(there)
+
+
+def _room(count: int) -> int:
+    """A power of two that is no less: sequences of all lengths share a few programs."""
+    return 1 << (max(count, LEAST_ROOM) - 1).bit_length()
 
 
 def _times_of(index: int, sequence: Any) -> Float[np.ndarray, " events"]:
@@ -250,6 +263,7 @@ def _validate(context: Context, target: Target, model: LatentODE) -> Array:
     return -jnp.mean(_weighted(model, context, target, 8))
 
 
+@eqx.filter_jit
 def _weighted(
     model: LatentODE, context: Context, target: Target, draws: int
 ) -> Float[Array, " sequences"]:
@@ -268,15 +282,24 @@ def _weighted(
     return jax.nn.logsumexp(jax.lax.map(weight, noise), axis=0) - np.log(draws)
 
 
-def _drawn(model: LatentODE, context: Context, times: Array, unknown: bool) -> tuple[Array, Array]:
-    """Rates and expected numbers for draws of the posterior, or of the prior."""
+@eqx.filter_jit
+def _drawn(
+    model: LatentODE,
+    events: Float[Array, "1 events"],
+    there: Bool[Array, "1 events"],
+    times: Float[Array, "1 times"],
+    unknown: bool,
+) -> tuple[Float[Array, " times"], Float[Array, " times"]]:
+    """Rate and expected number, means over draws of the posterior, or of the prior."""
+    context, _ = _asked(events, there)
     mean, std = model.encode(context)
     if unknown:
         mean, std = jnp.zeros_like(mean), jnp.ones_like(std)
     noise = jax.random.normal(jax.random.key(1), (DRAWS, *mean.shape), mean.dtype)
-    return jax.lax.map(
+    log_rate, expected = jax.lax.map(
         lambda draw: _course(model.decode(mean + std * draw, context.phase, times)), noise
     )
+    return jnp.mean(jnp.exp(log_rate[:, 0]), axis=0), jnp.mean(expected[:, 0], axis=0)
 
 
 def _course(found: Prediction) -> tuple[Array, Array]:
