@@ -136,3 +136,15 @@ def test_room_for_more_changes_no_answer(hasty, monkeypatch):
     monkeypatch.setattr(events, "LEAST_ROOM", 128)
     np.testing.assert_allclose(hasty.rate(at, sequence), found[0], rtol=1e-5)
     np.testing.assert_allclose(hasty.expected(at, sequence), found[1], rtol=1e-5)
+
+
+def test_the_encoder_knows_how_many_events_there_were():
+    """At the same place, two differ from one; room that is not filled does not count."""
+    model = EventIntensity(latent_size=2, hidden_size=8)
+    model.end_, model.model_ = END, model._untrained(3.0)
+    one, two, padded = (
+        model.model_.encode(events._asked(*model._padded([times], room))[0])[0]
+        for times, room in (([4.0], int), ([4.0, 4.0], int), ([4.0, 4.0], lambda count: 8))
+    )
+    assert np.abs(one - two).max() > 1e-3
+    np.testing.assert_allclose(padded, two, rtol=1e-5, atol=1e-6)

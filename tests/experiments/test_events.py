@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -66,5 +68,14 @@ def test_it_leaves_a_table_a_figure_and_runs_that_are_not_repeated(tmp_path, mon
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"runs", "results.json", "table.md", "events.png", "events.svg"}
     assert len(first["summary"]) == len(events.TITLES)
-    monkeypatch.setattr(events, "EventIntensity", lambda **_: pytest.fail("fitted again"))
+
+    def fit(*_, **__):
+        raise RuntimeError("fitted again")
+
+    monkeypatch.setattr(events.EventIntensity, "fit", fit)
     assert events.run(tmp_path, quick=True)["summary"] == first["summary"]
+    # With another default of the estimator it is another run.
+    narrow = functools.partial(events.EventIntensity, hidden_size=8)
+    monkeypatch.setattr(events, "EventIntensity", narrow)
+    with pytest.raises(RuntimeError, match="fitted again"):
+        events.run(tmp_path, quick=True)

@@ -234,7 +234,10 @@ def _times_of(index: int, sequence: Any) -> Float[np.ndarray, " events"]:
 def _asked(times: Array, there: Array) -> tuple[Context, Target]:
     """A sequence is read, and asked as well: the events, and the end of what was watched."""
     mask = there[:, :, None]
-    context = Context(times, mask.astype(times.dtype), mask, jnp.zeros((len(times), NO_SEASON)))
+    # Attention averages over events: it would not know how many there were.
+    number = jnp.log1p(jnp.sum(there, axis=1, dtype=times.dtype))
+    values = mask * number[:, None, None]
+    context = Context(times, values, mask, jnp.zeros((len(times), NO_SEASON)))
     until = jnp.concatenate([times, jnp.ones((len(times), 1), times.dtype)], axis=1)
     events = jnp.concatenate([mask, jnp.zeros((len(times), 1, 1), bool)], axis=1)
     return context, Target(until, jnp.zeros(events.shape, times.dtype), events)

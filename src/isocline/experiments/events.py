@@ -123,7 +123,10 @@ def _run(
     seed: int,
     say: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    identity = json.dumps(asdict(protocol) | {"seed": seed, "seeds": None})
+    model = EventIntensity(epochs=protocol.epochs, validation=0.25, seed=seed)
+    # All settings: a run of before other defaults is another run.
+    of_all = {"seed": seed, "seeds": None, "settings": model.get_params()}
+    identity = json.dumps(asdict(protocol) | of_all)
     path = out / "runs" / f"{seed}.json"
     done = kept_run(path, identity)
     if done is not None:
@@ -132,7 +135,6 @@ def _run(
     order = np.random.default_rng(seed).permutation(len(stays))
     fitted = round(0.8 * len(order))
     known, test = ([stays[i] for i in part] for part in (order[:fitted], order[fitted:]))
-    model = EventIntensity(epochs=protocol.epochs, validation=0.25, seed=seed)
     model.fit(known, HOURS, progress=lambda row: say({"stage": f"seed {seed}", **row}))
     scores = baselines(known, test) | {"latent_ode": model.score(test, protocol.draws)}
     hours = np.linspace(0, HOURS, 97)
@@ -141,6 +143,7 @@ def _run(
         "identity": identity,
         "seed": seed,
         "scores": scores,
+        "validation": min(row["validation"] for row in model.history_),
         "samples": float(np.mean([len(stay) for stay in test])),
         "seconds": sum(row["seconds"] for row in model.history_),
         "shown": {
