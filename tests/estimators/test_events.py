@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from isocline import EventIntensity, InputError
+from isocline import EventIntensity, InputError, LatentODEForecaster
 from isocline.estimators import events
 
 END = 10.0
@@ -136,6 +137,30 @@ def test_room_for_more_changes_no_answer(hasty, monkeypatch):
     monkeypatch.setattr(events, "LEAST_ROOM", 128)
     np.testing.assert_allclose(hasty.rate(at, sequence), found[0], rtol=1e-5)
     np.testing.assert_allclose(hasty.expected(at, sequence), found[1], rtol=1e-5)
+
+
+def test_a_loaded_model_answers_the_same(hasty, tmp_path):
+    hasty.save(tmp_path)
+    again = EventIntensity.load(tmp_path)
+    sequence, at = simulate(1, 3)[0], [2.0, 7.0]
+    np.testing.assert_array_equal(again.rate(at, sequence), hasty.rate(at, sequence))
+    np.testing.assert_array_equal(again.expected(at), hasty.expected(at))
+    assert again.get_params() == hasty.get_params() and again.end_ == END
+    assert again.history_ == hasty.history_ and again.best_epoch_ == hasty.best_epoch_
+
+
+def test_a_model_that_does_not_fit_its_settings_is_refused(hasty, tmp_path):
+    hasty.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["settings"]["hidden_size"] += 1
+    del config["config_sha256"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"is damaged: its config.json does not fit its weights"):
+        EventIntensity.load(tmp_path)
+    with pytest.raises(InputError, match=r"read it by EventIntensity\.load"):
+        LatentODEForecaster.load(tmp_path)
+    with pytest.raises(InputError, match="not fitted"):
+        EventIntensity().save(tmp_path)
 
 
 def test_the_encoder_knows_how_many_events_there_were():

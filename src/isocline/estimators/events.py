@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import equinox as eqx
@@ -19,7 +20,9 @@ from isocline.train import Problem, Settings, train
 
 from .checking import check_event_intensity, is_positive
 from .settings import Configured
+from .storing import filled, leaves_of, read_model, write_model
 
+KIND = "EventIntensity"
 KNOTS = Knots(1.0, 48)
 # The expected number grows without bound: the tolerance is relative to it.
 SOLVER = (("rtol", 1e-4), ("atol", 1e-5), ("max_steps", 256))
@@ -167,6 +170,34 @@ class EventIntensity(Configured):
         found = _weighted(self.model_, context, target, draws)
         # From densities in units of `end_` to those in the times' own.
         return float(jnp.mean(found - jnp.sum(there, axis=1) * np.log(self.end_)))
+
+    def save(self, directory: str | Path) -> None:
+        """Write `config.json` and `weights.safetensors`; if that fails, nothing is lost."""
+        self._require_fit()
+        config = {
+            "kind": KIND,
+            "settings": self.get_params(),
+            "end": self.end_,
+            "history": self.history_,
+            "best_epoch": self.best_epoch_,
+        }
+        write_model(Path(directory), config, leaves_of("model", self.model_))
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
+        config, arrays = read_model(Path(directory), KIND, f"{KIND}.save wrote")
+        try:
+            events = cls(**config["settings"])
+            events.end_, events.history_ = config["end"], config["history"]
+            events.best_epoch_ = config["best_epoch"]
+            events.model_ = filled(events._untrained(1.0), "model", arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"The model in {directory} is damaged: its config.json does not fit its weights "
+                f"({type(error).__name__}: {error}). Restore both files from a copy."
+            ) from error
+        return events
 
     def _solved(
         self, times: ArrayLike, sequence: ArrayLike | None
