@@ -35,9 +35,10 @@ NO_SEASON = 0
 class EventIntensity(Configured):
     """Sequences of events as Poisson processes, each with a rate that a latent ODE drives.
 
-    An encoder reads a sequence, the ODE is solved over the time that was watched, and the rate is a
-    function of its state: `log p = sum log rate(t_i) - integral of the rate`. A sequence has a rate
-    of its own; that of an unknown sequence is the mean over the prior.
+    An encoder reads when the events of a sequence were and how many, the ODE is solved over the
+    time that was watched, and the rate is a function of its state:
+    `log p = sum log rate(t_i) - integral of the rate`. A sequence has a rate of its own; that of an
+    unknown sequence is the mean over the prior.
 
     Args:
         encoder: a name of `isocline.nn.ENCODERS`.
