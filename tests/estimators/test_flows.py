@@ -127,6 +127,22 @@ def test_saved_and_loaded(fitted, rows, tmp_path):
         ContinuousFlow.load(tmp_path / "model")
 
 
+def test_a_potential_of_before_is_to_be_fitted_again(rows, tmp_path):
+    settings = {"hidden_size": 4, "matching": 1, "likelihood": 0}
+    for field, said in (("potential", "(?s)field='potential'.*Fit it again"), ("gated", None)):
+        model = ContinuousFlow(field=field, **settings).fit(rows[:100])
+        model.save(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        assert config.pop("format") == 2 and config.pop("config_sha256")
+        ContinuousFlow.load(tmp_path)
+        (tmp_path / "config.json").write_text(json.dumps(config | {"format": 1}))
+        if said is None:
+            ContinuousFlow.load(tmp_path)
+            continue
+        with pytest.raises(InputError, match=said):
+            ContinuousFlow.load(tmp_path)
+
+
 class Stop(Exception):
     """What a user's Ctrl-C is to the loop."""
 

@@ -51,6 +51,39 @@ def test_the_closed_form_is_the_trace_of_the_jacobian(field, points):
     assert np.abs(expected).min() > 1e-4
 
 
+@pytest.mark.parametrize("context", [0, CONTEXT])
+def test_a_potentials_slope_and_divergence_are_its_derivatives(context):
+    """And its residual, in double precision; the columns of the context are no part of them."""
+    with jax.enable_x64(True):
+        made = FIELDS["potential"](SIZE, 6, context, key=jax.random.key(0))
+        field = jax.tree.map(lambda leaf: leaf.astype(float), perturbed(made))
+        t, z = jnp.asarray(0.3), jax.random.normal(jax.random.key(2), (SIZE,), float)
+        beside = jax.random.normal(jax.random.key(3), (context,), float)
+        by_time, by_point = jax.grad(field.potential, argnums=(0, 1))(t, z, beside)
+        slope, divergence = field.with_divergence(t, z, beside)
+        np.testing.assert_allclose(slope, -by_point, atol=1e-9)
+        np.testing.assert_allclose(field(t, z, beside), -by_point, atol=1e-9)
+        hessian = jax.hessian(field.potential, argnums=1)(t, z, beside)
+        np.testing.assert_allclose(divergence, -jnp.trace(hessian), atol=1e-9)
+        jacobian = jax.jacfwd(field, argnums=1)(t, z, beside)
+        np.testing.assert_allclose(divergence, jnp.trace(jacobian), atol=1e-9)
+        off = jnp.abs(by_time - jnp.sum(by_point**2) / 2)
+        np.testing.assert_allclose(field.residual(t, z, beside), off, atol=1e-9)
+        assert min(off, abs(divergence), abs(by_time)) > 1e-3
+
+
+@pytest.mark.parametrize("far", [0.0, 30.0, -1e4])
+def test_a_potential_is_finite_far_out(far):
+    """Where exp(x) of its activation would overflow; at zero it has its second derivative."""
+    field = perturbed(FIELDS["potential"](2, 6, key=jax.random.key(0)))
+    field = eqx.tree_at(lambda one: one.shifts, field, jnp.zeros_like(field.shifts))
+    z, none = jnp.full(2, far), jnp.zeros(0)
+    assert np.isfinite(field.potential(jnp.zeros(()), z, none))
+    found = field.with_divergence(jnp.zeros(()), z, none)[1]
+    hessian = jax.hessian(field.potential, argnums=1)(jnp.zeros(()), z, none)
+    assert found == pytest.approx(float(-jnp.trace(hessian)), rel=1e-4)
+
+
 def estimate(trace, field, points, key):
     noise = trace.noise(POINTS, SIZE, jnp.float32, key)
     one = jax.vmap(lambda z, context, own: trace(field, T, z, context, own)[1])

@@ -222,6 +222,7 @@ class Density(Configured):
     def load(cls, directory: str | Path) -> Self:
         """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
         config, arrays = read_model(Path(directory), cls.__name__, f"{cls.__name__}.save wrote")
+        cls._require_known(config, directory)
         try:
             settings = dict(config["settings"])
             if settings["bounds"] is not None:
@@ -245,6 +246,10 @@ class Density(Configured):
                 f"({type(error).__name__}: {error}). Restore both files from a copy."
             ) from error
         return model
+
+    @classmethod
+    def _require_known(cls, config: dict[str, Any], directory: str | Path) -> None:
+        """Refuse a saved model whose network is not built any more."""
 
     def _learn(
         self,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import equinox as eqx
 import jax
 
+from isocline.errors import InputError
 from isocline.models.flow import Flow
 from isocline.models.flow_losses import Learning
 from isocline.models.planar import PlanarFlow
@@ -117,6 +119,17 @@ class ContinuousFlow(Density):
         changed = copy.copy(self).set_params(tolerance=tolerance, method=method or self.method)
         changed._check()
         return changed
+
+    @classmethod
+    def _require_known(cls, config: dict[str, Any], directory: str | Path) -> None:
+        settings = config.get("settings")
+        field = settings.get("field") if isinstance(settings, dict) else None
+        if config["format"] < 2 and field == "potential":
+            raise InputError(
+                f"The model in {directory} is of field='potential' as Isocline built it before "
+                f"(format {config['format']}), which this one can not read. Fit it again to the "
+                f"same rows."
+            )
 
     def _check(self) -> None:
         check_continuous_flow(self.get_params())

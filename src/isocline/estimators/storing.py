@@ -17,7 +17,10 @@ from isocline.errors import InputError
 from isocline.train.checkpoint import write_bytes
 
 # The newest format of each kind of model; 1 was the first of all.
-FORMATS = {"LatentODEForecaster": 3}  # 2: with covariates, 3: shares of several rules
+FORMATS = {
+    "LatentODEForecaster": 3,  # 2: with covariates, 3: shares of several rules
+    "ContinuousFlow": 2,  # 2: another network of field="potential"
+}
 _MEND = "Restore it from a copy, or fit the model again."
 
 

@@ -1,7 +1,8 @@
 """Fields of continuous normalizing flows, with their divergence in closed form where there is one.
 
-All of them see time as a few waves, and the context of a conditional flow beside it. What depends
-on these alone is computed once for all points of a batch that share them.
+They see time, a potential as it is and the others as a few waves, and the context of a conditional
+flow beside it. What depends on these alone is computed once for all points of a batch that share
+them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .divergence import AbstractFlowField, Point
 
 _WAVES = 3  # of time; the slowest does half a turn between 0 and 1
+_RANK = 10  # at most, of the quadratic part of a potential
+_START = 0.1  # of that part
 
 
 def time_features(t: Float[Array, ""], context: Float[Array, " context"]) -> Float[Array, " all"]:
@@ -126,27 +129,98 @@ class GatedField(AbstractFlowField):
 
 
 class PotentialField(AbstractFlowField):
-    """`dz/dt = -grad Phi(t, z)` (OT-Flow, Onken et al. 2021), the potential a perceptron.
+    """`dz/dt = -grad Phi(s)` of a point, time and context `s` (OT-Flow, Onken et al. 2021).
 
-    Optimal transport moves along such fields. The divergence is the trace of a Hessian.
+    Optimal transport moves along such fields. `Phi = w.h2 + |A s|^2 / 2 + b.s` (their eq. 10 to
+    13), `h2 = h1 + sigma(K2 h1 + b2)`, `h1 = sigma(K1 s + b1)`, sigma the antiderivative of tanh.
+    The gradient is a pass back through the layers; the trace of the Hessian is
+    `tanh'1^T (g * K1z^2 1) + (w * tanh'2)^T (K2 diag(tanh1) K1z)^2 1 + |Az|^2`, with g what arrives
+    at the first layer and K1z, Az the columns of the point: `O(hidden^2 size)` (their sec. 3.2).
+
+    Attributes:
+        first, middle: K1, K2.
+        shifts: b1 and b2.
+        last: w.
+        quadratic: A, of rank 10 at most.
+        linear: b.
     """
 
-    network: eqx.nn.MLP
+    first: Float[Array, "hidden all"]
+    middle: Float[Array, "hidden hidden"]
+    shifts: Float[Array, "2 hidden"]
+    last: Float[Array, " hidden"]
+    quadratic: Float[Array, "rank all"]
+    linear: Float[Array, " all"]
 
     def __init__(self, size: int, hidden: int, context: int = 0, *, key: PRNGKeyArray):
-        self.network = eqx.nn.MLP(size + _features(context), "scalar", hidden, 2, jnp.tanh, key=key)
+        width = size + 1 + context
+        keys = jax.random.split(key, 4)
+        self.first = jax.random.normal(keys[0], (hidden, width)) / jnp.sqrt(size)
+        self.middle = jax.random.normal(keys[1], (hidden, hidden)) / jnp.sqrt(hidden)
+        # Units bend in all places from the start; none of them pushes yet.
+        shifts = jax.random.normal(keys[2], (hidden,))
+        self.shifts = jnp.stack([shifts, jnp.zeros(hidden)])
+        self.last = jnp.zeros(hidden)
+        rank = min(_RANK, size + 1)
+        self.quadratic = _START * jax.random.normal(keys[3], (rank, width))
+        self.linear = jnp.zeros(width)
 
     def potential(self, t: Array, z: Point, context: Array) -> Float[Array, ""]:
         """Phi."""
-        return self.network(jnp.concatenate([z, time_features(t, context)]))
+        rest = _rest(t, context)
+        h1 = _bend(_product(self.first, z, rest) + self.shifts[0])
+        h2 = h1 + _bend(self.middle @ h1 + self.shifts[1])
+        square = jnp.sum(_product(self.quadratic, z, rest) ** 2) / 2
+        return self.last @ h2 + square + _product(self.linear, z, rest)
+
+    def _gradient(self, t: Array, z: Point, context: Array) -> tuple[Array, ...]:
+        """The gradient of Phi in all of s, what arrives at the first layer, and tanh of both."""
+        rest = _rest(t, context)
+        inner = _product(self.first, z, rest) + self.shifts[0]
+        tanh1 = jnp.tanh(inner)
+        tanh2 = jnp.tanh(self.middle @ _bend(inner) + self.shifts[1])
+        arrived = self.last + (self.last * tanh2) @ self.middle
+        square = _product(self.quadratic, z, rest) @ self.quadratic
+        return (arrived * tanh1) @ self.first + square + self.linear, arrived, tanh1, tanh2
 
     def __call__(self, t, z, context):
-        return -jax.grad(self.potential, argnums=1)(t, z, context)
+        return -self._gradient(t, z, context)[0][: z.size]
+
+    def with_divergence(self, t, z, context):
+        gradient, arrived, tanh1, tanh2 = self._gradient(t, z, context)
+        ours, square = self.first[:, : z.size], self.quadratic[:, : z.size]
+        inner = jnp.sum(ours**2, axis=1) @ (arrived * (1 - tanh1**2))
+        # Columns in rows: of a batch it is one product of matrices.
+        pushed = (ours.T * tanh1) @ self.middle.T
+        outer = jnp.sum(pushed**2, axis=0) @ (self.last * (1 - tanh2**2))
+        return -gradient[: z.size], -(inner + outer + jnp.sum(square**2))
 
     def residual(self, t: Array, z: Point, context: Array) -> Float[Array, ""]:
         """`|dPhi/dt - |grad Phi|^2 / 2|`: zero along optimal paths (Hamilton, Jacobi, Bellman)."""
-        by_time, by_point = jax.grad(self.potential, argnums=(0, 1))(t, z, context)
-        return jnp.abs(by_time - jnp.sum(by_point**2) / 2)
+        gradient = self._gradient(t, z, context)[0]
+        return jnp.abs(gradient[z.size] - jnp.sum(gradient[: z.size] ** 2) / 2)
+
+
+@jax.custom_jvp
+def _bend(x: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
+    """`log(exp(x) + exp(-x))`, whose derivative is tanh; here from tanh, which is there anyway."""
+    size = jnp.abs(x)
+    return size + jnp.log(2 / (1 + jnp.tanh(size)))
+
+
+@_bend.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return _bend(*primals), jnp.tanh(*primals) * tangents[0]
+
+
+def _rest(t: Array, context: Array) -> Float[Array, " rest"]:
+    """What stands beside the point."""
+    return jnp.concatenate([t[None], context]) if context.size else t[None]
+
+
+def _product(matrix: Float[Array, "*rows all"], z: Point, rest: Array) -> Float[Array, "*rows"]:
+    """`matrix @ [z, rest]`; what points share is computed once for them all."""
+    return matrix[..., : z.size] @ z + matrix[..., z.size :] @ rest
 
 
 FIELDS: dict[str, Callable[..., AbstractFlowField]] = {
