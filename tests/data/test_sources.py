@@ -16,7 +16,7 @@ import pytest
 from isocline.data import candidate_periods, load, names, remote, spirals
 from isocline.data.pendulum import load_double_pendulum
 from isocline.data.real_series import load_series
-from isocline.data.tables import load_table
+from isocline.data.tables import load_labelled, load_table
 from isocline.errors import InputError
 
 from ..conftest import needs_data
@@ -248,6 +248,18 @@ def test_a_table_is_downloaded_where_no_folder_holds_it(alone, monkeypatch):
     np.testing.assert_array_equal(table, np.eye(3))
     with pytest.raises(InputError, match="Did you mean 'magic'"):
         load_table("magik")
+    values, strange = load_labelled("magic")
+    np.testing.assert_array_equal(values, table)
+    assert strange.tolist() == [False] * 3
+    with pytest.raises(InputError, match=r"'protein' has no labels. There are: magic, shuttle"):
+        load_labelled("protein")
+
+
+@needs_data
+@pytest.mark.parametrize(("name", "strange"), [("magic", 6688), ("shuttle", 3511)])
+def test_the_rarer_rows_of_a_table_are_the_anomalous_ones(name, strange):
+    values, labels = load_labelled(name)
+    assert labels.dtype == bool and labels.sum() == strange and len(labels) == len(values)
 
 
 @needs_data

@@ -60,7 +60,7 @@ def x64_module():
 def test_a_density_is_one_by_integration_on_a_grid(kind, x64_module):
     """The log-density's error against numerical integration is at most 1e-4 in 2-D."""
     with jax.enable_x64(True):
-        model, (half, count) = flow(kind), (12.0, 120)
+        model, (half, count) = flow(kind), (12.0, 160)
         axis = np.linspace(-half, half, count)
         grid = jnp.asarray(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
         context = jnp.zeros((len(grid), 0))

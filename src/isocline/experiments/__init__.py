@@ -86,6 +86,9 @@ EXPERIMENTS = {
     "tabular": Entry(
         "reproduce", "tabular", "Densities of real tables: flows beside Gaussians and mixtures"
     ),
+    "anomalies": Entry(
+        "reproduce", "anomalies", "Anomalies by their log-density, beside scikit-learn's detectors"
+    ),
     "logdet": Entry(
         "reproduce", "logdet", "Cost of a log-determinant against the size, and errors of densities"
     ),
