@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from isocline import InputError, Status, solve
+from isocline import Event, InputError, Status, solve
 from isocline.ode import METHODS
 from isocline.ode.tableaus import ByDiffrax
 
@@ -124,5 +124,115 @@ def test_gradients_of_the_saved_values_stay_and_others_are_told():
     np.testing.assert_allclose(jax.grad(saved)(jnp.ones(1)), np.exp(-1), rtol=1e-3)
     with pytest.raises(InputError, match="interpolant has no gradient"):
         jax.grad(between)(jnp.ones(1))
-    with pytest.raises(InputError, match="dense"):
-        solve(circle, start(), [0.0, 1.0], dense=True, breakpoints=[0.5])
+
+
+FALL = np.linspace(0.0, 4.0, 41)
+BALL = np.array([10.0, 9.81, 0.8])  # height, gravity, restitution
+BOUNCE = Event(
+    lambda t, y: y[0], reset=lambda t, y, p: jnp.array([0.0, -p[2] * y[1]]), direction=-1
+)
+
+
+def bounces(p, ts=FALL, **options):
+    options = {"events": BOUNCE, "max_events": 4, "dense": True, "max_steps": 60} | options
+    return solve(lambda t, y, p: jnp.array([y[1], -p[1]]), p[0] * np.eye(2)[0], ts, p, **options)
+
+
+def test_a_state_that_jumps_is_told_from_before_at_the_event_and_from_after_it_later():
+    solution = bounces(BALL)
+    path, happened = solution.interpolant, solution.events
+    assert happened.count == 2 and not np.isin(FALL, happened.ts).any()
+    np.testing.assert_allclose(path(FALL), solution.ys, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(path(happened.ts[:2]), happened.ys[:2], atol=1e-9)
+    rebound = path(happened.ts[:2] + 1e-6)[:, 1]
+    np.testing.assert_allclose(rebound, -0.8 * happened.ys[:2, 1], rtol=1e-5)
+    np.testing.assert_allclose(path.derivative(FALL)[:, 1], -BALL[1], rtol=1e-9)
+    assert np.isnan(path(np.array([-0.1, 4.1]))).all()
+
+
+@pytest.mark.parametrize("on_failure", ["return", "mask"])
+def test_behind_the_end_by_an_event_there_is_no_value(on_failure):
+    ground = Event(BOUNCE.condition, direction=-1)
+    solution = bounces(BALL, events=ground, max_events=None, on_failure=on_failure)
+    path, (end,) = solution.interpolant, solution.events.ts
+    before = np.less(FALL, end)
+    np.testing.assert_allclose(path(FALL[before]), solution.ys[before], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(path(end), solution.events.ys[0], atol=1e-9)
+    assert np.isnan(path(FALL[~before])).all() and np.isnan(path(end + 1e-6)).all()
+
+
+def test_parts_between_breakpoints_are_one_path_of_any_number_of_steps():
+    """The last part may take as many steps as all together are allowed, and none is lost."""
+
+    def run(max_steps):
+        return solve(
+            lambda t, y: jnp.where(t < 1.5, 1.0, -1.0) - y,
+            np.zeros(1),
+            TS,
+            breakpoints=[1.5, 2.5],
+            dense=True,
+            max_steps=max_steps,
+            rtol=1e-8,
+            atol=1e-10,
+        )
+
+    spent = run(200).stats
+    solution = run(int(spent.accepted + spent.rejected) - 3)
+    assert solution.stats.accepted == spent.accepted
+    path = solution.interpolant
+    np.testing.assert_allclose(path(TS), solution.ys, rtol=1e-11, atol=1e-12)
+    slopes = path.derivative(np.array([1.5, 1.5 + 1e-9]))[:, 0]
+    np.testing.assert_allclose(slopes + path(1.5), [1.0, -1.0], atol=1e-5)
+
+
+def test_lanes_in_parts_have_paths_of_their_own():
+    """They differ in how many parts they have, in which part takes long, and in direction."""
+    heights, ends = np.array([10.0, 2.0, 40.0, 1.0]), np.array([3.0, 3.0, 1.0, 0.5])
+    ts = np.linspace(0.0, 1.0, 12) * ends[:, None]
+    fall = {"events": BOUNCE, "max_events": 6, "dense": True, "max_steps": 60}
+
+    def one(h, ts, **options):
+        y0 = jnp.stack([h, 0 * h], axis=-1)
+        return solve(lambda t, y, p: jnp.stack([y[1], -p[1]]), y0, ts, BALL, **fall, **options)
+
+    solution = one(jnp.asarray(heights), ts, batch="independent", args_axes=None)
+    assert len(set(np.asarray(solution.events.count))) > 2
+    mapped = jax.jit(jax.vmap(one))(jnp.asarray(heights), jnp.asarray(ts))
+    for found in (solution, mapped):
+        for lane in range(4):
+            values = np.asarray(found.interpolant(ts[lane])[lane])
+            np.testing.assert_allclose(values, found.ys[lane], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("adjoint", ["direct", "forward"])
+def test_where_it_has_gradients_they_are_those_of_the_saved_values(adjoint):
+    """Before a jump of the state and after it."""
+
+    def both(p):
+        solution = bounces(p, FALL[::10], adjoint=adjoint, max_events=2, max_steps=12)
+        return solution.interpolant(FALL[::10])[1:, 0], solution.ys[1:, 0]
+
+    jacobian = (jax.jacfwd if adjoint == "forward" else jax.jacrev)(both)
+    between, saved = jacobian(jnp.asarray(BALL))
+    assert np.isfinite(saved).all() and np.abs(saved[-1]).min() > 0.1
+    np.testing.assert_allclose(between, saved, rtol=1e-8, atol=1e-10)
+
+
+def test_other_adjoints_refuse_a_gradient_also_in_parts():
+    def between(p):
+        return bounces(p).interpolant(2.0)[0]
+
+    def saved(p):
+        solution = bounces(p)
+        return solution.ys[-1, 0] + 0 * jax.lax.stop_gradient(solution.interpolant(2.0)[0])
+
+    with pytest.raises(InputError, match="interpolant has no gradient"):
+        jax.grad(between)(jnp.asarray(BALL))
+    without = jax.grad(lambda p: bounces(p, dense=False).ys[-1, 0])(jnp.asarray(BALL))
+    np.testing.assert_allclose(jax.grad(saved)(jnp.asarray(BALL)), without, rtol=1e-9)
+
+
+def test_a_span_of_no_length_holds_the_initial_state():
+    for options in ({}, {"breakpoints": [5.0]}):
+        solution = solve(circle, start(), [1.0, 1.0], dense=True, max_steps=9, **options)
+        np.testing.assert_array_equal(solution.interpolant(1.0)["q"], [1.0])

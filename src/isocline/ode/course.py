@@ -124,8 +124,6 @@ def check_course(method: Known, adjoint: str, fixed: bool, course: Course) -> st
         )
     if adjoint == "reversible":
         raise InputError(f"{named[0]} does not go with adjoint='reversible': use 'replay'.")
-    if course.dense and course.in_parts:
-        raise InputError(f"{named[0]} does not go with dense=True yet: leave out one of them.")
     if fixed and course.goes_on:
         raise InputError(
             "breakpoints=, and events that do not end the solve, need adaptive steps: leave out "

@@ -16,6 +16,7 @@ from .clock import Clock
 from .step import Start, Step, put
 from .stepping import between, output_weights, rows_of
 from .tableaus import Method
+from .vmapped import most_of_all
 
 NO_GRADIENT = (
     "solution.interpolant has no gradient by the initial state, args or times: it can be "
@@ -42,12 +43,97 @@ class Dense(NamedTuple):
         times = put(self.times, row + 1, jnp.where(accepted, end, start.t))
         return Dense(times, put(self.y, row, start.y), put(self.slopes, row, made.slopes))
 
+    def without_gradient(self) -> Dense:
+        """The same; only times still tell who differentiates it, who is then refused."""
+        y, slopes = jax.lax.stop_gradient((self.y, self.slopes))
+        return Dense(self.times, y, slopes)
+
 
 def dense_room(method: Method, y0: Float[Array, "size *lanes"], steps: int) -> Dense:
-    """Empty room for so many steps."""
+    """Empty room for so many steps; a solve that takes none stays at its initial state."""
     times = jnp.zeros((steps + 1, *y0.shape[1:]), y0.dtype)
     slopes = jnp.zeros((steps, rows_of(method), *y0.shape), y0.dtype)
-    return Dense(times, jnp.zeros((steps, *y0.shape), y0.dtype), slopes)
+    return Dense(times, jnp.zeros((steps, *y0.shape), y0.dtype).at[0].set(y0), slopes)
+
+
+class Pieces(NamedTuple):
+    """Accepted steps on the clock of the whole solve, which may have been solved in parts.
+
+    Attributes:
+        begins, sizes: of each step.
+        ends: up to when its output is asked. Of the last step before a jump of the state that is
+            the time of the jump at least: so what is asked then is the state before it.
+    """
+
+    begins: Float[Array, "steps *lanes"]
+    sizes: Float[Array, "steps *lanes"]
+    ends: Float[Array, "steps *lanes"]
+    y: Float[Array, "steps size *lanes"]
+    slopes: Float[Array, "steps stages size *lanes"]
+
+
+def pieces_of(dense: Dense, since: Float[Array, "*lanes"]) -> Pieces:
+    """What a loop has written.
+
+    Args:
+        since: when it began, as time since the start of the whole solve.
+    """
+    times = jax.lax.cummax(dense.times, axis=0)
+    begins, ends = since + times[:-1], since + times[1:]
+    return Pieces(begins, jnp.diff(times, axis=0), ends, dense.y, dense.slopes)
+
+
+class Joined(NamedTuple):
+    """The pieces of the parts of a solve so far, and how many; here lanes come first.
+
+    For each has a row of its own for every step: parts of different lengths leave no gaps.
+    """
+
+    pieces: Pieces
+    taken: Int[Array, "*lanes"]
+
+    def after(self, part: Pieces, until: Float[Array, "*lanes"], unrolled: bool) -> Joined:
+        """With the steps of one part more.
+
+        Args:
+            part: its steps, lanes last.
+            until: when it ended.
+            unrolled: whether JAX may differentiate this in reverse.
+        """
+        moved = part.sizes > 0
+        number = jnp.arange(1, len(moved) + 1).reshape((-1,) + (1,) * until.ndim)
+        # One number for all lanes: else each turn of the loop would copy the buffers.
+        last = len(moved) if unrolled else most_of_all(jnp.where(moved, number, 0))
+
+        def one(sofar: Joined, part: Pieces, until: Float[Array, ""]) -> Joined:
+            def write(row: Int[Array, ""], sofar: Joined) -> Joined:
+                pieces, new = sofar.pieces, part.sizes[row] > 0
+                place = jnp.where(new, sofar.taken, len(pieces.ends))
+                pieces = jax.tree.map(
+                    lambda rows, more: rows.at[place].set(more[row], mode="drop"), pieces, part
+                )
+                return Joined(pieces, sofar.taken + new)
+
+            pieces, taken = jax.lax.fori_loop(0, last, write, sofar)
+            ends = pieces.ends.at[jnp.maximum(taken - 1, 0)].max(until)
+            return Joined(pieces._replace(ends=ends), taken)
+
+        each = jax.vmap(one, in_axes=(0, -1, 0)) if until.ndim else one
+        return each(self, part, until)
+
+
+def join_room(method: Method, y0: Float[Array, "size *lanes"], steps: int) -> Joined:
+    """Empty room for so many steps of each lane."""
+    zero = jnp.zeros(y0.shape[1:], y0.dtype)
+    pieces = lanes_first(pieces_of(dense_room(method, y0, steps), zero))
+    return Joined(pieces, jnp.zeros(zero.shape, jnp.int32))
+
+
+def lanes_first(pieces: Pieces) -> Pieces:
+    """The pieces with the axis of lanes first, if there is one."""
+    if pieces.ends.ndim == 1:
+        return pieces
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), pieces)
 
 
 class Interpolant(eqx.Module):
@@ -55,16 +141,18 @@ class Interpolant(eqx.Module):
 
     Values have the structure of y0, each leaf with the shape of t first (after the batch, of
     independent or mapped trajectories). Outside of the span, and behind the end of a solve that
-    failed, they are NaN. It can be differentiated by t, and by nothing else. Of plain numbers, and
-    NumPy's, no digit is lost far from t=0; an array of JAX's has been rounded already.
+    failed or ended in an event, they are NaN. At an event with a reset it is the state before it,
+    and at a breakpoint the derivative is that from before it. It can be differentiated by t, and by
+    nothing else. Of plain numbers, and NumPy's, no digit is lost far from t=0; an array of JAX's
+    has been rounded already.
 
     Attributes:
-        steps: as the loop has written them, but trajectories first.
+        steps: trajectories first.
         origin: the time at the start, and what rounding left of it.
         sign: the direction of time.
     """
 
-    steps: Dense
+    steps: Pieces
     origin: tuple[Float[Array, "*batch"], Float[Array, "*batch"] | None]
     sign: Float[Array, "*batch"]
     method: Method = eqx.field(static=True)
@@ -92,7 +180,7 @@ class Interpolant(eqx.Module):
         return (elapsed if rest is None else elapsed - rest[column]), near
 
     def _values(self, times: tuple[Array, Array], slope: bool) -> PyTree[Array]:
-        def one(steps: Dense, sign: Array, times: tuple[Array, Array]) -> PyTree[Array]:
+        def one(steps: Pieces, sign: Array, times: tuple[Array, Array]) -> PyTree[Array]:
             shape = times[0].shape
             rows = jax.vmap(lambda *time: self._row(steps, sign, time, slope))
             values = jax.vmap(self.unravel)(rows(*map(jnp.ravel, times)))
@@ -104,20 +192,20 @@ class Interpolant(eqx.Module):
         return each(self.steps, self.sign, times)
 
     def _row(
-        self, steps: Dense, sign: Array, time: tuple[Array, ...], slope: bool
+        self, steps: Pieces, sign: Array, time: tuple[Array, ...], slope: bool
     ) -> Float[Array, " size"]:
         """The value in the step that ends at this time, or later."""
         elapsed, near = sign * time[0], time[1]
         # The first and the last time can be told from the ends of the span by rounding alone.
-        inside = (elapsed >= -near) & (elapsed <= steps.times[-1] + near)
-        index = jnp.searchsorted(steps.times, elapsed, side="left") - 1
-        index = jnp.clip(index, 0, jnp.maximum(jnp.sum(steps.times < steps.times[-1]) - 1, 0))
-        begin, end = steps.times[index], steps.times[index + 1]
-        h = jnp.where(end > begin, end - begin, 1)
-        weights, speeds = output_weights(self.method, jnp.clip((elapsed - begin) / h, 0, 1))
+        inside = (elapsed >= -near) & (elapsed <= steps.ends[-1] + near)
+        index = jnp.searchsorted(steps.ends, elapsed, side="left")
+        index = jnp.clip(index, 0, jnp.sum(steps.ends < steps.ends[-1]))
+        begin, size = steps.begins[index], steps.sizes[index]
+        gone = jnp.clip(elapsed, begin, steps.ends[index]) - begin
+        weights, speeds = output_weights(self.method, gone / jnp.where(size > 0, size, 1))
         if slope:
             return jnp.where(inside, sign * between(speeds, steps.slopes[index]), jnp.nan)
-        moved = (end - begin) * between(weights, steps.slopes[index])
+        moved = size * between(weights, steps.slopes[index])
         return jnp.where(inside, steps.y[index] + moved, jnp.nan)
 
 
@@ -128,18 +216,18 @@ def _compiled(path: Interpolant, times: tuple[Array, Array], slope: bool) -> PyT
 
 def interpolant_of(
     method: Method,
-    dense: Dense,
+    steps: Pieces,
     clock: Clock,
     rest: Float[Array, "*lanes"] | None,
     unravel: Callable[[Array], Any],
 ) -> Interpolant:
-    """From the rows that a loop has written.
+    """From the steps of all parts.
 
     Args:
+        steps: trajectories first.
         rest: what rounding left of the time at the start.
     """
-    dense = dense._replace(times=jax.lax.cummax(dense.times, axis=0))
-    sign = jnp.broadcast_to(clock.directed(jnp.ones_like(clock.origin)), dense.times.shape[1:])
-    # As `jax.vmap` puts them, which may have done so already.
-    dense = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0) if sign.ndim else leaf, dense)
-    return Interpolant(dense, (clock.origin, rest), sign, method, unravel)
+    # Rows that were not needed end with the last one.
+    ends = jax.lax.cummax(steps.ends, axis=steps.ends.ndim - 1)
+    sign = jnp.broadcast_to(clock.directed(jnp.ones_like(clock.origin)), ends.shape[:-1])
+    return Interpolant(steps._replace(ends=ends), (clock.origin, rest), sign, method, unravel)

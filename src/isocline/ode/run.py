@@ -16,7 +16,7 @@ from .clock import Clock
 from .control import Controller
 from .costs import costs
 from .course import Course
-from .dense import NO_GRADIENT, Interpolant, interpolant_of
+from .dense import NO_GRADIENT, Dense, Interpolant, Pieces, interpolant_of, lanes_first, pieces_of
 from .events import Events
 from .extra import Extra, step_times
 from .field import Field, Params, build_field
@@ -103,7 +103,9 @@ def run(call: Call, posed: Posed) -> Solution:
     adjoint, events = ADJOINTS[call.choice.adjoint], None
     if rules.open_end:
         plan, breaks = _plan(posed.course, rows, clock, axes)
-        outcome, stats, found = solve_in_parts(plan, (rules, adjoint), build, (task, clock), breaks)
+        outcome, stats, found, taken = solve_in_parts(
+            plan, (rules, adjoint), build, (task, clock), breaks
+        )
         events = _events(rows, clock, in_order(found, plan.capacity)) if rules.events else None
     else:
         if isinstance(rules.tableau, ByDiffrax):
@@ -111,7 +113,7 @@ def run(call: Call, posed: Posed) -> Solution:
             outcome = by_diffrax(rules.tableau, rules, built, task, call.choice.adjoint)
         else:
             outcome = adjoint(rules, *build(clock), task)
-        stats = costs(rules, task, outcome.counts, outcome.alone)
+        stats, taken = costs(rules, task, outcome.counts, outcome.alone), outcome.dense
     if times.begins:
         good = succeeded(outcome.status)
         # No gradient comes from a solve that failed.
@@ -122,7 +124,7 @@ def run(call: Call, posed: Posed) -> Solution:
     if call.extra.steps:
         steps = clock.origin + clock.directed(step_times(rules, *build(clock), task))
         steps = steps.T
-    path = _interpolant(call, rules, (rows, clock, times.rest), outcome)
+    path = _interpolant(call, rules, (rows, clock, times.rest), taken)
     return replace(solution, events=events, interpolant=path, steps=steps)
 
 
@@ -158,6 +160,7 @@ def _rules(call: Call, posed: Posed, rows: Rows) -> Rules:
         domain=course.domain is not None,
         dense=course.dense,
         open_end=course.in_parts,
+        unrolled=call.choice.adjoint == "direct",
     )
 
 
@@ -170,15 +173,21 @@ def _plan(course: Course, rows: Rows, clock: Clock, axes: frozenset[str]) -> tup
 
 
 def _interpolant(
-    call: Call, rules: Rules, problem: tuple[Rows, Clock, Array | None], outcome: Outcome
+    call: Call,
+    rules: Rules,
+    problem: tuple[Rows, Clock, Array | None],
+    steps: Pieces | Dense | None,
 ) -> Interpolant | None:
     """Dense output, if it is wanted."""
-    if outcome.dense is None:
+    if steps is None:
         return None
-    dense, (rows, clock, rest) = outcome.dense, problem
+    rows, clock, rest = problem
+    pieces: Any = steps
+    if isinstance(steps, Dense):
+        pieces = lanes_first(pieces_of(steps, jnp.zeros_like(steps.times[0])))
     if call.choice.adjoint != "direct":
-        dense = forward_only(dense, NO_GRADIENT)
-    return interpolant_of(rules.tableau, dense, clock, _lanes_last(rows, rest), rows.unravel)
+        pieces = forward_only(pieces, NO_GRADIENT)
+    return interpolant_of(rules.tableau, pieces, clock, _lanes_last(rows, rest), rows.unravel)
 
 
 def _events(rows: Rows, clock: Clock, found: tuple[Found, Int[Array, "*lanes"]]) -> Events:

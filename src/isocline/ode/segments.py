@@ -20,6 +20,7 @@ from . import observe
 from .clock import Clock, Stretch
 from .costs import costs
 from .counts import Counts
+from .dense import Dense, Joined, Pieces, dense_room, join_room, pieces_of
 from .events import JUMPS, Event, Watch, refined, sides
 from .field import Bound
 from .loop import Outcome, first_steps
@@ -27,7 +28,7 @@ from .sharding import vary
 from .solution import Stats
 from .status import Status
 from .step import Start
-from .task import Rules, Task
+from .task import Rules, Task, most_steps
 from .vmapped import any_of_all
 
 MOST = 32  # events of a trajectory, where nothing else is said
@@ -163,7 +164,7 @@ def solve_in_parts(
     build: Callable[[Clock], Any],
     problem: tuple[Task, Clock],
     breaks: Breaks,
-) -> tuple[Outcome, Stats, Found]:
+) -> tuple[Outcome, Stats, Found, Pieces | None]:
     """Solve from one breakpoint or event to the next.
 
     Args:
@@ -174,41 +175,54 @@ def solve_in_parts(
         breaks: the breakpoints.
 
     Returns:
-        Where it ended, what it cost, and the events, `(parts, *lanes)`.
+        Where it ended, what it cost, the events, `(parts, *lanes)`, and the steps of all parts
+        (lanes first), if the solution is to be a function of time.
     """
     (rules, adjoint), (task, clock) = how, problem
     start = vary(_begin(plan, rules, build, problem, breaks), plan.axes)
 
-    def going(ended: Ended) -> tuple[Ended, Found, Array]:
+    def going(ended: Ended) -> tuple[Ended, Found, Array, Dense | None]:
         return _part(plan, (rules, adjoint), build, (task, clock, breaks), ended)
 
-    def idle(ended: Ended) -> tuple[Ended, Found, Array]:
+    def idle(ended: Ended) -> tuple[Ended, Found, Array, Dense | None]:
         nothing = Found(jnp.full_like(ended.status, -1), ended.t, ended.y)
         values = jnp.zeros((task.ts.shape[0], *task.y0.shape), task.y0.dtype)
-        return ended, *vary((nothing, values), plan.axes)
+        dense = dense_room(rules.tableau, task.y0, most) if rules.dense else None
+        return ended, *vary((nothing, values, dense), plan.axes)
 
     @jax.checkpoint
-    def part(ended: Ended) -> tuple[Ended, Found, Array]:
+    def part(ended: Ended) -> tuple[Ended, Found, Array, Dense | None]:
         if plan.axes:  # devices must not part ways where gradients are summed
             return going(ended)
         return jax.lax.cond(any_of_all(ended.status == Status.RUNNING), going, idle, ended)
 
-    if plan.parts == 1:
-        end, found, ys = going(start)
-        found = jax.tree.map(lambda leaf: leaf[None], found)
-        return _together(end, ys), end.stats, found
+    def join(joined: Joined | None, began: Ended, ended: Ended, dense: Any) -> Joined | None:
+        if joined is None:
+            return None
+        return joined.after(pieces_of(dense, began.t), ended.t, rules.unrolled)
 
-    def body(carry: tuple[Ended, Array], _: None) -> tuple[tuple[Ended, Array], Found]:
-        ended, ys = carry
-        following, found, values = part(ended)
+    most = most_steps(rules, task)
+    # A part that begins before the limit of steps has that many again.
+    room = most if plan.parts == 1 else 2 * most
+    joined = vary(join_room(rules.tableau, task.y0, room), plan.axes) if rules.dense else None
+    if plan.parts == 1:
+        end, found, ys, dense = going(start)
+        joined = join(joined, start, end, dense)
+        found = jax.tree.map(lambda leaf: leaf[None], found)
+        return _together(end, ys), end.stats, found, joined and joined.pieces
+
+    def body(carry: tuple[Ended, Array, Joined | None], _: None):
+        ended, ys, joined = carry
+        following, found, values, dense = part(ended)
         index = jnp.arange(ys.shape[0]).reshape((-1,) + (1,) * ended.saved.ndim)
         new = (index >= ended.saved) & (index < following.saved)
-        return (following, jnp.where(new[:, None], values, ys)), found
+        ys = jnp.where(new[:, None], values, ys)
+        return (following, ys, join(joined, ended, following, dense)), found
 
     ys = jnp.full((task.ts.shape[0], *task.y0.shape), jnp.nan, task.y0.dtype)
-    carry = start, vary(ys, plan.axes)
-    (end, ys), found = jax.lax.scan(body, carry, None, length=plan.parts)
-    return _together(end, ys), end.stats, found
+    carry = start, vary(ys, plan.axes), joined
+    (end, ys, joined), found = jax.lax.scan(body, carry, None, length=plan.parts)
+    return _together(end, ys), end.stats, found, joined and joined.pieces
 
 
 def _together(end: Ended, ys: Float[Array, "times size *lanes"]) -> Outcome:
@@ -247,7 +261,7 @@ def _begin(
 
 def _part(
     plan: Plan, how: tuple[Rules, Callable], build: Callable, problem: Any, ended: Ended
-) -> tuple[Ended, Found, Float[Array, "times size *lanes"]]:
+) -> tuple[Ended, Found, Float[Array, "times size *lanes"], Dense | None]:
     """One part of every lane that still goes on."""
     (rules, adjoint), (task, clock, breaks) = how, problem
     alive = ended.status == Status.RUNNING
@@ -288,7 +302,7 @@ def _part(
     following = jax.tree.map(
         lambda new, old: jnp.where(alive, new, old), following._replace(status=status), ended
     )
-    return following, found, outcome.saved.ys
+    return following, found, outcome.saved.ys, outcome.dense
 
 
 def _after_event(

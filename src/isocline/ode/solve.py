@@ -128,8 +128,9 @@ def solve(  # noqa: PLR0913 - the front door
             saved values lie outside is halved; if that does not help the trajectory ends. (What
             `interpolant` gives between its steps is not looked at.)
         dense: give the whole solution as a function of time, `solution.interpolant`. It has room
-            for max_steps steps with all their stages; those that only dense output needs are
-            evaluated in every step.
+            for max_steps steps with all their stages (for twice as many where the solve may go on
+            after a breakpoint or an event); those that only dense output needs are evaluated in
+            every step.
         max_steps: attempts at a step before a trajectory gives up.
         record_bytes: what the states that "replay" keeps may take, about. Of a solve with more
             steps it keeps every second, fourth, ... state, and computes the others again.

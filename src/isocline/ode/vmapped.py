@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from .field import Field, Params, lanes_last
 from .task import Task
@@ -32,6 +32,17 @@ def any_of_all(flags: Bool[Array, "*lanes"]) -> Bool[Array, ""]:
 @any_of_all.def_vmap
 def _(_: int, __: list[bool], flags: Array) -> tuple[Array, bool]:
     return any_of_all(flags), False
+
+
+@custom_vmap
+def most_of_all(numbers: Int[Array, "*shape"]) -> Int[Array, ""]:
+    """The largest of some numbers, none below zero; under `jax.vmap`, of all trajectories."""
+    return jnp.max(numbers, initial=0)
+
+
+@most_of_all.def_vmap
+def _(_: int, __: list[bool], numbers: Array) -> tuple[Array, bool]:
+    return most_of_all(numbers), False
 
 
 def mappable(work: Work, field: Field, own: bool = False) -> Callable[..., tuple[PyTree, PyTree]]:

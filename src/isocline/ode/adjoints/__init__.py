@@ -24,7 +24,9 @@ def _in_reverse_only(adjoint: Callable[..., Outcome]) -> Callable[..., Outcome]:
     """An adjoint that says so where it is differentiated in another mode."""
 
     def run(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
-        return adjoint(rules, field, *reverse_only((params, task)))
+        outcome = adjoint(rules, field, *reverse_only((params, task)))
+        dense = outcome.dense
+        return outcome._replace(dense=None if dense is None else dense.without_gradient())
 
     return run
 

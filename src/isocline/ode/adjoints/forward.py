@@ -19,8 +19,10 @@ def forward(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
 
 
 def direct(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
-    """Solve by a scan over all steps there may be: any transformation works, to any order."""
-    rules = rules._replace(unrolled=True)
+    """Solve by a scan over all steps there may be: any transformation works, to any order.
+
+    The rules are to be unrolled.
+    """
     return integrate(rules, field, params, task, first_steps(rules, field, params, task)).at
 
 
