@@ -14,7 +14,7 @@ from isocline.errors import InputError
 from isocline.ode import Event, SolveError, Status, adjoints, check_gradient
 from isocline.ode.tools.differences import along, extrapolated, random_directions
 from isocline.ode.tools.opening import array_names, opened
-from isocline.ode.tools.problem import Inputs, read_problem
+from isocline.ode.tools.problem import Inputs, random_loss, read_problem
 from isocline.ode.tools.report import GradientReport, Row
 
 MATRIX = jnp.array([[0.0, 1.0], [-1.0, -0.2]])
@@ -95,6 +95,21 @@ def test_a_new_adjoint_is_picked_up_and_one_without_gradient_says_why(monkeypatc
     assert rows["none"].mode == "none" and "no gradient" in rows["none"].note
     assert found.worst.adjoint == "halved" and found.worst.group == "y0"
     assert "no gradient" in str(found)
+
+
+def test_masked_save_times_are_no_part_of_the_loss(monkeypatch):
+    for name in ("reversible", "backsolve", "direct"):
+        monkeypatch.delitem(adjoints.ADJOINTS, name)
+    masked = np.ma.masked_equal([0.0, 9.0, 0.7, 1.5, 9.0], 9.0)
+    found = check_gradient(linear, Y0, masked, 1.5, **SMALL)
+    plain = check_gradient(linear, Y0, TS, 1.5, loss=lambda ys: _picked(ys, 5), **SMALL)
+    np.testing.assert_allclose(found.loss, plain.loss, rtol=1e-5)
+    assert found.rows[1].error < 1e-2 and found.rows[1].adjoint == "replay"
+
+
+def _picked(ys, times):
+    """The loss of a solve with gaps between its save times, from the values without gaps."""
+    return random_loss(jnp.full((times, 2), jnp.nan).at[np.array([0, 2, 3])].set(ys))
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from isocline.errors import InputError
-from isocline.ode import debug_gradient
+from isocline.ode import debug_gradient, solve
 from isocline.ode.tools.nonfinite import culprit_of
+from isocline.ode.tools.problem import read_problem
 
 TS = jnp.array([0.0, 1.0, 2.0])
 # A small method: the programs of larger ones take a while to compile.
@@ -116,6 +117,30 @@ def test_inputs_that_are_not_finite():
 def test_nothing_wrong():
     found = debug_gradient(lambda t, y: TURN @ y, jnp.array([1.0, 0.0]), TS, **SMALL)
     assert found.ok and "Nothing is wrong" in str(found) and found.as_dict()["ok"]
+
+
+def test_save_times_that_are_masked_are_as_in_a_solve():
+    """What there is not is NaN to the loss, and no solve knows of it."""
+    options = {"batch": "independent", **SMALL}
+    y0, rows = jnp.array([[1.0], [2.0]]), [[0.0, 1.0], [0.0, 0.5, 2.0]]
+
+    def decay(t, y, rate):
+        return -rate * y
+
+    found = debug_gradient(decay, y0, rows, 1.5, **options)
+    assert found.ok, found
+    assert debug_gradient(decay, y0, rows, 1.5, loss=jnp.nansum, **options).ok
+    found = debug_gradient(decay, y0, rows, 1.5, loss=jnp.sum, **options)
+    assert found.kind == "loss" and "masked save times" in found.message
+
+    def total(rate):
+        return jnp.nansum(solve(decay, y0, rows, rate, **options).ys ** 2)
+
+    problem = read_problem(decay, y0, rows, 1.5, lambda ys: jnp.nansum(ys**2), options)
+    value, slope = jax.value_and_grad(
+        lambda rate: problem.value(problem.inputs._replace(args=rate))[0]
+    )(1.5)
+    np.testing.assert_allclose([value, slope], jax.value_and_grad(total)(1.5), rtol=1e-6)
 
 
 def test_the_trajectory_of_a_batch_is_named():

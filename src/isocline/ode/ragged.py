@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, PyTree
 
 from ..errors import InputError
 from .arguments import is_traced
@@ -69,10 +69,16 @@ def taken_out(solution: Solution, there: There | None, batched: bool) -> Solutio
     """
     if there is None:
         return solution
+    ts, ys = (without_missing(tree, there, batched) for tree in (solution.ts, solution.ys))
+    return replace(solution, ts=ts, ys=ys)
+
+
+def without_missing(tree: PyTree[Array], there: There, batched: bool) -> PyTree[Array]:
+    """Arrays with an axis of times, `(*batch, times, ...)`, with NaN for times there are not."""
     there = there[None] if batched and there.ndim == 1 else there
 
     def known(leaf: Array) -> Array:
         mask = there.reshape(there.shape + (1,) * (leaf.ndim - there.ndim))
         return jnp.where(mask, leaf, jnp.nan)
 
-    return replace(solution, ts=known(solution.ts), ys=jax.tree.map(known, solution.ys))
+    return jax.tree.map(known, tree)

@@ -74,15 +74,21 @@ def _bad_input(problem: Problem) -> Diagnosis | None:
 
 
 def _bad_loss(problem: Problem, ys: Any) -> tuple[Diagnosis | None, Any]:
-    if not is_bad(problem.loss(ys)):
+    if not is_bad(problem.lost(ys)):
         return None, None
+    if problem.there is not None and not is_bad(problem.loss(ys)):
+        message = (
+            "The states are finite, but the loss is not: it does not leave out the NaN that stand "
+            "for masked save times. Remedy: jnp.nansum, or jnp.where before anything else is done."
+        )
+        return Diagnosis("loss", message), None
     culprit = culprit_of(problem.loss, ys)
     message = f"The states are finite, but the loss is not. It comes from {culprit}"
     return Diagnosis("loss", message), None
 
 
 def _bad_loss_gradient(problem: Problem, ys: Any) -> tuple[Diagnosis | None, Any]:
-    bars = jax.grad(problem.loss)(ys)
+    bars = jax.grad(problem.lost)(ys)
     for path, leaf in jax.tree_util.tree_leaves_with_path(bars):
         if is_bad(leaf):
             index = np.argwhere(~np.isfinite(np.asarray(leaf)))[0]
@@ -90,7 +96,7 @@ def _bad_loss_gradient(problem: Problem, ys: Any) -> tuple[Diagnosis | None, Any
             culprit = culprit_of(jax.grad(problem.loss), ys, primal=problem.loss)
             message = (
                 f"The loss is finite, but not its slope in {where}: the gradient is lost before "
-                f"the solve is reached. It comes from {culprit}"
+                f"the solve is reached. It comes from {culprit or 'no single operation'}"
             )
             return Diagnosis("loss gradient", message, component=where), bars
     return None, bars

@@ -14,6 +14,7 @@ from ...errors import InputError
 from ..arguments import count_lanes, read_args, read_array, read_state
 from ..complex_state import pairs_of
 from ..field import _TwoArguments, three_arguments
+from ..ragged import There, filled, without_missing
 from ..solution import Solution
 from ..solve import solve
 from .opening import opened
@@ -44,6 +45,8 @@ class Problem(NamedTuple):
         options: keyword arguments of `solve`.
         lanes: independent trajectories, or None.
         axes: for each array in args, 0 if it has one entry a trajectory.
+        there: which save times there are, where some are masked; those that there are not have
+            been filled up.
     """
 
     inputs: Inputs
@@ -51,6 +54,7 @@ class Problem(NamedTuple):
     options: dict[str, Any]
     lanes: int | None
     axes: tuple[int | None, ...]
+    there: There | None = None
 
     def solve(self, inputs: Inputs, **options: Any) -> Solution:
         """Solve for these inputs; options here win over the problem's own."""
@@ -63,7 +67,17 @@ class Problem(NamedTuple):
     def value(self, inputs: Inputs, **options: Any) -> tuple[Float[Array, ""], Solution]:
         """The loss, and the solution behind it."""
         solution = self.solve(inputs, **options)
-        return self.loss(solution.ys), solution
+        return self.lost(solution.ys), solution
+
+    def seen(self, ys: PyTree) -> PyTree:
+        """Values at the save times as the loss gets them: NaN where there is no save time."""
+        if self.there is None:
+            return ys
+        return without_missing(ys, self.there, self.lanes is not None)
+
+    def lost(self, ys: PyTree) -> Float[Array, ""]:
+        """The loss of values at the save times."""
+        return self.loss(self.seen(ys))
 
     def in_double(self) -> Problem:
         """The same problem in float64, as far as its numbers are in reach; needs `enable_x64`."""
@@ -108,6 +122,7 @@ def read_problem(
     y0, dtype = read_state(y0)
     lanes = count_lanes(y0, options.get("batch") == "independent")
     args, axes, _ = read_args(args, options.get("args_axes"), lanes)
+    ts, there = filled(ts)
     ts = read_array("ts", ts)
     if ts is None or ts.ndim not in (1, 2) or not ts.size:
         raise InputError("ts must be an array of save times, (times,) or (batch, times).")
@@ -117,13 +132,13 @@ def read_problem(
         args, axes, _ = read_args(args, None, None)
     inputs = Inputs(y0, args, f, jnp.asarray(ts, dtype))
     loss = _checked(random_loss if loss is None else loss)
-    return Problem(inputs, loss, dict(options), lanes, axes)
+    return Problem(inputs, loss, dict(options), lanes, axes, there)
 
 
 def random_loss(ys: PyTree) -> Float[Array, ""]:
     """A sum of all values with random weights: it leaves no component out.
 
-    But those that there are not, after an event that has ended the solve.
+    But those that there are not: after an event that has ended the solve, or at masked times.
     """
     leaves = jax.tree.leaves(ys)
     keys = jax.random.split(jax.random.key(0), len(leaves))
