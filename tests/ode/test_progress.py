@@ -48,6 +48,42 @@ def test_steps_that_hardly_move_are_told_as_well():
     assert [one.steps for one in told] == [1, 10, 20, 30, 40]
 
 
+class _Held:
+    """As an array of JAX's is: NumPy can read it, and its own methods would compute with it."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+    def __getattr__(self, name):
+        kind = AttributeError if name.startswith("__") else AssertionError
+        raise kind(f"{name} asks JAX to compute")
+
+
+def test_no_callback_computes_with_jax():
+    """On one core that would wait for the program that waits for the callback."""
+    told = []
+    Meter(told.append).told(*map(_Held, (True, True, 4)), tuple(map(_Held, (0.5, 0.25, 0.1))))
+    assert (told[0].fraction, told[0].t, told[0].steps) == (0.5, 0.25, 4)
+
+
+def test_however_many_trajectories_few_numbers_are_handed_to_the_host(monkeypatch):
+    sent, tell = [], jax.debug.callback
+
+    def noting(told, *arrays):
+        sent.append(sum(leaf.size for leaf in jax.tree.leaves(arrays)))
+        return tell(told, *arrays)
+
+    monkeypatch.setattr(jax.debug, "callback", noting)
+    told, lanes = [], jnp.linspace(1.0, 0.5, 1000)
+    jax.jit(lambda now: report(Meter(told.append), 0 * now, now, 2 * now, now, 0 * now + 1))(lanes)
+    jax.effects_barrier()
+    assert sent == [6]
+    assert told[0].fraction == pytest.approx(0.75) and (told[0].t, told[0].h) == (1.0, 0.5)
+
+
 def test_without_a_meter_nothing_is_traced():
     plain = str(jax.make_jaxpr(loop(None, 5))(1.0))
     assert "callback" not in plain and " cond[" not in plain

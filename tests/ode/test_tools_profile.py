@@ -6,11 +6,13 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from isocline.errors import InputError
 from isocline.ode import SolveError, profile, solve
 from isocline.ode.extra import Extra
+from isocline.ode.tools.counting import Counter
 from isocline.ode.tools.tables import seconds, size, text_table
 from isocline.ode.traced import operations
 
@@ -118,3 +120,25 @@ def test_accepted_steps_and_quadratures(sign):
     assert int(measured.stats.accepted) > 2 * accepted
     grid = solve(lambda t, y: TURN @ y, y0, ts, grid=alone.steps[: accepted + 1])
     assert jnp.allclose(grid.ys, alone.ys, atol=1e-6)
+
+
+def test_of_lanes_each_counts_and_the_host_is_handed_no_array(monkeypatch):
+    """On one core, what touches an array in a callback may wait for ever."""
+    counter, calls, tell = Counter(), [], jax.debug.callback
+    field = counter.counted(lambda t, y, args: -y)
+
+    def noting(told, *arrays):
+        calls.append(arrays)
+        return tell(told, *arrays)
+
+    monkeypatch.setattr(jax.debug, "callback", noting)
+
+    @jax.jit
+    @jax.grad
+    def gradient(ys):
+        return jnp.sum(jax.vmap(lambda y: field(0.0, y, None))(ys))
+
+    np.testing.assert_array_equal(gradient(jnp.ones((3, 2))), -np.ones((3, 2)))
+    jax.effects_barrier()
+    assert (counter.evaluations, counter.pullbacks) == (3, 3)
+    assert calls and not any(calls)

@@ -101,28 +101,30 @@ class Meter:
         object.__setattr__(self, "_clock", _Clock())
 
     def told(self, crossed: Any, first: Any, steps: Any, at: tuple[Any, Any, Any]) -> None:
-        """On the host: one report of all trajectories.
+        """On the host: one report of all trajectories, of the mean and of the least far.
 
         Under `vmap` the device calls at every step, because a branch is taken both ways there; then
         `crossed` says whether it would have called.
         """
-        if not np.any(crossed):
+        # By NumPy from here on: what JAX computes waits for a free thread, and on one core the only
+        # one waits for this call to end (so do arrays of 100 kB, which `report` does not send).
+        crossed, first, steps, at = jax.tree.map(np.asarray, (crossed, first, steps, at))
+        if not crossed:
             return
         fraction, t, h = at
         now, held = time.perf_counter(), self._clock  # pyright: ignore[reportAttributeAccessIssue]
-        share = float(np.mean(fraction))
-        if np.all(first):
+        share = float(fraction)
+        if first:
             # The first step, and all that was compiled before it, is no measure of the pace.
             held.started, held.begun = now, share
         gone, done = now - held.started, share - held.begun
         remaining = gone / done * (1 - share) if done > 0 and gone > 0 else None
-        least = int(np.argmin(np.asarray(fraction).ravel()))
         self.tell(
             Progress(
                 fraction=share,
-                t=float(np.asarray(t).ravel()[least]),
-                h=float(np.asarray(h).ravel()[least]),
-                steps=int(np.max(steps)),
+                t=float(t),
+                h=float(h),
+                steps=int(steps),
                 seconds=gone,
                 remaining=remaining,
             )
@@ -186,13 +188,19 @@ def report(
     moved = jnp.floor(now / meter.every) > jnp.floor(whole / meter.every)
     first = attempts == 1
     crossed = moved | first | ((now >= 1) & (whole < 1)) | (attempts % meter.most_steps == 0)
+
+    def tell(crossed: Any, first: Any, steps: Any, at: tuple[Any, Any, Any]) -> None:
+        after, t, h = map(jnp.ravel, at)
+        least = jnp.argmin(after)
+        jax.debug.callback(meter.told, crossed, first, steps, (jnp.mean(after), t[least], h[least]))
+
     # Where no other device waits for it, a branch not taken costs nothing.
     jax.lax.cond(
         crossed,
-        lambda *told: jax.debug.callback(meter.told, *told),
+        tell,
         lambda *_: None,
         crossed,
         first,
-        steps,
+        attempts,
         (after, t, h),
     )
