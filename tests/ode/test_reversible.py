@@ -155,6 +155,22 @@ def test_a_field_that_contracts_much_is_told_and_gives_no_gradient():
     assert mild.status == Status.SUCCESS
 
 
+def test_states_apart_by_many_tolerances_are_told_however_fine_these_are():
+    """By 700 of them at t=40, which is a thousandth of the state; by three at t=10."""
+
+    def run(end, **options):
+        def field(t, y):
+            return jnp.array([[-0.3, 2.0], [-2.0, -0.3]]) @ y + jnp.sin(t)
+
+        options |= {"rtol": 1e-6, "atol": 1e-8, "on_failure": "return"}
+        return solve(field, START, [0.0, end], **options)
+
+    apart = run(40.0, adjoint="reversible")
+    error = np.abs(apart.ys[-1] - run(40.0).ys[-1]).max()
+    assert apart.status == Status.STATES_APART and 1e-4 < error < 1e-2
+    assert run(10.0, adjoint="reversible").status == Status.SUCCESS
+
+
 def test_what_does_not_go_is_refused_with_the_remedy():
     with pytest.raises(InputError, match="needs an explicit Runge-Kutta method"):
         solve(field, (1.0, 2.0), [0.0, 1.0], method="leapfrog", adjoint="reversible", steps=3)

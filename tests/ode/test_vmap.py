@@ -29,8 +29,8 @@ def loss(*parts):
     return jnp.sum(jnp.sin(run(*parts).ys))
 
 
-def one_by_one(function, *parts):
-    results = [function(STARTS[i], RATES[i], MATRIX) for i in range(5)]
+def one_by_one(function, rates=RATES):
+    results = [function(STARTS[i], rates[i], MATRIX) for i in range(5)]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *results)
 
 
@@ -53,16 +53,16 @@ def test_gradients_of_each_and_of_the_sum(adjoint):
     def one(*parts):
         return jnp.sum(jnp.sin(run(*parts, adjoint).ys))
 
-    each = jax.vmap(jax.grad(one, (0, 1, 2)), EACH)(STARTS, RATES, MATRIX)
-    alone = one_by_one(jax.grad(loss, (0, 1, 2)))
+    # At high rates the field contracts much, and the states of "reversible" would get lost.
+    rates, tight = (RATES, 1e-6) if adjoint == "replay" else (RATES / 6, 1e-4)
+    each = jax.vmap(jax.grad(one, (0, 1, 2)), EACH)(STARTS, rates, MATRIX)
+    alone = one_by_one(jax.grad(loss, (0, 1, 2)), rates)
     total = jax.grad(lambda *parts: jnp.sum(jax.vmap(one, EACH)(*parts)), (0, 1, 2))
-    # Reversible gradients are those of another solution, whose states drift apart a little here.
-    tight = 1e-6 if adjoint == "replay" else 3e-3
-    for ours, wanted in zip(each, one_by_one(jax.grad(one, (0, 1, 2)))):
+    for ours, wanted in zip(each, one_by_one(jax.grad(one, (0, 1, 2)), rates)):
         np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-5)
     for ours, wanted in zip(each, alone):
         np.testing.assert_allclose(ours, wanted, rtol=tight, atol=tight)
-    for ours, wanted in zip(total(STARTS, RATES, MATRIX), (*alone[:2], alone[2].sum(axis=0))):
+    for ours, wanted in zip(total(STARTS, rates, MATRIX), (*alone[:2], alone[2].sum(axis=0))):
         np.testing.assert_allclose(ours, wanted, rtol=tight, atol=tight)
 
 
