@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from types import SimpleNamespace
 
@@ -252,3 +253,11 @@ def test_evaluations_are_interpolated_between_tolerances():
 def test_the_references_agree():
     by_steps = matching.fixed_reference(small(), "float32", 200)
     np.testing.assert_allclose(matching.reference(small(), "float32"), by_steps, rtol=1e-4)
+
+
+def test_the_gradient_of_a_stiff_problem_is_that_of_many_small_steps():
+    problem = replace(problems.robertson(), t1=0.3)
+    ours = matching.stiff_reference_gradient(problem, "float64")
+    by_steps = matching.reference_gradient(problem, "float64", 3000)
+    np.testing.assert_allclose(ours, by_steps, rtol=1e-5, atol=1e-16)
+    assert matching.gradient_error((ours[:3], ours[3:]), by_steps) < 1e-6

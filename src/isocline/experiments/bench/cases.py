@@ -20,7 +20,8 @@ class Case:
         target: the error that all must reach (relative, see `matching.relative_error`).
         dtype: of state and parameters.
         tightest: the last tolerance that is tried.
-        gradient_steps: fixed steps of the reference gradient, or None: no reference.
+        gradient_steps: fixed steps of the reference gradient, or None: no reference (that of a
+            stiff problem takes none).
         curve: part of the work-precision figure.
         quick: part of the quick version.
         heavy: a solve takes seconds: few solvers (`Solver.light`), a coarse search, few repeats,
@@ -47,7 +48,7 @@ def _lanes(make: Callable[..., Problem], summary: str, gradient_steps: int) -> C
 
 
 def _stiff(make: Callable[..., Problem], summary: str) -> Case:
-    return Case(summary, make, 1e-6, "float64", 1e-12, gradient_steps=None)
+    return Case(summary, make, 1e-6, "float64", 1e-12)
 
 
 CASES = {
@@ -60,6 +61,7 @@ CASES = {
         "ODE block: two 3x3 convolutions with GroupNorm, 64 channels, 7x7, batch 128",
         problems.convolutional,
         target=1e-3,
+        # The kinks of ReLU let it converge slowly: from 40 to 80 steps it changes by 0.2 % yet.
         gradient_steps=None,
         heavy=True,
     ),

@@ -99,6 +99,12 @@ def fixed_reference(problem: Problem, dtype: str, steps: int) -> Float[np.ndarra
     return np.asarray(end(*problem.arrays(dtype)), float)
 
 
+def gradient_error(gradient: Any, truth: Float[np.ndarray, " size"]) -> float:
+    """Norm of the difference to a reference gradient, over that of the reference."""
+    leaves = [np.asarray(leaf, float).ravel() for leaf in jax.tree.leaves(gradient)]
+    return float(np.linalg.norm(np.concatenate(leaves) - truth) / np.linalg.norm(truth))
+
+
 def reference_gradient(problem: Problem, dtype: str, steps: int) -> Float[np.ndarray, " size"]:
     """The gradient in float64 by the classical Runge-Kutta method with many fixed steps.
 
@@ -113,6 +119,50 @@ def reference_gradient(problem: Problem, dtype: str, steps: int) -> Float[np.nda
         y0, args = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64"), rounded)
         leaves = jax.tree.leaves(jax.jit(jax.grad(loss, argnums=(0, 1)))(y0, args))
         return np.concatenate([np.asarray(leaf).ravel() for leaf in leaves])
+
+
+def stiff_reference_gradient(
+    problem: Problem, dtype: str, rtol: float = 1e-10
+) -> Float[np.ndarray, " size"]:
+    """The same gradient for a stiff problem with one array of parameters, by SciPy's Radau.
+
+    It solves for the state and its derivatives along each number of initial state and parameters,
+    in units of that number, so that all are of the size of the state.
+    """
+    from scipy.integrate import solve_ivp
+
+    y0, args = (np.asarray(np.asarray(leaf, dtype), float) for leaf in (problem.y0, problem.args))
+    scale = np.broadcast_to(np.asarray(problem.scale, float), y0.shape)
+    units = np.concatenate([scale, np.abs(args)])
+    size = (1 + units.size, y0.size)
+    start = np.concatenate([y0[None], np.diag(units)[:, : y0.size]])
+    by_args = np.diag(units)[:, y0.size :]
+    with jax.enable_x64(True):
+
+        @jax.jit
+        def slope(t: Any, rows: Any) -> Any:
+            y, along = rows.reshape(size)[0], rows.reshape(size)[1:]
+
+            def one(y_dot: Any, args_dot: Any) -> Any:
+                field = functools.partial(problem.field, t)
+                return jax.jvp(field, (y, jnp.asarray(args)), (y_dot, args_dot))
+
+            slopes, changes = jax.vmap(one)(along, jnp.asarray(by_args))
+            return jnp.concatenate([slopes[:1], changes]).reshape(-1)
+
+        solved = solve_ivp(
+            lambda t, rows: np.asarray(slope(t, rows)),
+            (problem.t0, problem.t1),
+            start.reshape(-1),
+            method="Radau",
+            rtol=rtol,
+            atol=rtol * 1e-2 * np.tile(scale, size[0]),
+            t_eval=(problem.t1,),
+        )
+    if not solved.success:
+        raise RuntimeError(f"The gradient of {problem.kind} failed: {solved.message}")
+    end = solved.y[:, -1].reshape(size)
+    return 2 * end[1:] @ end[0] / units
 
 
 def _classical(problem: Problem, steps: int, y0: Any, args: Any) -> Any:

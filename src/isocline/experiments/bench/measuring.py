@@ -14,7 +14,15 @@ import numpy as np
 from .cases import Case
 from .contestant import WHATS, Contestant
 from .floor import Floor
-from .matching import fixed_reference, match_error, reference, reference_gradient, relative_error
+from .matching import (
+    fixed_reference,
+    gradient_error,
+    match_error,
+    reference,
+    reference_gradient,
+    relative_error,
+    stiff_reference_gradient,
+)
 from .problems import Problem
 from .solvers import Solver
 from .timing import interleaved
@@ -48,19 +56,14 @@ class Truth:
     def of(cls, case: Case) -> Truth:
         """The references of a case."""
         problem = case.problem()
-        steps = case.gradient_steps
-        gradient = None if steps is None else reference_gradient(problem, case.dtype, steps)
+        gradient = None
+        if problem.stiff:
+            gradient = stiff_reference_gradient(problem, case.dtype)
+        elif case.gradient_steps is not None:
+            gradient = reference_gradient(problem, case.dtype, case.gradient_steps)
         if case.heavy:
             return cls(problem, fixed_reference(problem, case.dtype, HEAVY_STEPS), gradient)
         return cls(problem, reference(problem, case.dtype), gradient)
-
-    def gradient_error(self, gradient: Any) -> float | None:
-        """Norm of the difference, over that of the reference."""
-        if self.gradient is None:
-            return None
-        leaves = [np.asarray(leaf, float).ravel() for leaf in jax.tree.leaves(gradient)]
-        difference = np.concatenate(leaves) - self.gradient
-        return float(np.linalg.norm(difference) / np.linalg.norm(self.gradient))
 
 
 def _prepare_all(
@@ -142,8 +145,9 @@ def _prepare(
     if match is None:
         return row, None
     contestant.settle(match.tolerance, effort.first_calls)
-    error = error_at(match.tolerance)
-    row |= {"gradient_error": truth.gradient_error(contestant.gradient())}
+    error, gradient = error_at(match.tolerance), contestant.gradient()
+    known = truth.gradient
+    row["gradient_error"] = None if known is None else gradient_error(gradient, known)
     return row | match._asdict() | {"error": error} | contestant.facts, contestant
 
 

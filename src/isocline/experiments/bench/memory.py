@@ -19,6 +19,7 @@ from ..results import markdown_table
 from . import in_jax, in_torch, problems
 from .contestant import InJax
 from .in_torch import InTorch
+from .matching import gradient_error, reference_gradient
 from .solvers import Solver
 
 STEPS = (100, 1_000, 10_000)
@@ -29,7 +30,8 @@ NOTE = (
     "(VmHWM of /proc, reset before it). Temp: XLA's scratch memory. torchdiffeq has no fixed steps "
     "of an order 5 method: it takes rk4, with four evaluations a step where the others take six."
 )
-TITLES = ("solver", "steps", "peak MB", "temp MB", "seconds", "note")
+TITLES = ("solver", "steps", "peak MB", "temp MB", "seconds", "error of gradient", "note")
+REFERENCE_STEPS = 400  # of the gradient in float64 that the others are held against
 
 
 def _ours(adjoint: str) -> Solver:
@@ -77,13 +79,14 @@ def table(rows: list[dict[str, Any]]) -> str:
 
     def cells(row: dict[str, Any]) -> tuple[Any, ...]:
         peak, temp = row.get("peak_bytes"), row.get("temp_bytes")
-        seconds = row.get("seconds")
+        seconds, error = row.get("seconds"), row.get("gradient_error")
         return (
             row["solver"],
             row["steps"],
             None if peak is None else f"{peak / 1e6:.3g}",
             None if temp is None else f"{temp / 1e6:.3g}",
             None if seconds is None else f"{seconds:.3g}",
+            None if error is None else f"{error:.3g}",
             row.get("failed"),
         )
 
@@ -119,9 +122,11 @@ def child(index: int, steps: int) -> None:
     contestant.settle(1e-3, 1)
     before = _reset_peak()
     started = time.perf_counter()
-    contestant.gradient()
+    gradient = contestant.gradient()
     seconds = time.perf_counter() - started
-    row = {"peak_bytes": _peak() - before, "seconds": seconds}
+    row: dict[str, Any] = {"peak_bytes": _peak() - before, "seconds": seconds}
+    truth = reference_gradient(problem, "float32", REFERENCE_STEPS)
+    row["gradient_error"] = gradient_error(gradient, truth)
     print(json.dumps(row | {"temp_bytes": contestant.facts.get("temp_bytes")}))
 
 
