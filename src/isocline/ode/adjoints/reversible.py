@@ -42,7 +42,9 @@ def reversible(rules: Rules, field: Field, params: Params, task: Task) -> Outcom
     both = task._replace(y0=jnp.concatenate([task.y0, task.y0]))
     outcome = replay(rules, doubled(field), params, both)
     apart = _are_apart(outcome.y, task)
-    status = jnp.where(succeeded(outcome.status) & apart, Status.STATES_APART, outcome.status)
+    # Where they are apart, a step that blows up is no fault of the field's.
+    told = succeeded(outcome.status) | (outcome.status == Status.NON_FINITE)
+    status = jnp.where(told & apart, Status.STATES_APART, outcome.status)
     # No gradient comes from a solve that failed.
     ys, y = (
         jnp.where(apart, jax.lax.stop_gradient(values), values)
