@@ -73,6 +73,7 @@ def test_the_score_is_near_that_of_the_truth_and_above_a_constant_rates(fitted):
         ([[1, np.nan], [1]], 10, {}, "Sequence 0"),
         ([[1], [2]], 0, {}, "end=0 must be a positive number"),
         ([[1]], 10, {}, "at least two sequences"),
+        ([], 10, {}, "at least two sequences"),
         ([[], []], 10, {}, "an event in one of them"),
         ([1.0, 2.0, 3.0], 10, {}, r"Sequence 0 \(counted from 0\) is 1.0: it must be a list"),
         ([["noon"], [1]], 10, {}, r"Sequence 0 .*must be a list of the times"),
@@ -139,6 +140,34 @@ def test_room_for_more_changes_no_answer(hasty, monkeypatch):
     np.testing.assert_allclose(hasty.expected(at, sequence), found[1], rtol=1e-5)
 
 
+def test_wrong_questions_are_refused_in_words(hasty):
+    for draws in (0, 2.5, True):
+        with pytest.raises(InputError, match=r"draws=.* must be a whole number"):
+            hasty.score([[1.0]], draws)
+    with pytest.raises(InputError, match="no sequence to score"):
+        hasty.score([])
+    for times in ("noon", [[1], [2, 3]], [END + 1]):
+        with pytest.raises(InputError, match="times must be a list of numbers from 0 to 10"):
+            hasty.rate(times)
+
+
+def test_a_fit_that_is_refused_leaves_the_model_of_before(hasty):
+    found = hasty.expected([2.0])
+    with pytest.raises(InputError, match="Sequence 1"):
+        hasty.fit([[1], [50]], 2 * END)
+    assert hasty.end_ == END
+    np.testing.assert_array_equal(hasty.expected([2.0]), found)
+
+
+def test_numbers_of_numpy_and_any_iterable_do(hasty, tmp_path):
+    settings = hasty.get_params() | {"hidden_size": np.int64(8), "batch_size": np.int64(32)}
+    again = EventIntensity(**settings).fit((one for one in simulate(20)), np.float32(END))
+    np.testing.assert_array_equal(again.expected([2.0]), hasty.expected([2.0]))
+    assert again.score([[1.0]], np.int64(2)) == hasty.score([[1.0]], 2)
+    again.save(tmp_path)
+    assert EventIntensity.load(tmp_path).get_params() == hasty.get_params()
+
+
 def test_a_loaded_model_answers_the_same(hasty, tmp_path):
     hasty.save(tmp_path)
     again = EventIntensity.load(tmp_path)
@@ -152,11 +181,16 @@ def test_a_loaded_model_answers_the_same(hasty, tmp_path):
 def test_a_model_that_does_not_fit_its_settings_is_refused(hasty, tmp_path):
     hasty.save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    config["settings"]["hidden_size"] += 1
     del config["config_sha256"]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=r"is damaged: its config.json does not fit its weights"):
-        EventIntensity.load(tmp_path)
+    for wrong in (
+        {"settings": config["settings"] | {"hidden_size": 9}},
+        {"settings": config["settings"] | {"hidden_size": 0}},
+        {"end": 0},
+        {"end": "10"},
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(config | wrong))
+        with pytest.raises(InputError, match=r"is damaged: its config.json does not fit"):
+            EventIntensity.load(tmp_path)
     with pytest.raises(InputError, match=r"read it by EventIntensity\.load"):
         LatentODEForecaster.load(tmp_path)
     with pytest.raises(InputError, match="not fitted"):
@@ -168,7 +202,7 @@ def test_the_encoder_knows_how_many_events_there_were():
     model = EventIntensity(latent_size=2, hidden_size=8)
     model.end_, model.model_ = END, model._untrained(3.0)
     one, two, padded = (
-        model.model_.encode(events._asked(*model._padded([times], room))[0])[0]
+        model.model_.encode(events._asked(*events._padded([times], model.end_, room))[0])[0]
         for times, room in (([4.0], int), ([4.0, 4.0], int), ([4.0, 4.0], lambda count: 8))
     )
     assert np.abs(one - two).max() > 1e-3

@@ -70,3 +70,5 @@ def test_the_committed_results_are_right_and_straighter_where_asked():
         ):
             for measure in ("nfe", "energy", "excess"):
                 assert found[density, straight][measure] < found[density, plain][measure]
+        rnode, ot_flow = found[density, regularizers.RNODE], found[density, regularizers.OT_FLOW]
+        assert ot_flow["gap"] < rnode["gap"] and ot_flow["excess"] < rnode["excess"]

@@ -20,6 +20,7 @@ _EXTRAS = {
     "jinja2": "plot",
     "diffrax": "peers",
     "gradsolve": "peers",
+    "sklearn": "peers",
     "torch": "peers",
     "torchdiffeq": "peers",
     "torchode": "peers",

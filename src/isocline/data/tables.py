@@ -49,7 +49,7 @@ def load_labelled(
     """A table as `load_table` gives it, and which of its rows are anomalous.
 
     As ADBench (Han et al. 2022) says of `"magic"`: 6,688 hadrons among 12,332 gammas; and of
-    `"shuttle"`: 3,511 readings of other classes than the first.
+    `"shuttle"`: 3,511 readings of other classes than the first, without those of the fourth.
 
     Raises:
         InputError: as `load_table` does; and there are no labels of that table.

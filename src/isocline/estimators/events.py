@@ -18,7 +18,7 @@ from isocline.models import Context, Knots, LatentODE, Prediction, Target, poiss
 from isocline.models.likelihood import divergence_from_prior
 from isocline.train import Problem, Settings, train
 
-from .checking import check_event_intensity, is_positive
+from .checking import check_event_intensity, is_positive, is_whole
 from .settings import Configured
 from .storing import filled, leaves_of, read_model, write_model
 
@@ -97,11 +97,10 @@ class EventIntensity(Configured):
         check_event_intensity(self.get_params())
         if not is_positive(end):
             raise InputError(f"end={end!r} must be a positive number.")
-        self.end_ = float(end)
-        events = self._padded(sequences)
+        events = _padded(sequences, float(end))
         if len(events[0]) < 2 or not events[1].any():
             raise InputError("Give at least two sequences, and an event in one of them.")
-        order = np.random.default_rng(self.seed).permutation(len(sequences))
+        order = np.random.default_rng(self.seed).permutation(len(events[0]))
         held = min(max(round(self.validation * len(order)), 1), len(order) - 1)
         times, there = events
         kept = jnp.asarray(order[held:])
@@ -109,7 +108,7 @@ class EventIntensity(Configured):
         trained = train(
             self._untrained(float(there.sum()) / len(there)),
             Problem(
-                Partial(_sample, self.batch_size, times[kept], there[kept]),
+                Partial(_sample, int(self.batch_size), times[kept], there[kept]),
                 _loss,
                 Partial(_validate, *validation),
             ),
@@ -125,8 +124,9 @@ class EventIntensity(Configured):
             seed=self.seed,
             progress=progress,
         )
+        # All at once: a fit that was refused or stopped leaves the model of before as it was.
         self.model_, self.history_ = trained.model, trained.history
-        self.best_epoch_ = trained.best_epoch
+        self.end_, self.best_epoch_ = float(end), trained.best_epoch
         return self
 
     def _untrained(self, mean: float) -> LatentODE:
@@ -164,11 +164,18 @@ class EventIntensity(Configured):
 
         It is the importance-weighted bound (Burda et al. 2016) of so many draws: the true value is
         at least as large.
+
+        Raises:
+            InputError: a time does not fit, there is no sequence, or no such number of draws.
         """
         self._require_fit()
-        times, there = self._padded(sequences)
+        if not (is_whole(draws) and draws >= 1):
+            raise InputError(f"draws={draws!r} must be a whole number of at least 1.")
+        times, there = _padded(sequences, self.end_)
+        if not len(times):
+            raise InputError("There is no sequence to score: give a list of lists of times.")
         context, target = _asked(times, there)
-        found = _weighted(self.model_, context, target, draws)
+        found = _weighted(self.model_, context, target, int(draws))
         # From densities in units of `end_` to those in the times' own.
         return float(jnp.mean(found - jnp.sum(there, axis=1) * np.log(self.end_)))
 
@@ -190,6 +197,9 @@ class EventIntensity(Configured):
         config, arrays = read_model(Path(directory), KIND, f"{KIND}.save wrote")
         try:
             events = cls(**config["settings"])
+            check_event_intensity(events.get_params())
+            if not is_positive(config["end"]):
+                raise ValueError(f"its end is {config['end']!r}")
             events.end_, events.history_ = config["end"], config["history"]
             events.best_epoch_ = config["best_epoch"]
             events.model_ = filled(events._untrained(1.0), "model", arrays)
@@ -205,12 +215,16 @@ class EventIntensity(Configured):
     ) -> tuple[Float[np.ndarray, " times"], Float[np.ndarray, " times"]]:
         """The rate, with time in units of the end, and the expected number."""
         self._require_fit()
-        at = np.asarray(times, float)
+        try:
+            at = np.asarray(times, float)
+        except (TypeError, ValueError):
+            at = np.empty((0, 0))
         if at.ndim != 1 or not np.all((at >= 0) & (at <= self.end_)):
             raise InputError(f"times must be a list of numbers from 0 to {self.end_:g}.")
         asked = np.ones((1, _room(len(at))), np.float32)
         asked[0, : len(at)] = at / self.end_
-        known = self._padded([np.empty(0) if sequence is None else sequence], _room)
+        given = np.empty(0) if sequence is None else sequence
+        known = _padded([given], self.end_, _room)
         found = _drawn(self.model_, *known, jnp.asarray(asked), sequence is None)
         rate, expected = (np.asarray(part)[: len(at)] for part in found)
         return rate, expected
@@ -219,29 +233,30 @@ class EventIntensity(Configured):
         if not hasattr(self, "model_"):
             raise InputError("This EventIntensity is not fitted yet: call fit first.")
 
-    def _padded(
-        self, sequences: Sequence[ArrayLike], room: Callable[[int], int] = int
-    ) -> tuple[Float[Array, "sequences events"], Bool[Array, "sequences events"]]:
-        """Times in units of the end, in order, and which of them are there.
 
-        There is `room` for as many as the longest sequence has, or more.
-        """
-        rows = []
-        if isinstance(sequences, str) or not np.iterable(sequences):
-            raise InputError("sequences must be a list of lists of times.")
-        for index, sequence in enumerate(sequences):
-            row = _times_of(index, sequence)
-            if not np.all((row >= 0) & (row <= self.end_)):
-                raise InputError(
-                    f"Sequence {index} (counted from 0) has an event outside of 0 to "
-                    f"{self.end_:g}, or one that is not a number."
-                )
-            rows.append(row / self.end_)
-        most = room(max([len(row) for row in rows] + [1]))
-        there = np.arange(most) < np.array([len(row) for row in rows])[:, None]
-        times = np.ones((len(rows), most), np.float32)
-        times[there] = np.concatenate(rows)
-        return jnp.asarray(times), jnp.asarray(there)
+def _padded(
+    sequences: Sequence[ArrayLike], end: float, room: Callable[[int], int] = int
+) -> tuple[Float[Array, "sequences events"], Bool[Array, "sequences events"]]:
+    """Times in units of the end, in order, and which of them are there.
+
+    There is `room` for as many as the longest sequence has, or more.
+    """
+    rows = []
+    if isinstance(sequences, str) or not np.iterable(sequences):
+        raise InputError("sequences must be a list of lists of times.")
+    for index, sequence in enumerate(sequences):
+        row = _times_of(index, sequence)
+        if not np.all((row >= 0) & (row <= end)):
+            raise InputError(
+                f"Sequence {index} (counted from 0) has an event outside of 0 to "
+                f"{end:g}, or one that is not a number."
+            )
+        rows.append(row / end)
+    most = room(max([len(row) for row in rows] + [1]))
+    there = np.arange(most) < np.array([len(row) for row in rows])[:, None]
+    times = np.ones((len(rows), most), np.float32)
+    times[there] = np.concatenate([np.empty(0), *rows])
+    return jnp.asarray(times), jnp.asarray(there)
 
 
 def _room(count: int) -> int:

@@ -44,6 +44,7 @@ def write_model(directory: Path, config: dict[str, Any], arrays: dict[str, np.nd
         "jax": jax.__version__,
     } | config
     config |= {"sha256": hashlib.sha256(weights).hexdigest()}
+    config = json.loads(json.dumps(config, default=_plain))
     config["config_sha256"] = _digest(config)
     try:
         write_bytes(directory / "weights.safetensors", weights)
@@ -53,6 +54,13 @@ def write_model(directory: Path, config: dict[str, Any], arrays: dict[str, np.nd
             f"The model can not be written to {directory}: {error.strerror or error}. Make room "
             f"there, or name another folder."
         ) from error
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's, as a search over settings gives them, as JSON has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is nothing that JSON can hold")
 
 
 def leaves_of(name: str, model: Any) -> dict[str, np.ndarray]:

@@ -139,7 +139,7 @@ class PotentialField(AbstractFlowField):
 
     Attributes:
         first, middle: K1, K2.
-        shifts: b1 and b2.
+        shift1, shift2: b1, b2. In one leaf they would be a matrix to Muon's steps.
         last: w.
         quadratic: A, of rank 10 at most.
         linear: b.
@@ -147,7 +147,8 @@ class PotentialField(AbstractFlowField):
 
     first: Float[Array, "hidden all"]
     middle: Float[Array, "hidden hidden"]
-    shifts: Float[Array, "2 hidden"]
+    shift1: Float[Array, " hidden"]
+    shift2: Float[Array, " hidden"]
     last: Float[Array, " hidden"]
     quadratic: Float[Array, "rank all"]
     linear: Float[Array, " all"]
@@ -158,8 +159,8 @@ class PotentialField(AbstractFlowField):
         self.first = jax.random.normal(keys[0], (hidden, width)) / jnp.sqrt(size)
         self.middle = jax.random.normal(keys[1], (hidden, hidden)) / jnp.sqrt(hidden)
         # Units bend in all places from the start; none of them pushes yet.
-        shifts = jax.random.normal(keys[2], (hidden,))
-        self.shifts = jnp.stack([shifts, jnp.zeros(hidden)])
+        self.shift1 = jax.random.normal(keys[2], (hidden,))
+        self.shift2 = jnp.zeros(hidden)
         self.last = jnp.zeros(hidden)
         rank = min(_RANK, size + 1)
         self.quadratic = _START * jax.random.normal(keys[3], (rank, width))
@@ -168,17 +169,17 @@ class PotentialField(AbstractFlowField):
     def potential(self, t: Array, z: Point, context: Array) -> Float[Array, ""]:
         """Phi."""
         rest = _rest(t, context)
-        h1 = _bend(_product(self.first, z, rest) + self.shifts[0])
-        h2 = h1 + _bend(self.middle @ h1 + self.shifts[1])
+        h1 = _bend(_product(self.first, z, rest) + self.shift1)
+        h2 = h1 + _bend(self.middle @ h1 + self.shift2)
         square = jnp.sum(_product(self.quadratic, z, rest) ** 2) / 2
         return self.last @ h2 + square + _product(self.linear, z, rest)
 
     def _gradient(self, t: Array, z: Point, context: Array) -> tuple[Array, ...]:
         """The gradient of Phi in all of s, what arrives at the first layer, and tanh of both."""
         rest = _rest(t, context)
-        inner = _product(self.first, z, rest) + self.shifts[0]
+        inner = _product(self.first, z, rest) + self.shift1
         tanh1 = jnp.tanh(inner)
-        tanh2 = jnp.tanh(self.middle @ _bend(inner) + self.shifts[1])
+        tanh2 = jnp.tanh(self.middle @ _bend(inner) + self.shift2)
         arrived = self.last + (self.last * tanh2) @ self.middle
         square = _product(self.quadratic, z, rest) @ self.quadratic
         return (arrived * tanh1) @ self.first + square + self.linear, arrived, tanh1, tanh2
