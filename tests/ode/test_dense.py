@@ -187,7 +187,7 @@ def test_parts_between_breakpoints_are_one_path_of_any_number_of_steps():
 
 def test_lanes_in_parts_have_paths_of_their_own():
     """They differ in how many parts they have, in which part takes long, and in direction."""
-    heights, ends = np.array([10.0, 2.0, 40.0, 1.0]), np.array([3.0, 3.0, 1.0, 0.5])
+    heights, ends = np.array([10.0, 2.0, 40.0, 1.0]), np.array([3.0, 3.0, 1.0, -0.5])
     ts = np.linspace(0.0, 1.0, 12) * ends[:, None]
     fall = {"events": BOUNCE, "max_events": 6, "dense": True, "max_steps": 60}
 
@@ -236,3 +236,68 @@ def test_a_span_of_no_length_holds_the_initial_state():
     for options in ({}, {"breakpoints": [5.0]}):
         solution = solve(circle, start(), [1.0, 1.0], dense=True, max_steps=9, **options)
         np.testing.assert_array_equal(solution.interpolant(1.0)["q"], [1.0])
+
+
+def test_the_slope_is_whole_at_the_ends_of_steps():
+    """At the start, a breakpoint and the end."""
+    path = solve(
+        circle, start(), [0.0, 3.0], dense=True, max_steps=60, breakpoints=[1.0], rtol=1e-6
+    ).interpolant
+    for t in (0.0, 1.0, 3.0):
+        slope = jax.grad(lambda t: path(t)["q"][0])(t)
+        np.testing.assert_allclose(slope, path.derivative(t)["q"][0], rtol=1e-9, atol=1e-12)
+
+
+def test_backwards_in_parts_far_from_zero():
+    ts = np.float32([1000.0, 998.0])
+    options = {"breakpoints": np.float32([999.0]), "dense": True, "max_steps": 99}
+    path = solve(lambda t, y: -y, np.ones(1, np.float32), ts, **options).interpolant
+    found = path(np.float32([1000.0, 999.5, 999.0, 998.5, 998.0]))[:, 0]
+    np.testing.assert_allclose(found, np.exp([0, 0.5, 1, 1.5, 2]), rtol=1e-3)
+
+
+def test_a_step_that_the_clock_of_the_whole_solve_does_not_see_is_over():
+    """In single precision a part that begins late may take steps that are shorter than its ulp."""
+    late = np.float32(1000.0)
+    ts = np.float32([0.0, late, np.nextafter(late, np.float32(2000)), 1001.0])
+
+    def relax(t, y):
+        return jnp.where(t < late, 0 * y, 1e5 * (1 - y))
+
+    solution = solve(
+        relax, np.zeros(1, np.float32), ts, method="rodas5p", breakpoints=[late], dense=True,
+        max_steps=99,
+    )  # fmt: skip
+    np.testing.assert_allclose(solution.interpolant(ts), solution.ys, atol=0.05)
+
+
+def test_an_attempt_that_failed_first_leaves_no_value_at_the_start():
+    """One lane's first attempt is no number, while the other's is taken."""
+
+    def field(t, y, rate):
+        return jnp.where(jnp.abs(y) < 1.5, -rate * y, jnp.nan)
+
+    solution = solve(
+        field, np.ones((2, 1)), [0.0, 1.0], jnp.array([1.0, 9.0]), dt0=0.9, batch="independent",
+        args_axes=0, dense=True, max_steps=60, rtol=1e-3,
+    )  # fmt: skip
+    assert (np.asarray(solution.status) == Status.SUCCESS).all()
+    np.testing.assert_allclose(solution.interpolant(0.0), np.ones((2, 1)))
+
+
+def test_a_gradient_keeps_no_steps_of_parts_for_dense_output():
+    """Without an outer jit, JAX would keep the room of each of the parts."""
+    y0 = jnp.stack([jnp.full(50, 10.0), jnp.zeros(50)])
+
+    def last(p):
+        solution = solve(
+            lambda t, y, p: jnp.stack([y[1], -p + 0 * y[0]]), y0, [0.0, 1.0], p, dense=True,
+            max_steps=200, events=Event(lambda t, y, p: y[0, 0], reset=lambda t, y, p: y * -0.9),
+            max_events=12,
+        )  # fmt: skip
+        return jnp.sum(solution.ys[-1])
+
+    _, pull = jax.vjp(last, jnp.asarray(9.81))
+    kept = sum(leaf.nbytes for leaf in jax.tree.leaves(pull) if hasattr(leaf, "nbytes"))
+    room = 400 * 9 * y0.nbytes
+    assert kept < room

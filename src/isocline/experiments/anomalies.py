@@ -97,7 +97,7 @@ def run(
     for seed, table in product(chosen, tables):
         parts = split(*tables[table], protocol.most, seed)
         found = _simple(out, table, parts, seed)
-        settings = protocol.settings | protocol.tables[table] | {"seed": seed}
+        settings: dict[str, Any] = protocol.settings | protocol.tables[table] | {"seed": seed}
         if "dequantize" in settings:  # of the columns that are left
             width = parts["train"].shape[1]
             settings["dequantize"] = tuple(one for one in settings["dequantize"] if one < width)

@@ -18,6 +18,7 @@ from .stepping import between, output_weights, rows_of
 from .tableaus import Method
 from .vmapped import most_of_all
 
+_PAST = 1.25  # of a step; by rounding an event may be a little behind its end
 NO_GRADIENT = (
     "solution.interpolant has no gradient by the initial state, args or times: it can be "
     "differentiated by its own argument only. Ask for the values at save times (ts=) instead."
@@ -163,7 +164,10 @@ class Interpolant(eqx.Module):
         return _compiled(self, self._elapsed(t), slope=False)
 
     def derivative(self, t: Float[ArrayLike, "*times"]) -> PyTree[Array]:
-        """How fast it changes: the derivative of the dense output, which is near to the field."""
+        """How fast it changes: the derivative of the dense output, which is near to the field.
+
+        Of a span of no length it is zero.
+        """
         return _compiled(self, self._elapsed(t), slope=True)
 
     def _elapsed(self, t: Any) -> tuple[Float[Array, "*batch_times"], Float[Array, "*batch_times"]]:
@@ -199,13 +203,18 @@ class Interpolant(eqx.Module):
         # The first and the last time can be told from the ends of the span by rounding alone.
         inside = (elapsed >= -near) & (elapsed <= steps.ends[-1] + near)
         index = jnp.searchsorted(steps.ends, elapsed, side="left")
-        index = jnp.clip(index, 0, jnp.sum(steps.ends < steps.ends[-1]))
-        begin, size = steps.begins[index], steps.sizes[index]
-        gone = jnp.clip(elapsed, begin, steps.ends[index]) - begin
-        weights, speeds = output_weights(self.method, gone / jnp.where(size > 0, size, 1))
+        # Rows before the first step were rejected, and may hold NaN.
+        first, last = jnp.argmax(steps.sizes > 0), jnp.sum(steps.ends < steps.ends[-1])
+        index = jnp.clip(index, first, last)
+        begin, end, size = steps.begins[index], steps.ends[index], steps.sizes[index]
+        # Of equal numbers `jnp.clip` halves the gradient, and ends of steps are likely times.
+        held = jnp.where(elapsed < begin, begin, jnp.where(elapsed > end, end, elapsed))
+        theta = (held - begin) / jnp.where(size > 0, size, 1)
+        # The clock of the whole solve may be coarser than a step of a late part: then it is over.
+        weights, speeds = output_weights(self.method, jnp.where(theta > _PAST, 1, theta))
         if slope:
             return jnp.where(inside, sign * between(speeds, steps.slopes[index]), jnp.nan)
-        moved = size * between(weights, steps.slopes[index])
+        moved = jnp.where(size > 0, size * between(weights, steps.slopes[index]), 0)
         return jnp.where(inside, steps.y[index] + moved, jnp.nan)
 
 

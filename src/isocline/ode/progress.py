@@ -26,8 +26,10 @@ class Progress(NamedTuple):
     """How far a solve is; what a callable of the user's gets.
 
     Attributes:
-        fraction: of the time span, 0 to 1; the mean over trajectories.
-        t: the time reached (of the trajectory that is least far).
+        fraction: of the time span, 0 to 1; the mean over trajectories. With breakpoints and events
+            each part of a solve begins again.
+        t: how long after the start of the solve, or of the part, it is (the trajectory that is
+            least far).
         h: the size of the step that was just tried there.
         steps: attempts so far, accepted and rejected, the most of any trajectory.
         seconds: since the first report of this solve.

@@ -23,8 +23,9 @@ OTHER = {
     Status.LEFT_DOMAIN: "left its domain {}: even the shortest step led out of it. The solution "
     "crosses the border there: check the field and the domain, or end the solve with an event.",
     Status.STATES_APART: "got lost {}: the two states of the reversible method drifted apart. "
-    "They do where the field contracts much over the whole time. Use adjoint='replay', whose "
-    "memory record_bytes= limits.",
+    "They do where the field contracts much over the whole time, and where the solution blows up. "
+    "Use adjoint='replay', which tells the one from the other, and whose memory record_bytes= "
+    "limits.",
     Status.EVENT_LIMIT: "met more events than are kept, the last one {}. They may come ever "
     "faster, as the bounces of a ball at rest do: raise max_events=, or end the solve with a "
     "terminal event before that.",

@@ -29,6 +29,7 @@ from .replay import replay
 # sound solves they differ by 20 tolerances at most (by 65 where it contracts by a factor of 400),
 # in lost ones by 400 and more, and the error is half of that.
 CRUDE, COARSE, FINE, TOLERANCES = 1.0, 10, 0.02, 100
+ROUNDING = 8  # units in the last place, of a tolerance that is finer
 
 
 def reversible(rules: Rules, field: Field, params: Params, task: Task) -> Outcome:
@@ -42,7 +43,7 @@ def reversible(rules: Rules, field: Field, params: Params, task: Task) -> Outcom
     both = task._replace(y0=jnp.concatenate([task.y0, task.y0]))
     outcome = replay(rules, doubled(field), params, both)
     apart = _are_apart(outcome.y, task)
-    # Where they are apart, a step that blows up is no fault of the field's.
+    # Where they are apart, what a step that blows up says of the field is not certain.
     told = succeeded(outcome.status) | (outcome.status == Status.NON_FINITE)
     status = jnp.where(told & apart, Status.STATES_APART, outcome.status)
     # No gradient comes from a solve that failed.
@@ -69,7 +70,10 @@ def _are_apart(both: Float[Array, "twice *lanes"], task: Task) -> Bool[Array, "*
     if task.grid is not None:
         return drift > CRUDE * size
     crude = jnp.maximum(COARSE * task.rtol, FINE) * size
-    return drift > jnp.minimum(crude, TOLERANCES * (task.atol + task.rtol * size))
+    # Rounding alone moves them apart by this much.
+    rtol = jnp.maximum(task.rtol, ROUNDING * jnp.finfo(drift.dtype).eps)
+    fine = TOLERANCES * (task.atol + rtol * size)
+    return drift > jnp.minimum(crude + COARSE * task.atol, fine)
 
 
 def check_reversible(method: Known, times: int) -> None:

@@ -99,7 +99,13 @@ class Problem(NamedTuple):
             and (name in ("rtol", "atol", "t0", "dt0", "grid") or value is not None)
         }
         inputs = self.inputs._replace(y0=y0, args=args, ts=ts[index] if ts.ndim == 2 else ts)
-        return self._replace(inputs=inputs, options=options, lanes=None, axes=())
+        there = _row_of(self.there, index)
+        return self._replace(inputs=inputs, options=options, lanes=None, axes=(), there=there)
+
+
+def _row_of(there: There | None, index: int) -> There | None:
+    """Which save times one trajectory has."""
+    return there if there is None or there.ndim < 2 else there[index]
 
 
 def read_problem(
