@@ -127,6 +127,15 @@ def test_saved_and_loaded(fitted, rows, tmp_path):
         ContinuousFlow.load(tmp_path / "model")
 
 
+def test_numbers_of_numpy_as_a_search_gives_them_can_be_saved(rows, tmp_path):
+    sizes = {"hidden_size": np.int64(4), "matching": np.int64(1), "likelihood": 0}
+    model = ContinuousFlow(field="hyper", learning_rate=np.float64(0.01), **sizes).fit(rows[:100])
+    model.save(tmp_path)
+    again = ContinuousFlow.load(tmp_path)
+    assert again.get_params() == model.get_params()
+    np.testing.assert_array_equal(again.score_samples(rows[:9]), model.score_samples(rows[:9]))
+
+
 def test_a_potential_of_before_is_to_be_fitted_again(rows, tmp_path):
     settings = {"hidden_size": 4, "matching": 1, "likelihood": 0}
     for field, said in (("potential", "(?s)field='potential'.*Fit it again"), ("gated", None)):

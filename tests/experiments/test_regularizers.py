@@ -49,7 +49,7 @@ def test_regularizers_leaves_numbers_and_a_figure(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["command"] == "isocline reproduce regularizers --seeds 1 --quick"
     (row,) = results["runs"]
-    assert row["bend"] >= 1 and row["excess"] >= row["bend"] and row["inverse_error"] < 1e-5
+    assert row["bend"] >= 1 and row["excess"] > row["bend"] - 1e-9 and row["inverse_error"] < 1e-5
     for end in ("png", "svg"):
         assert (tmp_path / f"ways.{end}").stat().st_size > 1000
 

@@ -133,8 +133,8 @@ class EventIntensity(Configured):
         """A model whose rate begins near the mean number of events."""
         model = LatentODE(
             1,
-            self.latent_size,
-            self.hidden_size,
+            int(self.latent_size),
+            int(self.hidden_size),
             self.encoder,
             key=jax.random.key(self.seed),
             intensity=True,

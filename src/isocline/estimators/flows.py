@@ -136,7 +136,7 @@ class ContinuousFlow(Density):
 
     def _build(self, size: int, context: int) -> Flow:
         make = FIELDS[self.field]
-        field = make(size, self.hidden_size, context, key=jax.random.key(self.seed))
+        field = make(size, int(self.hidden_size), context, key=jax.random.key(self.seed))
         return Flow(field, size)
 
     def _learning(self) -> Learning:
@@ -229,7 +229,7 @@ class NormalizingFlow(Density):
 
     def _build(self, size: int, context: int) -> PlanarFlow:
         key = jax.random.key(self.seed)
-        return PlanarFlow(size, self.layers, context, from_data=True, key=key)
+        return PlanarFlow(size, int(self.layers), context, from_data=True, key=key)
 
     def _stages(self) -> list[Stage]:
         def problem(training: Any, validation: Any, steps: int) -> Any:
