@@ -124,7 +124,7 @@ def run(
 
 def _table(rows: list[dict[str, Any]], ours: list[str]) -> str:
     """What each cost, and how many epochs of each of ours one epoch of it takes."""
-    beside = [f"to {name}'s" for name in ours]
+    beside = [f"over {name}" for name in ours]
     own = {row["name"]: row["epoch_seconds"] for row in rows}
     titles = ["", "test RMSE", "epochs", "s to train", "s an epoch", *beside, "compile, s"]
     cells = [
