@@ -31,7 +31,7 @@ from .fingerprint import digest_of
 from .image_checking import read_images, read_labels
 from .image_training import Examples, Scale, image_problem
 from .settings import Configured
-from .storing import filled, leaves_of, read_model, write_model
+from .storing import filled, leaves_of, read_model, refusing_damage, write_model
 
 PREDICTED = 250  # images at a time
 KIND = "ODENetClassifier"
@@ -224,7 +224,7 @@ class ODENetClassifier(Configured):
     def load(cls, directory: str | Path) -> Self:
         """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
         config, arrays = read_model(Path(directory), KIND, f"{KIND}.save wrote")
-        try:
+        with refusing_damage(directory):
             learning = config["settings"]["learning"]  # JSON has no tuples
             learning = None if learning is None else tuple(learning)
             model = cls(**(config["settings"] | {"learning": learning}))
@@ -233,11 +233,6 @@ class ODENetClassifier(Configured):
             model.history_, model.best_epoch_ = config["history"], config["best_epoch"]
             model.network_ = filled(model._build(), "network", arrays)
             model.n_parameters_ = count_parameters(model.network_)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"The model in {directory} is damaged: its config.json does not fit its weights "
-                f"({type(error).__name__}: {error}). Restore both files from a copy."
-            ) from error
         return model
 
     def _problem(self, train_part: Examples, validation_part: Examples) -> Problem:

@@ -25,7 +25,7 @@ from .density_stages import Course, Stage, learn_stages
 from .density_training import Points, held_out
 from .fingerprint import digest_of
 from .settings import Configured
-from .storing import filled, in_precision, leaves_of, read_model, write_model
+from .storing import filled, in_precision, leaves_of, read_model, refusing_damage, write_model
 
 MOST = 4096  # points at a time
 
@@ -223,7 +223,7 @@ class Density(Configured):
         """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
         config, arrays = read_model(Path(directory), cls.__name__, f"{cls.__name__}.save wrote")
         cls._require_known(config, directory)
-        try:
+        with refusing_damage(directory):
             settings = dict(config["settings"])
             if settings["bounds"] is not None:
                 settings["bounds"] = {key: tuple(pair) for key, pair in settings["bounds"]}
@@ -240,11 +240,6 @@ class Density(Configured):
             network = model._build(model.n_features_in_, model.encoding_.size)
             model.network_ = filled(network, "network", arrays)
             model.n_parameters_ = count_parameters(model.network_)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"The model in {directory} is damaged: its config.json does not fit its weights "
-                f"({type(error).__name__}: {error}). Restore both files from a copy."
-            ) from error
         return model
 
     @classmethod

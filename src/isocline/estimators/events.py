@@ -20,7 +20,7 @@ from isocline.train import Problem, Settings, train
 
 from .checking import check_event_intensity, is_positive, is_whole
 from .settings import Configured
-from .storing import filled, leaves_of, read_model, write_model
+from .storing import filled, leaves_of, read_model, refusing_damage, write_model
 
 KIND = "EventIntensity"
 KNOTS = Knots(1.0, 48)
@@ -195,7 +195,7 @@ class EventIntensity(Configured):
     def load(cls, directory: str | Path) -> Self:
         """Read what `save` wrote; InputError says what is wrong with a damaged directory."""
         config, arrays = read_model(Path(directory), KIND, f"{KIND}.save wrote")
-        try:
+        with refusing_damage(directory):
             events = cls(**config["settings"])
             check_event_intensity(events.get_params())
             if not is_positive(config["end"]):
@@ -203,11 +203,6 @@ class EventIntensity(Configured):
             events.end_, events.history_ = config["end"], config["history"]
             events.best_epoch_ = config["best_epoch"]
             events.model_ = filled(events._untrained(1.0), "model", arrays)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"The model in {directory} is damaged: its config.json does not fit its weights "
-                f"({type(error).__name__}: {error}). Restore both files from a copy."
-            ) from error
         return events
 
     def _solved(

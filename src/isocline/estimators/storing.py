@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,22 @@ def write_model(directory: Path, config: dict[str, Any], arrays: dict[str, np.nd
         raise InputError(
             f"The model can not be written to {directory}: {error.strerror or error}. Make room "
             f"there, or name another folder."
+        ) from error
+
+
+@contextmanager
+def refusing_damage(directory: str | Path) -> Iterator[None]:
+    """Where a model is built from what `read_model` gave.
+
+    Raises:
+        InputError: config and weights do not fit each other.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The model in {directory} is damaged: its config.json does not fit its weights "
+            f"({type(error).__name__}: {error}). Restore both files from a copy."
         ) from error
 
 
