@@ -10,6 +10,7 @@ import polars
 import pytest
 
 from isocline.cli import main
+from isocline.cli.density_settings import DensitySettings
 from isocline.estimators import ContinuousFlow
 
 TINY = ["--matching", "2", "--likelihood", "0", "--hidden-size", "8", "--samples", "50"]
@@ -65,6 +66,15 @@ def test_the_report_needs_nothing_else(ran):
         assert outside not in page.replace("http://www.w3.org", "")
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
+
+
+def test_regularizers_reach_the_estimator(isocline, tmp_path):
+    given = {"energy": 0.05, "jacobian": 0.02, "coupling": True, "optimizer": "adamw"}
+    assert DensitySettings(**given).estimator().items() >= given.items()
+    file = tmp_path / "x.csv"
+    file.write_text(table_text())
+    ended = isocline("density", file, "--context", "kind", "--hamilton-jacobi", "0.1")
+    assert ended.code == 2 and "field='potential'" in ended.err
 
 
 def test_settings_are_used_again_and_json_is_whole(ran, isocline, tmp_path):

@@ -118,11 +118,15 @@ def test_an_option_of_several_words_gives_the_file_back(tmp_path):
     assert with_data_apart({"target": ("a", "b")}, None) == {"target": ("a", "b")}
 
 
-def test_defaults_are_those_of_the_estimator():
-    from isocline.estimators import LatentODEForecaster
+def test_defaults_are_those_of_the_estimators():
+    from isocline.estimators import ContinuousFlow, LatentODEForecaster
 
-    own = LatentODEForecaster().get_params()
-    assert own == own | ForecastSettings().estimator()
+    for estimator, settings in (
+        (LatentODEForecaster(), ForecastSettings()),
+        (ContinuousFlow(), DensitySettings()),
+    ):
+        own = estimator.get_params()
+        assert own == own | settings.estimator()
 
 
 def choices(kind, name) -> set[str]:
@@ -136,11 +140,13 @@ def test_options_offer_what_there_is():
     from isocline.data.rows import DUPLICATES
     from isocline.estimators.calendar import CALENDAR
     from isocline.estimators.covariates import INTERPOLATIONS
+    from isocline.train import OPTIMIZERS
 
     assert choices(ForecastSettings, "encoder") == set(nn.ENCODERS)
     assert choices(ForecastSettings, "interpolation") == set(INTERPOLATIONS)
     assert choices(ForecastSettings, "duplicates") == set(DUPLICATES)
     assert choices(DensitySettings, "field") == set(nn.FIELDS)
+    assert choices(DensitySettings, "optimizer") == set(OPTIMIZERS)
     described = ForecastSettings.model_fields["calendar"].description
     assert f"{', '.join(CALENDAR)};" in (described or "")
 

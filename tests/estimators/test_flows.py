@@ -391,6 +391,7 @@ def test_bad_settings(name):
     [
         ({"matching": 0, "likelihood": 0}, "no epoch"),
         ({"hamilton_jacobi": 1.0}, "field='potential'"),
+        ({"energy": 0.05, "likelihood": 0}, "energy=0.05 is a weight in maximum likelihood"),
         ({"method": "rk4"}, "can not adapt"),
         ({"bounds": {"x": (0, 1)}}, "bounds: there is no column 'x'; there are: 0 to 2"),
         ({"bounds": {0: (2, 1)}}, "a lower and an upper bound"),

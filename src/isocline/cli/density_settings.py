@@ -14,6 +14,7 @@ from .settings import RunSettings
 _COLUMNS = Group("Columns", sort_key=1)
 _MODEL = Group("Model", sort_key=2)
 _TRAINING = Group("Training", sort_key=3)
+_Weight = Annotated[float, Parameter(group=_TRAINING)]
 _Words = Annotated[tuple[str, ...] | None, Parameter(group=_COLUMNS, consume_multiple=True)]
 
 
@@ -60,6 +61,26 @@ class DensitySettings(RunSettings):
     likelihood: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=8, ge=0, description="Epochs of maximum likelihood after it."
     )
+    coupling: Annotated[bool, Parameter(group=_TRAINING)] = Field(
+        default=False,
+        description="Pair noise and rows by optimal transport in flow matching: straighter ways, "
+        "half the evaluations, a little likelihood.",
+    )
+    energy: _Weight = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="Weight of RNODE's kinetic energy."
+    )
+    jacobian: _Weight = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="Weight of RNODE's Jacobian norm."
+    )
+    hamilton_jacobi: _Weight = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Weight of OT-Flow's residual, of --field potential.",
+    )
+    optimizer: Annotated[Literal["muon", "adamw"], Parameter(group=_TRAINING)] = Field(
+        default="muon", description="What takes the steps."
+    )
     patience: Annotated[int, Parameter(group=_TRAINING)] = Field(
         default=15, ge=0, description="Stop after so many epochs without a better validation."
     )
@@ -85,8 +106,9 @@ class DensitySettings(RunSettings):
     def estimator(self) -> dict[str, Any]:
         """The settings that are the estimator's own, by its names."""
         names = (
-            "field", "hidden_size", "tolerance", "matching", "likelihood", "patience",
-            "batch_size", "learning_rate", "seed", "accept",
+            "field", "hidden_size", "tolerance", "matching", "likelihood", "coupling", "energy",
+            "jacobian", "hamilton_jacobi", "optimizer", "patience", "batch_size", "learning_rate",
+            "seed", "accept",
         )  # fmt: skip
         bounds = dict(map(read_bound, self.bounds or ()))
         given = {name: getattr(self, name) for name in names}

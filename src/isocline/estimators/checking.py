@@ -51,6 +51,13 @@ def check_continuous_flow(settings: dict[str, Any]) -> None:
         raise InputError("matching=0 and likelihood=0: there is no epoch to learn in.")
     if settings["hamilton_jacobi"] and settings["field"] != "potential":
         raise InputError("hamilton_jacobi is a residual of a potential: choose field='potential'.")
+    weighted = [name for name in _REGULARIZERS if settings[name]]
+    if weighted and not settings["likelihood"]:
+        raise InputError(
+            f"{weighted[0]}={settings[weighted[0]]:g} is a weight in maximum likelihood, of which "
+            f"likelihood=0 takes no epoch: raise likelihood, or leave {weighted[0]} out. Flow "
+            f"matching learns straighter ways by coupling=True."
+        )
 
 
 def check_event_intensity(settings: dict[str, Any]) -> None:
@@ -197,6 +204,7 @@ _CLASSIFIER: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "seed": _SEED,
 }
+_REGULARIZERS = ("energy", "jacobian", "hamilton_jacobi")
 _DENSITY: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bounds": (
         lambda value: value is None or isinstance(value, Mapping),
@@ -221,7 +229,7 @@ _CONTINUOUS_FLOW: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden_size": _COUNT,
     **dict.fromkeys(("matching", "likelihood"), _COUNT_OR_ZERO),
     "coupling": _CLASSIFIER["flip"],
-    **dict.fromkeys(("energy", "jacobian", "hamilton_jacobi"), _CLASSIFIER["energy"]),
+    **dict.fromkeys(_REGULARIZERS, _CLASSIFIER["energy"]),
     **dict.fromkeys(("tolerance", "learning"), (is_positive, "a positive number")),
 }
 _EVENTS = _RULES | {"validation": _CLASSIFIER["validation"]}

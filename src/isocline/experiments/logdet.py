@@ -1,7 +1,8 @@
 """What a log-determinant costs against the size of a point, and how right log-densities are.
 
-Our fields know their divergence in closed form, at the cost of their slope; from the Jacobian it
-costs as many products as there are components; a general discrete layer has a determinant, O(D^3).
+Our fields know their divergence in closed form: two at the cost of their slope, a potential at that
+of one product of its matrices a component. From the Jacobian it costs a slope a component; a
+general discrete layer has a determinant, O(D^3).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 from isocline.models.flow import Flow
 from isocline.models.solving import Solving
-from isocline.nn import AbstractFlowField, ExactTrace, GatedField, Hutchinson, HyperField
+from isocline.nn import FIELDS, AbstractFlowField, ExactTrace, Hutchinson
 
 from .bench.timing import interleaved
 from .results import answer_of, markdown_table, save_figure, versions, write_results
@@ -27,7 +28,10 @@ from .results import answer_of, markdown_table, save_figure, versions, write_res
 WAYS = {
     "slope alone": "#999999",
     "closed form": "#0072B2",
+    "slope alone, the paper's field": "#BBBBBB",
     "closed form, the paper's field": "#56B4E9",
+    "slope alone, a potential": "#DDDDDD",
+    "closed form, a potential": "#CC79A7",
     "Hutchinson": "#E69F00",
     "whole Jacobian": "#009E73",
     "determinant of a discrete layer": "#D55E00",
@@ -72,7 +76,7 @@ def run(
         micro = {way: 1e6 * timings[way].median / protocol.points for way in WAYS}
         rows.append({"size": size} | micro)
     exponents = {way: _exponent(rows, way) for way in WAYS}
-    errors = [{"field": name} | _errors(name, protocol.grid) for name in ("gated", "hyper")]
+    errors = [{"field": name} | _errors(name, protocol.grid) for name in FIELDS]
     table = _table(rows, exponents, errors)
     results = {
         "command": "isocline reproduce logdet" + " --quick" * quick,
@@ -115,14 +119,19 @@ def _moved(model: Any, scale: float) -> Any:
 def _calls(size: int, protocol: Protocol) -> dict[str, Callable[[], Any]]:
     """Each way, compiled, at one size."""
     key = jax.random.key(0)
-    gated = _moved(GatedField(size, protocol.hidden, key=key), 0.1)
-    hyper = HyperField(size, protocol.hidden, key=key)
+    gated, hyper, potential = (
+        _moved(FIELDS[name](size, protocol.hidden, key=key), 0.1)
+        for name in ("gated", "hyper", "potential")
+    )
     z = jax.random.normal(key, (protocol.points, size))
     weights = jax.random.normal(key, (size, size)) / jnp.sqrt(size)
     functions = {
-        "slope alone": lambda z: gated(jnp.float32(0.3), z, jnp.zeros(0)),
+        "slope alone": partial(_slope, gated),
         "closed form": partial(_divergence, ExactTrace(), gated),
+        "slope alone, the paper's field": partial(_slope, hyper),
         "closed form, the paper's field": partial(_divergence, ExactTrace(), hyper),
+        "slope alone, a potential": partial(_slope, potential),
+        "closed form, a potential": partial(_divergence, ExactTrace(), potential),
         "Hutchinson": partial(_divergence, Hutchinson(), gated),
         "whole Jacobian": lambda z: AbstractFlowField.with_divergence(
             gated, jnp.float32(0.3), z, jnp.zeros(0)
@@ -139,6 +148,10 @@ def _calls(size: int, protocol: Protocol) -> dict[str, Callable[[], Any]]:
 
 def _blocked(call: Any, z: Any) -> None:
     jax.block_until_ready(call(z))
+
+
+def _slope(field: Any, z: Any) -> Any:
+    return field(jnp.float32(0.3), z, jnp.zeros(0))
 
 
 def _divergence(trace: Any, field: Any, z: Any) -> Any:
@@ -163,9 +176,8 @@ def _exponent(rows: list[dict[str, Any]], way: str) -> float:
 
 def _errors(kind: str, points: int) -> dict[str, float]:
     """Of a flow of random weights, in double precision."""
-    make = {"gated": GatedField, "hyper": HyperField}[kind]
     with jax.enable_x64(True):
-        flow = Flow(_moved(make(2, 16, key=jax.random.key(0)), 0.1), 2)
+        flow = Flow(_moved(FIELDS[kind](2, 16, key=jax.random.key(0)), 0.1), 2)
         arrays, static = eqx.partition(flow, eqx.is_inexact_array)
         flow = eqx.combine(jax.tree.map(lambda one: jnp.asarray(one, float), arrays), static)
         solving = Solving("dopri8", 1e-7, 1e-7)
