@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
 
 from isocline.ode.adjoints import ADJOINTS
 
@@ -20,6 +23,7 @@ from . import in_jax, in_torch, problems
 from .contestant import InJax
 from .in_torch import InTorch
 from .matching import gradient_error, reference_gradient
+from .problems import Problem
 from .solvers import Solver
 
 STEPS = (100, 1_000, 10_000)
@@ -62,16 +66,23 @@ SOLVERS = (
 def measure(say: Callable[[str], None], steps: tuple[int, ...] = STEPS) -> list[dict[str, Any]]:
     """Rows of memory and seconds; a solver that fails is not tried with more steps."""
     rows = []
-    for index, solver in enumerate(SOLVERS):
-        if not solver.installed():
-            continue
-        for count in steps:
-            say(f"long: {solver.name}, {count} steps")
-            row = {"solver": solver.name, "steps": count} | _in_child(index, count)
-            rows.append(row)
-            if "failed" in row:
-                break
+    with TemporaryDirectory() as folder:
+        truth = Path(folder) / "gradient.npy"
+        np.save(truth, reference_gradient(_problem(), "float32", REFERENCE_STEPS))
+        for index, solver in enumerate(SOLVERS):
+            if not solver.installed():
+                continue
+            for count in steps:
+                say(f"long: {solver.name}, {count} steps")
+                row = {"solver": solver.name, "steps": count} | _in_child(index, count, truth)
+                rows.append(row)
+                if "failed" in row:
+                    break
     return rows
+
+
+def _problem() -> Problem:
+    return problems.mlp((2, 64, 64, 2), 32)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -93,9 +104,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     return markdown_table(TITLES, [cells(row) for row in rows])
 
 
-def _in_child(index: int, steps: int) -> dict[str, Any]:
+def _in_child(index: int, steps: int, truth: Path) -> dict[str, Any]:
     # What the shell would hand over is not needed: the child is this very Python.
-    code = f"from {__name__} import child; child({index}, {steps})"
+    code = f"from {__name__} import child; child({index}, {steps}, {str(truth)!r})"
     try:
         ended = subprocess.run(
             [sys.executable, "-c", code],
@@ -112,12 +123,17 @@ def _in_child(index: int, steps: int) -> dict[str, Any]:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-def child(index: int, steps: int) -> None:
-    """Take one gradient twice, and print what the second one cost as JSON."""
+def child(index: int, steps: int, truth: str) -> None:
+    """Take one gradient twice, and print what the second one cost as JSON.
+
+    Args:
+        index: of the solver.
+        steps: of the solve.
+        truth: the file of the gradient that it is held against.
+    """
     solver = SOLVERS[index]
-    problem = problems.mlp((2, 64, 64, 2), 32)
     contestant = solver.enter_as(
-        problem, "float32", solver.build, solver.options | {"steps": steps}
+        _problem(), "float32", solver.build, solver.options | {"steps": steps}
     )
     contestant.settle(1e-3, 1)
     before = _reset_peak()
@@ -125,8 +141,7 @@ def child(index: int, steps: int) -> None:
     gradient = contestant.gradient()
     seconds = time.perf_counter() - started
     row: dict[str, Any] = {"peak_bytes": _peak() - before, "seconds": seconds}
-    truth = reference_gradient(problem, "float32", REFERENCE_STEPS)
-    row["gradient_error"] = gradient_error(gradient, truth)
+    row["gradient_error"] = gradient_error(gradient, np.load(truth))
     print(json.dumps(row | {"temp_bytes": contestant.facts.get("temp_bytes")}))
 
 
