@@ -6,8 +6,6 @@ import functools
 
 import numpy as np
 import pytest
-from scipy.integrate import quad
-from scipy.stats import gamma
 
 from isocline.data.physionet import VARIABLES, Stays
 from isocline.experiments import events
@@ -16,14 +14,6 @@ from isocline.experiments import events
 def drawn(count, seed, rates=lambda rng: rng.gamma(2.0, 0.15)):
     rng = np.random.default_rng(seed)
     return [np.sort(rng.uniform(0, 48, rng.poisson(48 * rates(rng)))) for _ in range(count)]
-
-
-def test_a_rate_for_each_stay_is_the_integral_over_its_gamma_distribution():
-    """In closed form as by numbers: a prior of shape 2 and 5 hours, and 7 samples."""
-    weight = gamma(2.0, scale=1 / 5.0).pdf
-    likelihood, _ = quad(lambda rate: weight(rate) * rate**7 * np.exp(-48 * rate), 0, 3)
-    found = events._gamma(np.log([2.0, 5.0]), np.array([7]))
-    np.testing.assert_allclose(found, np.log(likelihood), rtol=1e-6)
 
 
 def test_what_the_samples_were_drawn_by_is_the_best_of_the_simple_models():

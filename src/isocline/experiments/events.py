@@ -18,11 +18,10 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import minimize
-from scipy.special import gammaln
 
 from isocline.data.physionet import VARIABLES, Stays, load_physionet
 from isocline.estimators import EventIntensity
+from isocline.evaluation.point_processes import event_baselines
 from isocline.train.checkpoint import write_bytes
 
 from .events_figure import draw
@@ -43,6 +42,7 @@ LABORATORY = (
     "TroponinT", "WBC", "pH",
 )  # fmt: skip
 CELLS = 96  # of the common course: half an hour each
+PROCESSES = {"constant": "constant", "course": "course", "own": "stay", "own_course": "stay_course"}
 SHOWN = 4  # stays of the figure
 TITLES = {
     "constant": "one rate for all",
@@ -163,30 +163,8 @@ def baselines(
     known: list[Float[np.ndarray, " samples"]], test: list[Float[np.ndarray, " samples"]]
 ) -> dict[str, float]:
     """Mean log densities of the test stays by the Poisson processes that all are compared with."""
-    counts, asked = (np.array([len(stay) for stay in part]) for part in (known, test))
-    rate = counts.mean() / HOURS
-    constant = asked * np.log(rate) - rate * HOURS
-    shape = minimize(lambda logs: -_gamma(logs, counts).sum(), np.zeros(2)).x
-    stay = _gamma(shape, asked)
-    # An event more in each cell: no stay may be impossible.
-    course = np.histogram(np.concatenate(known), CELLS, (0, HOURS))[0] + 1.0
-    course /= course.mean()
-    cells = [np.minimum(one * CELLS / HOURS, CELLS - 1).astype(int) for one in test]
-    along = np.array([np.log(course[one]).sum() for one in cells])
-    found = {
-        "constant": constant,
-        "course": constant + along,
-        "stay": stay,
-        "stay_course": stay + along,
-    }
-    return {name: float(values.mean()) for name, values in found.items()}
-
-
-def _gamma(logs: Float[np.ndarray, " two"], counts: np.ndarray) -> Float[np.ndarray, " stays"]:
-    """Log densities of stays with so many events at a rate that is gamma distributed."""
-    shape, hours = np.exp(logs)
-    ahead = shape * np.log(hours) - gammaln(shape)
-    return ahead + gammaln(shape + counts) - (shape + counts) * np.log(hours + HOURS)
+    found = event_baselines(known, test, HOURS, CELLS)
+    return {PROCESSES[name]: float(values.mean()) for name, values in found.items()}
 
 
 def _row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
