@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
 from isocline import EventIntensity, InputError, LatentODEForecaster
-from isocline.estimators import events
+from isocline.estimators import event_sequences
+from isocline.estimators.event_sequences import asked, padded
+from isocline.estimators.events import DRAWS
 
 END = 10.0
 
@@ -135,7 +138,7 @@ def test_sequences_of_other_lengths_compile_nothing(hasty):
 def test_room_for_more_changes_no_answer(hasty, monkeypatch):
     at, sequence = [2.0, 7.0, 5.0], simulate(1, 3)[0]
     found = hasty.rate(at, sequence), hasty.expected(at, sequence)
-    monkeypatch.setattr(events, "LEAST_ROOM", 128)
+    monkeypatch.setattr(event_sequences, "LEAST_ROOM", 128)
     np.testing.assert_allclose(hasty.rate(at, sequence), found[0], rtol=1e-5)
     np.testing.assert_allclose(hasty.expected(at, sequence), found[1], rtol=1e-5)
 
@@ -149,6 +152,55 @@ def test_wrong_questions_are_refused_in_words(hasty):
     for times in ("noon", [[1], [2, 3]], [END + 1]):
         with pytest.raises(InputError, match="times must be a list of numbers from 0 to 10"):
             hasty.rate(times)
+
+
+def test_the_score_is_the_mean_of_each_sequences(hasty):
+    fresh = [*simulate(3, 4), []]
+    found = hasty.score_samples(fresh, 4)
+    assert found.shape == (4,) and np.isfinite(found).all()
+    assert hasty.score(fresh, 4) == pytest.approx(found.mean())
+
+
+def test_rate_and_expected_number_are_means_of_courses(hasty):
+    at, sequence = [2.0, 7.0, END], simulate(1, 3)[0]
+    for given in (None, sequence):
+        found = hasty.courses(at, given)
+        assert found.rates.shape == found.expected.shape == (DRAWS, 3)
+        np.testing.assert_allclose(found.rates.mean(axis=0), hasty.rate(at, given), rtol=1e-6)
+        assert (np.diff(found.expected, axis=1) > 0).all()
+    assert hasty.courses(at, draws=5).rates.shape == (5, 3)
+    with pytest.raises(InputError, match=r"draws=0 must be a whole number"):
+        hasty.courses(at, draws=0)
+
+
+def stop_after(epoch):
+    def stop(row):
+        if row["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
+    settings = {"latent_size": 2, "hidden_size": 4, "epochs": 4}
+    sequences = simulate(20)
+    whole = EventIntensity(**settings).fit(sequences, END)
+    with pytest.raises(KeyboardInterrupt):
+        EventIntensity(**settings).fit(sequences, END, checkpoint=tmp_path, progress=stop_after(2))
+    seen = []
+    again = EventIntensity(**settings).fit(
+        sequences, END, checkpoint=tmp_path, resume=True, progress=seen.append
+    )
+    assert [row["epoch"] for row in seen] == [3, 4]
+    for found, meant in zip(leaves(again), leaves(whole), strict=True):
+        np.testing.assert_array_equal(found, meant)
+    assert again.best_epoch_ == whole.best_epoch_
+    with pytest.raises(InputError, match="belongs to other data or settings"):
+        EventIntensity(**settings).fit(sequences[1:], END, checkpoint=tmp_path, resume=True)
+
+
+def leaves(model):
+    return jax.tree.leaves(eqx.filter(model.model_, eqx.is_array))
 
 
 def test_a_fit_that_is_refused_leaves_the_model_of_before(hasty):
@@ -201,9 +253,9 @@ def test_the_encoder_knows_how_many_events_there_were():
     """At the same place, two differ from one; room that is not filled does not count."""
     model = EventIntensity(latent_size=2, hidden_size=8)
     model.end_, model.model_ = END, model._untrained(3.0)
-    one, two, padded = (
-        model.model_.encode(events._asked(*events._padded([times], model.end_, room))[0])[0]
+    one, two, roomy = (
+        model.model_.encode(asked(*padded([times], model.end_, room))[0])[0]
         for times, room in (([4.0], int), ([4.0, 4.0], int), ([4.0, 4.0], lambda count: 8))
     )
     assert np.abs(one - two).max() > 1e-3
-    np.testing.assert_allclose(padded, two, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(roomy, two, rtol=1e-5, atol=1e-6)
