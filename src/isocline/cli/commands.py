@@ -112,6 +112,22 @@ COMMANDS = {
             "score results/density/model new.csv --out scores.csv",
         ),
     ),
+    "events": Command(
+        "isocline.cli.events:events",
+        "Learn the rate of events over time from when they happened.",
+        "DATA is a CSV, TSV or Parquet file with one row an event. Sequences of events are series "
+        "that --series tells apart, their times numbers from 0 to --end, or the periods that "
+        "--every cuts a long record in; those without events count. A latent ODE learns their "
+        "rate; it is tested beside simple Poisson processes on sequences that are kept apart. DIR "
+        "gets scores.csv (each sequence), rate.csv (the rate of one that is not known yet), "
+        "metrics.json, report.html, config.toml and model/. Ctrl-C keeps a checkpoint; the same "
+        "command with --resume goes on exactly where it stopped.",
+        (
+            "events calls.csv --every 1d --out results/calls",
+            "events calls.csv --time begin --every 7d --start 2024-01-01 --stop 2025-01-01",
+            "events stays.csv --time hour --series patient --end 48",
+        ),
+    ),
     "info": Command(
         "isocline.cli.info:info",
         "Say what a model or a table is, or what is installed.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +11,8 @@ from isocline.errors import InputError
 
 from .common import Talk
 from .density_settings import DensitySettings
-from .settings import checked, given, read_settings, together
-from .staging import CHECKPOINTS, Layout, ResultFolder
+from .settings import checked, layered
+from .staging import CHECKPOINTS, Layout, ResultFolder, again_by
 
 LAYOUT = Layout(
     DensitySettings.header,
@@ -40,21 +39,14 @@ def density(
     talk: Talk = Talk(),  # noqa: B008 - frozen
 ) -> None:
     """Fit, score, sample and report; see `commands.COMMANDS`."""
-    kept = out / CHECKPOINTS / "config.toml"
-    layers = [read_settings(kept, DensitySettings)] if resume and kept.is_file() else []
-    layers += [read_settings(config, DensitySettings)] if config is not None else []
-    layers.append(given(settings))
-    if data is not None:
-        layers.append(given(DensitySettings(data=data)))
-    values = together(*layers)
+    kept = out / CHECKPOINTS / "config.toml" if resume else None
+    values = layered(DensitySettings, data, settings, config=config, kept=kept)
     if not values.get("data"):
         raise InputError("Name a table to learn the density of: isocline density DATA.csv")
     chosen = checked(DensitySettings, values)
 
     from .density_run import DensityRun
 
-    flags = {"--force": force, "--no-report": no_report}
-    again = ["isocline", "density", "--out", str(out), "--resume"]
-    again += [flag for flag, wanted in flags.items() if wanted]
-    run = DensityRun(chosen, talk, resume=resume, report=not no_report, again=shlex.join(again))
+    again = again_by("density", out, {"--force": force, "--no-report": no_report})
+    run = DensityRun(chosen, talk, resume=resume, report=not no_report, again=again)
     run.into(lambda: ResultFolder(out, force=force, layout=LAYOUT))

@@ -16,7 +16,7 @@ from .density_settings import DensitySettings
 from .density_table import DensityTable, Wanted, free_name, read_density_table, whole_frame
 from .progress import Progress
 from .scores import plain_table
-from .staged_run import StagedRun, Work, short
+from .staged_run import StagedRun, Work, kept_apart, short
 
 if TYPE_CHECKING:
     from isocline.estimators import ContinuousFlow
@@ -74,7 +74,7 @@ class DensityRun(StagedRun[Outcome]):
 
     def _check_training(self, model: ContinuousFlow, table: DensityTable) -> None:
         """Refuse a table of whose rows too few are left to learn from."""
-        tested = self._tested(len(table.values))
+        tested = self._tested(table)
         training = table.rows(np.flatnonzero(~tested))
         try:
             model.check(training.values, context=training.context)
@@ -123,10 +123,13 @@ class DensityRun(StagedRun[Outcome]):
             source=short(self.settings.data),
         )
 
+    def _tested(self, table: DensityTable) -> np.ndarray:
+        return kept_apart(len(table.values), self.settings.test, self.settings.seed)
+
     def _work(
         self, model: ContinuousFlow, table: DensityTable, checkpoints: Path, progress: Progress
     ) -> Outcome:
-        tested = self._tested(len(table.values))
+        tested = self._tested(table)
         training = table.rows(np.flatnonzero(~tested))
         model.fit(
             training.values,
@@ -159,12 +162,6 @@ class DensityRun(StagedRun[Outcome]):
             },
         }
         return Outcome(model, table, tested, scores, sample, drawn, plain(metrics))
-
-    def _tested(self, rows: int) -> np.ndarray:
-        """Which rows are kept to test with."""
-        draw, tested = np.random.default_rng(self.settings.seed), np.zeros(rows, bool)
-        tested[draw.permutation(rows)[: max(round(self.settings.test * rows), 1)]] = True
-        return tested
 
 
 def _nll(scores: np.ndarray) -> dict[str, float]:

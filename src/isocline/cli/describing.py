@@ -11,7 +11,7 @@ import numpy as np
 from isocline.data import Series, SeriesTable
 
 from .common import Talk
-from .saved import is_density, open_model
+from .saved import kind_of, open_model
 from .scores import plain_table, score_table
 from .sources import covariate_notes
 
@@ -121,10 +121,40 @@ def tell_density(folder: Path, talk: Talk) -> None:
     )
 
 
+def tell_events(folder: Path, talk: Talk) -> None:
+    """What a saved model of events is: its size, its training, and how many it expects."""
+    from isocline.estimators import EventIntensity
+
+    model = EventIntensity.load(folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    expected = float(model.expected([model.end_])[0])
+    document = {
+        "kind": "events",
+        "path": str(folder),
+        "isocline": config["isocline"],
+        "format": config["format"],
+        "settings": config["settings"],
+        "end": model.end_,
+        "expected": expected,
+        "parameters": model.n_parameters_,
+        "epochs": len(model.history_),
+        "best_epoch": model.best_epoch_,
+    }
+    talk.result(
+        document,
+        f"{folder}: rates of events by a latent ODE of {model.n_parameters_:,} parameters, encoder "
+        f"{model.encoder}, latent size {model.latent_size}, hidden size {model.hidden_size}",
+        f"written by Isocline {config['isocline']} (format {config['format']})",
+        f"watched:  from 0 to {model.end_:g}, {expected:.4g} events expected",
+        f"training: {len(model.history_)} epochs, best {model.best_epoch_}, seed {model.seed}",
+    )
+
+
 def tell_model(folder: Path, talk: Talk) -> None:
     """What a saved model is: data, sizes, training, and its scores if they lie beside it."""
-    if is_density(folder):
-        tell_density(folder, talk)
+    tell = {"ContinuousFlow": tell_density, "EventIntensity": tell_events}.get(kind_of(folder))
+    if tell is not None:
+        tell(folder, talk)
         return
     forecaster = open_model(folder)
     config = json.loads((folder / "config.json").read_text("utf-8"))

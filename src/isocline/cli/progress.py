@@ -13,6 +13,7 @@ STAGES = {
     "gru": "GRU baseline",
     "matching": "flow matching",
     "likelihood": "maximum likelihood",
+    "events": "rate of events",
 }
 """What stages of training are called."""
 _SECONDS_BETWEEN_LINES = 60.0

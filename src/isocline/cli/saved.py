@@ -32,7 +32,7 @@ def open_model(path: Path) -> LatentODEForecaster:
     from isocline.estimators import LatentODEForecaster
 
     folder = model_folder(path)
-    if is_density(folder):
+    if kind_of(folder) == "ContinuousFlow":
         raise InputError(
             f"The model in {folder} is a density, and forecasts nothing: `isocline score` tells "
             f"how likely rows are by it."
@@ -54,13 +54,13 @@ def is_model(path: Path) -> bool:
         return False
 
 
-def is_density(folder: Path) -> bool:
-    """Whether a folder holds what `isocline density` has learnt."""
+def kind_of(folder: Path) -> str | None:
+    """The name of the estimator whose model a folder holds; None if that is not told."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get("kind") == "ContinuousFlow"
+        return None
+    return config.get("kind") if isinstance(config, dict) else None
 
 
 def newer_data(

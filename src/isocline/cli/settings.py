@@ -258,6 +258,32 @@ def merged(*layers: dict[str, Any]) -> ForecastSettings:
     return checked(ForecastSettings, together(*layers))
 
 
+def layered(
+    kind: type[RunSettings],
+    data: str | None,
+    settings: RunSettings | None,
+    *,
+    config: Path | None,
+    kept: Path | None,
+) -> dict[str, Any]:
+    """What a command was told: kept beside a checkpoint, in a file, then by options.
+
+    Args:
+        kind: of the settings.
+        data: the table that the command line names.
+        settings: those of the command line.
+        config: a file with settings.
+        kept: the file of the run that is resumed, which need not be there.
+
+    Raises:
+        InputError: as `read_settings`.
+    """
+    layers = [read_settings(kept, kind)] if kept is not None and kept.is_file() else []
+    layers += [read_settings(config, kind)] if config is not None else []
+    named = {} if data is None else {"data": _located(data, Path())}
+    return together(*layers, given(settings), named)
+
+
 def together(*layers: dict[str, Any]) -> dict[str, Any]:
     """Layers as one, the last one strongest."""
     return {name: value for layer in layers for name, value in layer.items()}

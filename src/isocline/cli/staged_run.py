@@ -11,6 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+from jaxtyping import Bool
+
 from isocline._version import __version__
 from isocline.errors import InputError
 
@@ -169,6 +172,13 @@ class StagedRun(ABC, Generic[Outcome]):
             "jax": jax.__version__,
             "python": platform.python_version(),
         }
+
+
+def kept_apart(count: int, share: float, seed: int) -> Bool[np.ndarray, " rows"]:
+    """Which of so many rows are kept to test with: at least one."""
+    draw, tested = np.random.default_rng(seed), np.zeros(count, bool)
+    tested[draw.permutation(count)[: max(round(share * count), 1)]] = True
+    return tested
 
 
 def require_report() -> None:

@@ -8,6 +8,7 @@ next run.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,12 @@ class Layout:
 
 
 FORECAST = Layout(ForecastSettings.header, RESULTS)
+
+
+def again_by(command: str, out: Path, flags: dict[str, bool]) -> str:
+    """The command line that goes on with a run: flags are those that were given."""
+    words = ["isocline", command, "--out", str(out), "--resume"]
+    return shlex.join([*words, *(flag for flag, wanted in flags.items() if wanted)])
 
 
 class ResultFolder:

@@ -77,6 +77,19 @@ def choose_columns(
     return Columns(time, series, targets, *beside), tuple(notes)
 
 
+def choose_time(frame: nw.DataFrame, source: Source, series: str | None = None) -> str:
+    """The column of times: the only one beside that of the series, or the only one that may be it.
+
+    Raises:
+        InputError: none may be, or several.
+    """
+    rest = [name for name in frame.columns if name != series]
+    if len(rest) == 1:
+        return rest[0]
+    kinds = {name: kind_of(frame[name]) for name in rest}
+    return _Guess(frame, source, kinds).time({series})
+
+
 def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
 

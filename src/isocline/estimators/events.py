@@ -29,6 +29,7 @@ KNOTS = Knots(1.0, 48)
 # The expected number grows without bound: the tolerance is relative to it.
 SOLVER = (("rtol", 1e-4), ("atol", 1e-5), ("max_steps", 256))
 DRAWS = 32
+MOST = 1 << 18  # events of all sequences that are scored at a time
 FEWEST_STEPS = 20  # of an epoch, however few sequences there are
 
 
@@ -236,9 +237,17 @@ class EventIntensity(Configured):
         times, there = padded(sequences, self.end_)
         if not len(times):
             raise InputError("There is no sequence to score: give a list of lists of times.")
-        found = weighted_bounds(self.model_, *asked(times, there), int(draws))
         # From densities in units of `end_` to those in the times' own.
-        return np.asarray(found - jnp.sum(there, axis=1) * np.log(self.end_))
+        change = np.asarray(there).sum(axis=1) * np.log(self.end_)
+        size = min(len(times), max(MOST // times.shape[1], 1))
+        room = ((0, -len(times) % size), (0, 0))
+        times, there = jnp.pad(times, room), jnp.pad(there, room)
+        parts = [slice(first, first + size) for first in range(0, len(times), size)]
+        found = [
+            weighted_bounds(self.model_, *asked(times[part], there[part]), int(draws))
+            for part in parts
+        ]
+        return np.concatenate(found)[: len(change)] - change
 
     def score(self, sequences: Sequence[ArrayLike], draws: int = DRAWS) -> float:
         """The mean of `score_samples` over the sequences: a number to compare models by."""
