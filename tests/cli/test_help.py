@@ -13,6 +13,7 @@ import pytest
 import isocline as package
 from isocline.cli.commands import COMMANDS
 from isocline.cli.density_settings import DensitySettings
+from isocline.cli.events_settings import EventsSettings
 from isocline.cli.forecast import with_data_apart
 from isocline.cli.settings import ForecastSettings
 
@@ -22,6 +23,7 @@ NAMES = (
     "predict",
     "evaluate",
     "score",
+    "events",
     "info",
     "reproduce",
     "bench",
@@ -119,11 +121,12 @@ def test_an_option_of_several_words_gives_the_file_back(tmp_path):
 
 
 def test_defaults_are_those_of_the_estimators():
-    from isocline.estimators import ContinuousFlow, LatentODEForecaster
+    from isocline.estimators import ContinuousFlow, EventIntensity, LatentODEForecaster
 
     for estimator, settings in (
         (LatentODEForecaster(), ForecastSettings()),
         (ContinuousFlow(), DensitySettings()),
+        (EventIntensity(), EventsSettings()),
     ):
         own = estimator.get_params()
         assert own == own | settings.estimator()
@@ -143,6 +146,7 @@ def test_options_offer_what_there_is():
     from isocline.train import OPTIMIZERS
 
     assert choices(ForecastSettings, "encoder") == set(nn.ENCODERS)
+    assert choices(EventsSettings, "encoder") == set(nn.ENCODERS)
     assert choices(ForecastSettings, "interpolation") == set(INTERPOLATIONS)
     assert choices(ForecastSettings, "duplicates") == set(DUPLICATES)
     assert choices(DensitySettings, "field") == set(nn.FIELDS)

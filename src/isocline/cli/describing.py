@@ -127,7 +127,7 @@ def tell_events(folder: Path, talk: Talk) -> None:
 
     model = EventIntensity.load(folder)
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    expected = float(model.expected([model.end_])[0])
+    expected = float(model.expected(np.array([model.end_]))[0])
     document = {
         "kind": "events",
         "path": str(folder),

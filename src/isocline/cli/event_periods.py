@@ -109,12 +109,12 @@ class _Span(NamedTuple):
 
     start: float
     length: float
-    count: int
+    amount: int
 
     @property
     def stop(self) -> float:
         """The end of the last one."""
-        return self.start + self.count * self.length
+        return self.start + self.amount * self.length
 
 
 def cut_periods(rows: EventRows, settings: EventsSettings) -> Sequences:
@@ -162,13 +162,13 @@ def _cut(
     """The name of each period of each series, and its times since its start."""
     # The allowance keeps three tenths at the start of the third period of a tenth.
     places = np.floor((times - span.start) / span.length + 1e-9).astype(np.int64)
-    inside = (places >= 0) & (places < span.count)
+    inside = (places >= 0) & (places < span.amount)
     since = np.clip(times - span.start - places * span.length, 0, span.length)[inside]
-    codes = (rows.codes * span.count + places)[inside]
+    codes = (rows.codes * span.amount + places)[inside]
     order = np.lexsort((since, codes))
-    total = len(rows.names) * span.count
+    total = len(rows.names) * span.amount
     borders = np.cumsum(np.bincount(codes, minlength=total))[:-1]
-    starts = [clock.label(span.start + place * span.length) for place in range(span.count)]
+    starts = [clock.label(span.start + place * span.length) for place in range(span.amount)]
     names = tuple(f"{name} {start}".strip() for name in rows.names for start in starts)
     return names, np.split(since[order], borders)
 
@@ -205,9 +205,9 @@ def _span(
 
 
 def _require_few(span: _Span, series: int, settings: EventsSettings) -> None:
-    if span.count * series > _MOST:
+    if span.amount * series > _MOST:
         raise InputError(
-            f"--every {settings.every} makes {span.count * series:,} sequences, more than "
+            f"--every {settings.every} makes {span.amount * series:,} sequences, more than "
             f"{_MOST:,}. Give a longer one."
         )
 
@@ -222,7 +222,7 @@ def _left_out(
 ) -> list[str]:
     """Which periods there are, and which events are in none."""
     start, stop = clock.label(span.start), clock.label(span.stop)
-    notes = [f"{span.count} periods of {settings.every}, from {start} to {stop}"]
+    notes = [f"{span.amount} periods of {settings.every}, from {start} to {stop}"]
     before = int(np.sum(times < span.start))
     if before:
         notes.append(f"left out: {_events(before)} before {start}")

@@ -93,14 +93,25 @@ def read_event_rows(data: str, *, time: str | None, series: str | None) -> Event
         time = choose_time(cells, source, series)
         notes = (f"time column: '{time}' (guessed)",)
     names, codes = series_of(cells, series, source)
-    seen = np.ones(len(cells), bool)
-    if series is not None:
-        seen = np.array([text != "" for text in texts_of(cells[time])])
+    seen = np.array([text != "" for text in texts_of(cells[time])])
+    if series is None:
+        _require_times(seen, time, source)
+    else:
         _require_empty_alone(seen, names, codes, time, source)
-        source = source.some(np.flatnonzero(seen))
+    source = source.some(np.flatnonzero(seen))
     axis, times = parse_times(cells[time].filter(seen.tolist()), source)
     like = tuple(one for one in cells.columns if one != series and one.lower() in SERIES_NAMES)
     return EventRows(names, codes[seen], times, axis, time, source, notes, like)
+
+
+def _require_times(seen: np.ndarray, time: str, source: Source) -> None:
+    """Refuse a row without a time where no series is told apart."""
+    if not seen.all():
+        raise InputError(
+            f"The time is missing {source.at(time, int(np.argmin(seen)))}. Fill the cell, or "
+            f"delete the row; only where --series tells series apart, an empty time says that one "
+            f"had no event."
+        )
 
 
 def _require_empty_alone(

@@ -38,8 +38,8 @@ def _require_fitting(settings: EventsSettings) -> None:
     alone = [name for name in ("start", "stop") if getattr(settings, name) is not None]
     if settings.every is None and alone:
         raise InputError(
-            f"--{alone[0]} is for a record that --every cuts in periods: give --every as well, such "
-            f"as --every 1d, or leave --{alone[0]} out."
+            f"--{alone[0]} is for a record that --every cuts in periods: give --every as well, as "
+            f"in --every 1d, or leave --{alone[0]} out."
         )
 
 

@@ -54,13 +54,13 @@ def is_model(path: Path) -> bool:
         return False
 
 
-def kind_of(folder: Path) -> str | None:
-    """The name of the estimator whose model a folder holds; None if that is not told."""
+def kind_of(folder: Path) -> str:
+    """The name of the estimator whose model a folder holds; empty if that is not told."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
-        return None
-    return config.get("kind") if isinstance(config, dict) else None
+        return ""
+    return str(config.get("kind", "")) if isinstance(config, dict) else ""
 
 
 def newer_data(

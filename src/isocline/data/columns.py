@@ -86,7 +86,7 @@ def choose_time(frame: nw.DataFrame, source: Source, series: str | None = None) 
     rest = [name for name in frame.columns if name != series]
     if len(rest) == 1:
         return rest[0]
-    kinds = {name: kind_of(frame[name]) for name in rest}
+    kinds: dict[str, Kind] = {name: kind_of(frame[name]) for name in rest}
     return _Guess(frame, source, kinds).time({series})
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-CELLS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+CELLS = (1, 2, 3, 4, 6, 7, 8, 12, 14, 16, 24, 28, 32, 48, 64, 96)
 """Numbers of cells that a common course may have."""
 _FARTHEST = 12.0  # logarithm of a gamma distribution's parameters, either way
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import poisson
 
 from isocline._version import __version__
@@ -76,9 +77,7 @@ def events_page(
 
 def verdict(metrics: dict[str, Any], titles: Mapping[str, str]) -> dict[str, str]:
     """How the model stands on the test sequences against the best baseline: tone and sentences."""
-    known = {
-        name: row for name, row in metrics["baselines"].items() if finite(row["log_density"])
-    }
+    known = {name: row for name, row in metrics["baselines"].items() if finite(row["log_density"])}
     model = metrics["model"]["log_density"]
     if not (known and finite(model)):
         return {"tone": "unknown", "text": "There are no scores to compare."}
@@ -106,7 +105,7 @@ def _rate(
 ) -> Panel:
     """Mean and band of the rate, above a histogram of all events."""
     together = np.concatenate([np.empty(0), *sequences])
-    cells = int(np.clip(len(together) // _EVENTS_A_CELL, 4, _MOST_CELLS))
+    cells = _cells(len(together), data["end"])
     heights, edges = np.histogram(together, cells, (0, data["end"]))
     heights = heights / (len(sequences) * np.diff(edges))
     low, high = np.quantile(rates, (0.05, 0.95), axis=0)
@@ -127,6 +126,17 @@ def _rate(
     mean = rates.mean(axis=0)
     label = f"{title}, between {number(float(mean.min()))} and {number(float(mean.max()))}."
     return Panel(title, drawn(draw, (WIDE, Size()), "rate", label))
+
+
+def _cells(events: int, end: float) -> int:
+    """Of the histogram of times: whole hours of a day, where they can be, or parts of them."""
+    most = int(np.clip(events // _EVENTS_A_CELL, 4, _MOST_CELLS))
+    if end != round(end):
+        return most
+    if end <= most:
+        return int(end) * (most // int(end))
+    whole = max(cells for cells in range(1, most + 1) if round(end) % cells == 0)
+    return whole if 2 * whole >= most else most
 
 
 def _since(data: dict[str, Any]) -> str:
@@ -152,6 +162,7 @@ def _numbers(counts: Sequence[int], expected: np.ndarray, metrics: dict[str, Any
         axes.set_ylim(bottom=0)
         axes.set_xlim(edges[0], edges[-1])
         label_bottom(axes, "events of a sequence")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         return axes
 
     note = (
@@ -191,7 +202,7 @@ def _least(
 ) -> list[tuple[str, str, str]]:
     """The sequences that are least likely: name, number of events and log density."""
     return [
-        (name_of(names[place]), f"{len(sequences[place]):,}", number(float(scores[place]), 4))
+        (name_of(str(names[place])), f"{len(sequences[place]):,}", number(float(scores[place]), 4))
         for place in np.argsort(scores)[:_MOST_LISTED]
     ]
 
@@ -201,7 +212,7 @@ def _facts(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Data", f"{data['source']}, {count(data['events'], 'event')}"),
         ("Sequences", f"{data['sequences']:,}, {data['tested']:,} of them kept for the scores"),
-        ("Watched", f"0 to {number(data['end'], 4)} {name_of(data['unit'])}"),
+        ("Watched", f"from 0 to {data['end']:g} {name_of(data['unit'])}"),
         ("Parameters", f"{metrics['parameters']:,}"),
         ("Training", f"{number(metrics['training_seconds'])} s"),
         ("Seed", str(metrics["settings"]["seed"])),
