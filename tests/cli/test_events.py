@@ -196,6 +196,8 @@ def test_times_with_a_zone_are_as_the_clocks_there_show_them(tmp_path):
     found = read_sequences(EventsSettings(data=str(file), every="1d"))
     assert found.names[0] == "2024-03-31"  # half past midnight, and half past midnight in summer
     np.testing.assert_allclose([one[0] for one in found.times if len(one)], [0.5, 0.5])
+    settings = EventsSettings(data=str(file), every="1d", start="2024-03-31T22:00Z")
+    assert read_sequences(settings).names == ("2024-04-01",)
 
 
 STAYS = "patient,hour\na,1\na,50\nb,3\nc,\n"

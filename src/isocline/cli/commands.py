@@ -124,7 +124,7 @@ COMMANDS = {
         "command with --resume goes on exactly where it stopped.",
         (
             "events calls.csv --every 1d --out results/calls",
-            "events calls.csv --time begin --every 7d --start 2024-01-01 --stop 2025-01-01",
+            "events calls.csv --every 7d --start 2024-01-01 --stop 2025-01-01",
             "events stays.csv --time hour --series patient --end 48",
         ),
     ),

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from jaxtyping import Float
@@ -92,7 +91,10 @@ class _Clock:
                 raise InputError(
                     f"{option} {text}: it has a time zone, and the times of the table have none."
                 )
-            stamp = stamp.astimezone(ZoneInfo(self.axis.timezone))
+            import pandas
+
+            local = pandas.Timestamp(stamp).tz_convert(self.axis.timezone)
+            stamp = local.tz_localize(None).to_pydatetime()
         since = stamp.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
         return float(since // timedelta(microseconds=1))
 

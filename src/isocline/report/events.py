@@ -91,7 +91,7 @@ def verdict(metrics: dict[str, Any], titles: Mapping[str, str]) -> dict[str, str
         f"{'ahead' if ahead >= 0 else 'behind'} by {number(abs(ahead))}"
     )
     if not finite(error):
-        return {"tone": "unknown", "text": f"{text}, of which one sequence says nothing."}
+        return {"tone": "unknown", "text": f"{text}; one sequence alone says little."}
     text += f" ± {number(error, 2)}"
     if abs(ahead) < _CLEAR * error:
         tone, more = "same", ", which so few sequences can not tell from chance"
@@ -178,7 +178,7 @@ def _scores(metrics: dict[str, Any], titles: Mapping[str, str]) -> list[dict[str
     rows = [{"name": "Latent ODE", "model": True, **metrics["model"], "behind": None}]
     for name, title in titles.items():
         row = metrics["baselines"][name]
-        cells = f", {row['cells']} cells" if "course" in name else ""
+        cells = f", {count(row['cells'], 'cell')}" if "course" in name else ""
         rows.append({"model": False, **row, "name": title + cells})
     best = max((row["log_density"] for row in rows if finite(row["log_density"])), default=None)
     return [
