@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from isocline.data.spirals import WINDOW, Spirals, spirals
-from isocline.models import Knots, LatentODE
+from isocline.models import LatentODE
 from isocline.train import Settings, train
 
 from .bench.torch_latent import EXAMPLE, RUBANOVA, Grid, Recipe, make_trainer
@@ -44,8 +44,6 @@ class Own(NamedTuple):
         latent, hidden: sizes.
         batch: curves a step (None: as many as there are to learn from).
         turns, steps: tried on the validation curves so often, each time after so many steps.
-        knots: all curves share a solve, as in the example; without, each has its own.
-        method: of the solves.
     """
 
     latent: int
@@ -53,13 +51,10 @@ class Own(NamedTuple):
     batch: int | None
     turns: int
     steps: int
-    knots: Knots | None = None
-    method: str = "tsit5"
 
 
-# Curves are cut half a window before its end at the earliest: 1.5 windows are ahead then.
 OURS = {
-    "isocline, a step an epoch": Own(4, 20, None, 150, 20, Knots(1.5, 32), "bosh3"),
+    "isocline, a step an epoch": Own(4, 20, None, 150, 20),
     "isocline": Own(8, 64, 50, 100, 50),
 }
 
@@ -216,15 +211,7 @@ def _ours(
 ) -> dict[str, Any]:
     """As in `isocline reproduce spirals`."""
     model = LatentODE(
-        2,
-        own.latent,
-        own.hidden,
-        "rnn",
-        key=jax.random.key(seed),
-        noise="constant",
-        field_depth=2,
-        knots=own.knots,
-        solver=(("method", own.method), ("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
+        2, own.latent, own.hidden, "rnn", key=jax.random.key(seed), noise="constant", field_depth=2
     )
     batch = own.batch or len(data.train)
     trained = train(
