@@ -18,6 +18,8 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 QUICK = {"xla_backend_optimization_level": 0}
 if version("jaxlib").startswith("0.10."):
     QUICK["xla_cpu_use_fusion_emitters"] = False
+    # Programs compiled in parts, side by side, cost more where every core has a worker.
+    QUICK["xla_cpu_parallel_codegen_split_count"] = 1
 FLAGS = {"xla_cpu_multi_thread_eigen": "false"} | QUICK
 os.environ.setdefault("XLA_FLAGS", " ".join(f"--{name}={value}" for name, value in FLAGS.items()))
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):

@@ -95,6 +95,7 @@ def test_a_saved_model_forecasts_with_a_plan_and_tells_of_it(isocline, fitted, f
     assert isocline("evaluate", model, "--data", files / "data.csv", "--json").code == 0
 
 
+@pytest.mark.slow
 def test_settings_are_used_again_to_the_bit(isocline, fitted, tmp_path):
     out = tmp_path / "again"
     ended = isocline("forecast", "--config", fitted / "config.toml", "--out", out, "--no-report")

@@ -56,6 +56,7 @@ def same(out, whole):
     ] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_stopped_run_goes_on_bitwise(isocline, process, tmp_path, small, whole, name):
     out = tmp_path / "out"
@@ -91,6 +92,7 @@ def started(process, tmp_path, small, *options):
     return child
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.7, 2.0])
 def test_a_run_stopped_while_it_compiles_ends_in_order(process, tmp_path, small, delay):
     """With nothing compiled before, the first epoch takes long: the signal comes in its midst.

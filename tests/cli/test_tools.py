@@ -40,12 +40,14 @@ def test_check_gradient(isocline, problem):
     assert ended.document["method"] == "heun"
 
 
+@pytest.mark.slow
 def test_profile(isocline, problem):
     ended = isocline("profile", problem, "--steps", "4", "--method", "rk4")
     assert ended.code == 0, ended.err
     assert ended.out.startswith("rk4, adjoint replay, float32") and "Floor: 16" in ended.out
 
 
+@pytest.mark.slow
 def test_debug_gradient_of_a_named_problem_in_double(isocline, problem):
     ended = isocline("debug-gradient", f"{problem}:other", "--json", "--double")
     assert ended.code == 0, ended.err

@@ -90,6 +90,7 @@ def test_the_level_of_a_series_is_doubted_as_far_as_it_persists():
     assert found.doubt(1.0) == pytest.approx(missed, rel=0.05)
 
 
+@pytest.mark.slow
 def test_training_windows_are_shifted_by_the_doubt():
     walk = np.cumsum(np.random.default_rng(5).normal(size=8 * int(HORIZON)))
     table, scaling = table_of(walk)

@@ -68,6 +68,7 @@ def test_no_window_reaches_back_or_beyond_the_horizon(scored, frame):
     np.testing.assert_array_equal(merged.observed, merged.value)
 
 
+@pytest.mark.slow
 def test_a_forecast_of_the_backtest_does_not_see_its_targets(scored):
     """Other values after the origin leave the forecast as it was."""
     from isocline.data import Series
@@ -89,6 +90,7 @@ def test_score_is_minus_the_crps(scored):
     assert forecaster.score() == pytest.approx(-backtest.metrics["model"]["crps"])
 
 
+@pytest.mark.slow
 def test_other_data_may_be_scored(scored):
     forecaster, backtest = scored
     score = forecaster.score(small_frame(seed=4))

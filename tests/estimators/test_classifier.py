@@ -82,6 +82,7 @@ class Stop(Exception):
     """What a user's Ctrl-C is to the loop."""
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_so_does_a_resumed_run(few, tmp_path):
     def weights(model):
         return [np.asarray(leaf) for leaf in jax.tree.leaves(model.network_)]
@@ -186,6 +187,7 @@ def test_bad_settings(few, name):
         ODENetClassifier(**{name: BAD_SETTINGS[name]}).fit(*few)
 
 
+@pytest.mark.slow
 def test_rk_net_learns_by_its_steps_and_answers_to_any_tolerance(few):
     model = ODENetClassifier(**(TINY | {"epochs": 1, "adjoint": "direct"})).fit(*few)
     assert np.isfinite(model.with_tolerance(1e-5).predict_proba(few[0][:4])).all()
@@ -193,6 +195,7 @@ def test_rk_net_learns_by_its_steps_and_answers_to_any_tolerance(few):
         ODENetClassifier(adjoint="direct", learning=None).fit(*few)
 
 
+@pytest.mark.slow
 def test_learning_to_a_tolerance_tries_the_block_in_one_step(few):
     model = ODENetClassifier(**(TINY | {"epochs": 1, "learning": None})).fit(*few)
     first = model.history_[0]

@@ -147,6 +147,7 @@ def test_nothing_after_an_origin_leaks_but_what_is_known_ahead(tiny, frame):
     assert np.abs(moved[0] - before[0]).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_training_sees_the_windows_that_forecasts_see(tiny):
     """A window drawn on the device, and the same one made on the host for its origin."""
     scaling, table = tiny.predictor_.scaling, tiny.table_
@@ -204,6 +205,7 @@ def test_the_future_may_come_with_the_data_or_in_a_frame_of_its_own(tiny, frame)
     pandas.testing.assert_frame_equal(shared, own)
 
 
+@pytest.mark.slow
 def test_a_loaded_model_predicts_backtests_and_saves_the_same(tiny, frame, tmp_path):
     forecaster = LatentODEForecaster(**TINY).fit(frame, **COLUMNS, **ROLES)
     backtest = forecaster.backtest()  # with the GRU

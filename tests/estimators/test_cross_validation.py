@@ -72,6 +72,7 @@ def test_count_and_step_end_a_horizon_before_the_end(crossed):
     assert found.metrics["horizon"] == 30
 
 
+@pytest.mark.slow
 def test_without_a_count_there_are_as_many_as_follow_what_the_model_has_seen(crossed):
     forecaster, _, _ = crossed
     end, known = forecaster.table_.span[1], forecaster.split_.validation_end
@@ -106,6 +107,7 @@ def test_without_refitting_the_forecasts_are_those_of_the_model(crossed):
     np.testing.assert_allclose(mine["level"], alone.mean[:, 0], rtol=0.05)
 
 
+@pytest.mark.slow
 def test_refitted_models_know_nothing_after_their_cutoff(frame):
     """Other values after the cut-off change what was observed, and no forecast."""
     forecaster = LatentODEForecaster(**TINY | {"epochs": 1}).fit(frame)

@@ -32,6 +32,7 @@ def test_a_setting_is_trained_saved_and_loaded(frame, tmp_path, setting):
     pandas.testing.assert_frame_equal(again.predict(), forecast, check_exact=True)
 
 
+@pytest.mark.slow
 def test_shooting_leaves_the_other_weights_as_they_were(frame):
     """The first validation is that of the same untrained model, trained for one epoch or not."""
     plain, shot = (LatentODEForecaster(**TINY | {"epochs": 1, "shooting": n}) for n in (0, 1))

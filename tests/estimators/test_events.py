@@ -118,6 +118,7 @@ def hasty():
     return EventIntensity(latent_size=2, hidden_size=8, epochs=1).fit(simulate(20), END)
 
 
+@pytest.mark.slow
 def test_sequences_of_other_lengths_compile_nothing(hasty):
     """Nor do other numbers of times, or a second score."""
     sequences = [np.linspace(0.5, 9.5, count) for count in (1, 3, 8, 13, 16)]
@@ -249,6 +250,7 @@ def test_a_model_that_does_not_fit_its_settings_is_refused(hasty, tmp_path):
         EventIntensity().save(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_encoder_knows_how_many_events_there_were():
     """At the same place, two differ from one; room that is not filled does not count."""
     model = EventIntensity(latent_size=2, hidden_size=8)

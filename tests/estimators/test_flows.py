@@ -78,6 +78,7 @@ def test_what_was_learnt_is_one_by_integration_in_the_units_of_the_rows_and_inve
         assert np.abs(back - z).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_samples_are_of_the_density(fitted):
     sample = fitted.sample(3000, seed=1)
     assert sample.shape == (3000, 2)
@@ -89,6 +90,7 @@ def test_samples_are_of_the_density(fitted):
     assert entropy == pytest.approx(MOONS.entropy(20_000)[0], abs=0.5)
 
 
+@pytest.mark.slow
 def test_precision_is_that_of_the_rows(fitted, rows):
     few = rows[:20]
     double, single = fitted.score_samples(few), fitted.score_samples(few.astype(np.float32))
@@ -102,12 +104,14 @@ def test_precision_is_that_of_the_rows(fitted, rows):
     assert errors[0] > errors[1] > errors[2] and errors[2] < 1e-5
 
 
+@pytest.mark.slow
 def test_anomalies_have_the_lowest_scores(fitted, rows):
     scores = fitted.score_samples(rows.astype(np.float32))
     strange = fitted.score_samples(np.array([[9.0, 9.0], [-6.0, 5.0]], np.float32))
     assert strange.max() < scores.min()
 
 
+@pytest.mark.slow
 def test_saved_and_loaded(fitted, rows, tmp_path):
     fitted.save(tmp_path / "model")
     loaded = ContinuousFlow.load(tmp_path / "model")
@@ -127,6 +131,7 @@ def test_saved_and_loaded(fitted, rows, tmp_path):
         ContinuousFlow.load(tmp_path / "model")
 
 
+@pytest.mark.slow
 def test_numbers_of_numpy_as_a_search_gives_them_can_be_saved(rows, tmp_path):
     sizes = {"hidden_size": np.int64(4), "matching": np.int64(1), "likelihood": 0}
     model = ContinuousFlow(field="hyper", learning_rate=np.float64(0.01), **sizes).fit(rows[:100])
@@ -136,6 +141,7 @@ def test_numbers_of_numpy_as_a_search_gives_them_can_be_saved(rows, tmp_path):
     np.testing.assert_array_equal(again.score_samples(rows[:9]), model.score_samples(rows[:9]))
 
 
+@pytest.mark.slow
 def test_a_potential_of_before_is_to_be_fitted_again(rows, tmp_path):
     settings = {"hidden_size": 4, "matching": 1, "likelihood": 0}
     for field, said in (("potential", "(?s)field='potential'.*Fit it again"), ("gated", None)):
@@ -160,6 +166,7 @@ def weights(model):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(model.network_)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["matching", "likelihood"])
 def test_a_resumed_run_gives_the_same_bits(rows, tmp_path, stage):
     settings = TINY | {"likelihood": 2, "field": "hyper", "hidden_size": 2, "learning": 1e-2}
@@ -181,6 +188,7 @@ def test_a_resumed_run_gives_the_same_bits(rows, tmp_path, stage):
         other.fit(few, checkpoint=tmp_path / "state", resume=True)
 
 
+@pytest.mark.slow
 def test_a_stage_that_makes_it_worse_is_not_kept(rows):
     few = rows[:300].astype(np.float64)
     matched = ContinuousFlow(**TINY).fit(few)
@@ -194,6 +202,7 @@ def test_a_stage_that_makes_it_worse_is_not_kept(rows):
     np.testing.assert_array_equal(heavy.score_samples(few), matched.score_samples(few))
 
 
+@pytest.mark.slow
 def test_both_losses_train_every_field(rows):
     few = rows[:300]
     for field in ("hyper", "potential"):
@@ -205,6 +214,7 @@ def test_both_losses_train_every_field(rows):
         assert np.isfinite(model.score(few))
 
 
+@pytest.mark.slow
 def test_likelihood_alone_lowers_the_held_out_loss(rows):
     model = ContinuousFlow(
         hidden_size=16, matching=0, likelihood=4, trace="hutchinson", batch_size=64, learning=1e-2
@@ -214,6 +224,7 @@ def test_likelihood_alone_lowers_the_held_out_loss(rows):
     assert losses[-1] < losses[0] - 0.1
 
 
+@pytest.mark.slow
 def test_transport_pairs_noise_with_points_near_it(rows):
     noise = np.random.default_rng(0).standard_normal((256, 2), np.float32)
     y = rows[:256].astype(np.float32)
@@ -256,6 +267,7 @@ def test_the_discrete_baseline(rows, tmp_path):
     np.testing.assert_array_equal(loaded.score_samples(rows[:9]), model.score_samples(rows[:9]))
 
 
+@pytest.mark.slow
 def test_the_discrete_baseline_is_trained_by_either_optimizer(rows):
     settings = {"layers": 2, "epochs": 1, "batch_size": 64}
     by_default, adamw, muon = (
@@ -267,6 +279,7 @@ def test_the_discrete_baseline_is_trained_by_either_optimizer(rows):
         NormalizingFlow(optimizer="sgd").fit(rows)
 
 
+@pytest.mark.slow
 def test_conditional_densities_follow_words_and_numbers():
     draw = np.random.default_rng(0)
     side = draw.choice(["left", "right"], 1500)
@@ -295,6 +308,7 @@ def test_conditional_densities_follow_words_and_numbers():
         ContinuousFlow(**TINY).fit(place, context=np.where(np.arange(1500) == 3, np.nan, 1.0))
 
 
+@pytest.mark.slow
 def test_bounded_columns_are_transformed_on_request():
     draw = np.random.default_rng(0)
     table = pandas.DataFrame({"share": draw.beta(1, 2, 1500), "wait": draw.exponential(size=1500)})

@@ -150,6 +150,7 @@ def test_calibration_knows_outcomes_after_the_training_rows_alone(fitted):
     assert (known.ratios >= 0).all()
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_other_seed_others(fitted, frame):
     again = LatentODEForecaster(**TINY).fit(frame.copy())
     for one, other in zip(weights(fitted), weights(again), strict=True):

@@ -33,6 +33,7 @@ def model(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "model")
 
 
+@pytest.mark.slow
 @pytest.mark.core
 def test_a_loaded_model_predicts_the_same_numbers(fitted, saved):
     again = LatentODEForecaster.load(saved)
@@ -57,6 +58,7 @@ def test_a_model_of_the_first_format_predicts_the_same(fitted, model):
     pandas.testing.assert_frame_equal(again.predict(), fitted.predict(), check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.core
 def test_a_loaded_model_backtests_the_same(scored, tmp_path):
     """With the GRU that the backtest trained; it is not trained anew."""
@@ -84,6 +86,7 @@ def test_the_shares_of_the_rules_are_kept(saved, tmp_path):
     assert (mixed["mean"] - before["mean"]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_model_of_before_loads_as_it_was(frame, tmp_path):
     """Without a level, transforms, persistence, and factors but those of the 90 % interval."""
     settings = TINY | {"epochs": 1, "anchored": False, "transform": "none", "linear": False}
@@ -110,6 +113,7 @@ def test_a_model_of_before_loads_as_it_was(frame, tmp_path):
     assert 0.3 < wide[1] / wide[0] < 3
 
 
+@pytest.mark.slow
 def test_a_model_of_before_the_linear_rule_has_a_share_of_the_last_value(frame, tmp_path):
     plain = LatentODEForecaster(**TINY | {"epochs": 1, "linear": False}).fit(frame)
     pool = dataclasses.replace(plain.predictor_.pool, shares=np.array([[0.3]]))
@@ -279,6 +283,7 @@ def test_a_file_is_not_a_model(saved):
         LatentODEForecaster.load(saved / "config.json")
 
 
+@pytest.mark.slow
 @pytest.mark.core
 def test_an_interrupted_fit_resumes_to_the_bit(fitted, frame, tmp_path):
     """Stopped after the first epoch, gone on with, and bitwise the one that nothing stopped."""

@@ -178,6 +178,7 @@ def test_times_that_do_not_come_out_even_are_met(start, step):
     assert own[0, 0, -1] == pytest.approx(20, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_many_channels_are_learnt_from_fewer_pairs():
     """Each has a regression of its own, on more than that of few channels."""
     draw = np.random.default_rng(6)

@@ -114,6 +114,7 @@ def ran(tmp_path_factory):
     return SimpleNamespace(out=out, said=said, found=found, results=results, here=chosen[2:])
 
 
+@pytest.mark.slow
 def test_a_case_runs_end_to_end(ran):
     case = ran.results["cases"][0]
     rows = {row["library"]: row for row in case["rows"]}

@@ -52,6 +52,7 @@ def test_samples_are_the_minutes_of_laboratory_values_each_once():
         np.testing.assert_allclose(own, np.unique(np.floor(meant * 60)) / 60)
 
 
+@pytest.mark.slow
 def test_it_leaves_a_table_a_figure_and_runs_that_are_not_repeated(tmp_path, monkeypatch):
     monkeypatch.setattr(events, "load_physionet", made_stays)
     first = events.run(tmp_path, quick=True)

@@ -40,6 +40,7 @@ def ran(tmp_path_factory):
     return out, protocol, found
 
 
+@pytest.mark.slow
 def test_densities_leaves_numbers_and_a_figure(ran):
     out, protocol, found = ran
     results = json.loads((out / "results.json").read_text())
@@ -78,6 +79,7 @@ def test_the_constant_of_a_target_does_not_depend_on_the_grid(name):
     assert coarse == pytest.approx(fine, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_logdet_leaves_a_table(tmp_path):
     found = logdet.run(tmp_path, quick=True)
     assert [row["size"] for row in found["summary"]] == [2, 8]

@@ -25,6 +25,7 @@ def out(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_an_experiment_leaves_numbers_figures_and_a_model(out):
     results = json.loads((out / "results.json").read_text())
     assert results["command"] == "isocline reproduce digits --quick"
@@ -55,6 +56,7 @@ def test_an_experiment_leaves_numbers_figures_and_a_model(out):
     assert not list((out / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(out, monkeypatch):
     monkeypatch.setattr(odenets, "tolerance_curve", lambda *_: [])
     told = []
@@ -63,6 +65,7 @@ def test_what_is_done_is_not_done_again(out, monkeypatch):
     assert not told
 
 
+@pytest.mark.slow
 def test_a_run_whose_model_is_gone_is_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(odenets, "tolerance_curve", lambda *_: [])
     settings = {"epochs": 1, "channels": 8}

@@ -106,6 +106,7 @@ def test_no_pulse_is_passed_over_wherever_the_steps_begin(offset):
     np.testing.assert_allclose(found.ys[-1], 1 / 30, rtol=1e-3)
 
 
+@pytest.mark.slow
 @models
 @pytest.mark.parametrize("grid", [True, False])
 def test_losses_and_gradients_are_finite_and_every_input_is_felt(make, grid):

@@ -56,6 +56,7 @@ def x64_module():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FIELDS)
 def test_a_density_is_one_by_integration_on_a_grid(kind, x64_module):
     """The log-density's error against numerical integration is at most 1e-4 in 2-D."""
@@ -69,6 +70,7 @@ def test_a_density_is_one_by_integration_on_a_grid(kind, x64_module):
         assert abs(float(jnp.log(mass))) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_log_density_is_that_of_the_jacobian_of_the_whole_way(x64_module):
     with jax.enable_x64(True):
         model, (z, context) = flow(context=1, size=3), points(size=3, context=1)
@@ -85,6 +87,7 @@ def test_the_log_density_is_that_of_the_jacobian_of_the_whole_way(x64_module):
         np.testing.assert_allclose(back, found, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_independent_points_do_not_depend_on_those_beside_them():
     """Not by a bit. Fewer points are another program, which rounds differently and may step so."""
     model, (z, context) = flow(), points(6)
@@ -124,6 +127,7 @@ def test_noise_is_the_same_in_all_steps_of_a_solve(trace):
     assert len(np.unique(apart.argmin(axis=1))) > 1  # points have noise of their own
 
 
+@pytest.mark.slow
 @ESTIMATES
 def test_estimated_densities_are_right_on_average_and_follow_their_key(trace):
     model, (z, context) = flow(size=3), points(size=3)
@@ -141,6 +145,7 @@ def test_estimated_densities_are_right_on_average_and_follow_their_key(trace):
     assert errors.max() < 4.5
 
 
+@pytest.mark.slow
 def test_penalties_are_a_points_and_leave_the_likelihood_alone():
     model = Flow(moved(PotentialField(2, 6, key=jax.random.key(0))), 2)
     x, context = points(5)
@@ -157,6 +162,7 @@ def test_penalties_are_a_points_and_leave_the_likelihood_alone():
             np.testing.assert_allclose(*penalties, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_energy_is_that_of_a_constant_field():
     """|f|^2 of a field that is the same everywhere."""
 
@@ -189,6 +195,7 @@ def test_flow_matching_is_least_for_the_mean_velocity():
     assert loss == pytest.approx(0, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_flow_matching_with_others_is_least_for_the_mean_over_all_of_them():
     """The field that weighs all points by the likelihood of their noise has no loss."""
     z, context = points(7)
@@ -223,6 +230,7 @@ def test_a_planar_flow_is_inverted_and_knows_its_determinant(from_data, x64_modu
         np.testing.assert_allclose(model.log_prob(ends, context), found, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["planar", "continuous"])
 def test_the_reverse_divergence_of_a_flow_from_itself_is_zero(kind):
     planar = moved(PlanarFlow(2, 3, from_data=False, key=jax.random.key(0)))

@@ -53,6 +53,7 @@ def data(batch=BATCH, seed=0):
     return context, Target(asked, jnp.asarray(rng.normal(size=seen.shape), "f4"), seen)
 
 
+@pytest.mark.slow
 def test_without_diffusion_it_is_the_ode():
     context, target = data()
     sde = with_diffusion(model(steps=160), 1e-9)
@@ -65,6 +66,7 @@ def test_without_diffusion_it_is_the_ode():
     assert nfe.tolist() == [2 * steps] * BATCH
 
 
+@pytest.mark.slow
 def test_equal_drifts_have_no_divergence_and_others_that_of_girsanov():
     """The control starts at zero; a constant u up to the last time costs `|u|^2 last / 2`."""
     context, target = data()
@@ -84,6 +86,7 @@ def test_equal_drifts_have_no_divergence_and_others_that_of_girsanov():
     assert (away[:, 0] > 0.05).all() and (away[:, 1] < -0.01).all()
 
 
+@pytest.mark.slow
 def test_an_ornstein_uhlenbeck_process_has_its_mean_and_variance():
     """`dz = -r z dt + g dW` from z0: mean `z0 exp(-r t)`, variance `g^2 (1 - exp(-2 r t)) / 2r`."""
     rate, diffusion, batch, asked = 1.7, 0.8, 6000, [0.1, 0.5, 1.0, 2.0]
@@ -100,6 +103,7 @@ def test_an_ornstein_uhlenbeck_process_has_its_mean_and_variance():
     assert abs(correlation) < 0.06  # each component has noise of its own
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_and_reach_everything():
     context, target = data()
     sde = model(anchored=True)

@@ -61,6 +61,7 @@ def test_other_shapes(shape):
     assert outcome.logits.shape == (2, 4) and np.isfinite(outcome.logits).all()
 
 
+@pytest.mark.slow
 @pytest.mark.core
 def test_an_answer_depends_on_the_tolerance_less_and_less():
     small = Architecture("ode", (8, 8, 1), 3, channels=8, augment=4)
@@ -94,6 +95,7 @@ def test_adjoints_give_one_gradient(adjoint):
         np.testing.assert_allclose(ours, exact, rtol=2e-2, atol=2e-3 * size)
 
 
+@pytest.mark.slow
 def test_energy_is_a_penalty():
     small, solving = Architecture("ode", (8, 8, 1), 3, channels=4), Solving("rk4", steps=2)
     still = network(small, solving)

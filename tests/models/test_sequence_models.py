@@ -149,6 +149,7 @@ def test_noise_may_be_constant():
     np.testing.assert_allclose(std, np.broadcast_to(np.exp(model.log_std), std.shape), rtol=1e-6)
 
 
+@pytest.mark.slow
 @models
 @pytest.mark.core
 def test_an_ensemble_is_its_members_run_alone(make):

@@ -68,6 +68,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_segment_is_the_plain_bound(kind):
     options, make = KINDS[kind]
@@ -81,6 +82,7 @@ def test_one_segment_is_the_plain_bound(kind):
     np.testing.assert_allclose(found[1]["kl"], expected[1]["kl"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["together", "intensity", "driven"])
 def test_segments_that_meet_are_one_trajectory(kind):
     """From the states that the whole solve has at the cuts, all is as it was: also the time."""
@@ -151,6 +153,7 @@ def test_no_gradient_passes_through_two_segments():
     assert float(jnp.abs(slope[:, 2]).min()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["anchored", "driven"])
 def test_the_gradient_is_finite_also_where_nothing_is_asked(kind):
     options, make = KINDS[kind]

@@ -65,6 +65,7 @@ def test_what_lies_after_the_knots_is_their_end():
     assert found[0, 0] == found[0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"intensity": True}], ids=["values", "and times"])
 def test_knots_change_the_cost_and_not_the_model(options):
     context, target = data()
@@ -78,6 +79,7 @@ def test_knots_change_the_cost_and_not_the_model(options):
         np.testing.assert_allclose(one.expected, other.expected, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_knots_give_the_gradient_of_solves_alone():
     context, target = data()
 
@@ -90,6 +92,7 @@ def test_knots_give_the_gradient_of_solves_alone():
     np.testing.assert_allclose(shared, alone, atol=2e-3 * np.abs(alone).max())
 
 
+@pytest.mark.slow
 def test_the_integral_is_the_quadrature_of_the_rate():
     """The expected number is one more state of the solve; here it is integrated by SciPy."""
     context, target = data()
@@ -134,6 +137,7 @@ def test_the_bound_counts_times_and_values():
     )
 
 
+@pytest.mark.slow
 def test_a_classifier_adds_its_cross_entropy():
     context, target = data()
     labels = jnp.array([0, 1, 1])

@@ -51,6 +51,7 @@ def test_the_closed_form_is_the_trace_of_the_jacobian(field, points):
     assert np.abs(expected).min() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", [0, CONTEXT])
 def test_a_potentials_slope_and_divergence_are_its_derivatives(context):
     """And its residual, in double precision; the columns of the context are no part of them."""

@@ -78,6 +78,7 @@ def test_noise_is_unbiased_and_fixed_within_a_solve():
         regularized_solve(turn, Y0, TS, regularizers=JacobianNorm(1.0))
 
 
+@pytest.mark.slow
 def test_gradient_against_differences():
     """Of all terms together, in a parameter that the field closes over; smooth in fixed steps."""
     terms = [
@@ -106,6 +107,7 @@ def test_gradient_against_differences():
     assert float(gradient) == pytest.approx(float(wide), rel=2e-2)
 
 
+@pytest.mark.slow
 def test_sums_over_steps_are_those_of_the_papers():
     """Euler inside Heun: the estimate is h/2 (k2 - k1), and stiffness the size of the Jacobian."""
     h = 1.5 / 6
@@ -133,6 +135,7 @@ def test_sums_over_steps_are_those_of_the_papers():
     assert float(found.terms["Stiffness"]) == pytest.approx(12, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_few_points_stand_for_many_steps():
     def of(points, key=None):
         return regularized_solve(

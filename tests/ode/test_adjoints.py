@@ -99,6 +99,7 @@ def size_of(gradient, way):
     )
 
 
+@pytest.mark.slow
 @draws
 @given(st.sampled_from(SHAPES), st.integers(0, 10**6))
 @example(("tsit5", 1, 3), 750)  # where the start is least certain
@@ -121,6 +122,7 @@ def test_adjoints_against_finite_differences_and_forward_mode(shape, seed):
         assert abs(exact - along(continuous, way)) <= 1e-6 * scale, name
 
 
+@pytest.mark.slow
 def test_replay_is_exact_for_the_computed_solution_at_loose_tolerance():
     """Replay differentiates the computed numbers: forward mode agrees at any tolerance."""
     parts = problem(3, 6, 0)
@@ -190,6 +192,7 @@ def test_every_method_adjoint_and_transform(method, adjoint, transform):
             assert abs(float(have) - want) <= tolerance * size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
 def test_gradient_under_vmap_and_of_nested_states_is_the_one_by_hand(adjoint):
     """y' = -a y: d y(1) / d a = -y0 exp(-a)."""
@@ -215,6 +218,7 @@ def test_gradient_under_vmap_and_of_nested_states_is_the_one_by_hand(adjoint):
     np.testing.assert_allclose(gradient[1], jax.grad(total)(a[1], y0), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
 def test_lanes_of_different_step_counts_each_get_their_own_gradient(adjoint):
     rate, y0 = jnp.array([0.1, 3.0, 25.0]), jnp.ones((3, 1))

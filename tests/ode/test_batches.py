@@ -87,6 +87,7 @@ def test_failing_lane_has_its_own_status_and_changes_no_neighbour():
     assert 0.4 < float(mixed.ending.t[1]) <= 0.51 and float(mixed.ending.t[2]) < 0.12
 
 
+@pytest.mark.slow
 def test_failing_lane_is_masked_by_its_last_state_and_leaves_a_finite_gradient():
     """`mask`: finite values after the failure, gradient zero there, the neighbour's as if alone."""
 
@@ -181,6 +182,7 @@ def test_shards_step_at_their_own_pace_and_equal_the_whole():
     assert "while" in program and "all-reduce" not in program and "all-gather" not in program
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(jax.devices()) < 2, reason="needs JAX_NUM_CPU_DEVICES=2")
 @pytest.mark.parametrize("adjoint", ["replay", "backsolve"])
 def test_gradient_over_shards_equals_the_whole(adjoint):

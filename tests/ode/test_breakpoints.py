@@ -78,6 +78,7 @@ def test_breakpoints_outside_the_span_or_at_its_ends_do_nothing():
     np.testing.assert_array_equal(many.stats.accepted, plain.stats.accepted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", ["replay", "forward", "backsolve"])
 def test_gradients_by_parameters_and_by_the_breakpoint_itself(adjoint):
     """dy/dt = -a y, and from c on -a y + b."""

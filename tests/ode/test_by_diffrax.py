@@ -36,6 +36,7 @@ def ours():
         return jax.grad(loss, (0, 1), has_aux=True)(*at, "rodas5p")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", PLAIN)
 def test_agrees_with_ours_in_values_and_gradients(method, ours):
     at = jnp.asarray(RATES), jnp.array([1.0, 0.0, 0.0])
@@ -51,6 +52,7 @@ def test_agrees_with_ours_in_values_and_gradients(method, ours):
     assert f"of {method}, uncounted field evaluations" in solution.explain()
 
 
+@pytest.mark.slow
 def test_forward_mode():
     at = jnp.asarray(RATES), jnp.array([1.0, 0.0, 0.0])
     forward, _ = jax.jacfwd(loss, has_aux=True)(*at, "kvaerno5", "forward")
@@ -65,6 +67,7 @@ def implicit(t, y, rate):
     return -rate * y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", PAIRS)
 def test_kencarp_takes_a_pair(method):
     """The explicit part and the implicit one; the gradient reaches what both read."""
@@ -85,6 +88,7 @@ def test_kencarp_takes_a_pair(method):
     np.testing.assert_allclose(found, wanted, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_lanes_directions_and_fixed_steps():
     """Each lane its own steps and way; a pytree; fixed steps come where they are asked for."""
 
@@ -112,6 +116,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FAILURES)
 def test_failures_have_their_status_and_partial_results(case):
     field, options, status = FAILURES[case]
@@ -124,6 +129,7 @@ def test_failures_have_their_status_and_partial_results(case):
     assert np.isfinite(masked.ys).all()
 
 
+@pytest.mark.slow
 def test_gradient_of_a_failed_lane_is_zero():
     def total(rate, shared):
         solution = solve(

@@ -185,6 +185,7 @@ def test_parts_between_breakpoints_are_one_path_of_any_number_of_steps():
     np.testing.assert_allclose(slopes + path(1.5), [1.0, -1.0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_lanes_in_parts_have_paths_of_their_own():
     """They differ in how many parts they have, in which part takes long, and in direction."""
     heights, ends = np.array([10.0, 2.0, 40.0, 1.0]), np.array([3.0, 3.0, 1.0, -0.5])
@@ -204,6 +205,7 @@ def test_lanes_in_parts_have_paths_of_their_own():
             np.testing.assert_allclose(values, found.ys[lane], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", ["direct", "forward"])
 def test_where_it_has_gradients_they_are_those_of_the_saved_values(adjoint):
     """Before a jump of the state and after it."""
@@ -218,6 +220,7 @@ def test_where_it_has_gradients_they_are_those_of_the_saved_values(adjoint):
     np.testing.assert_allclose(between, saved, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_other_adjoints_refuse_a_gradient_also_in_parts():
     def between(p):
         return bounces(p).interpolant(2.0)[0]
@@ -285,6 +288,7 @@ def test_an_attempt_that_failed_first_leaves_no_value_at_the_start():
     np.testing.assert_allclose(solution.interpolant(0.0), np.ones((2, 1)))
 
 
+@pytest.mark.slow
 def test_a_gradient_keeps_no_steps_of_parts_for_dense_output():
     """Without an outer jit, JAX would keep the room of each of the parts."""
     y0 = jnp.stack([jnp.full(50, 10.0), jnp.zeros(50)])

@@ -26,6 +26,7 @@ def loss(rate, adjoint="direct", **options):
     return jnp.sum(jnp.sin(solve(field, np.ones(2), ts, rate, adjoint=adjoint, **options).ys))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", STEPS)
 def test_direct_is_replay_and_goes_on(options):
     """The same value and gradient; then two more orders, reverse and mixed."""
@@ -75,6 +76,7 @@ def test_gradient_of_gradient_is_refused_with_words(adjoint, inner):
         jax.jit(jax.grad(jax.grad(f)))(1.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", ["replay", "reversible", "backsolve"])
 def test_a_hessian_is_forward_mode_of_reverse_mode(adjoint):
     """What the refusal of a gradient of a gradient says to do, done."""

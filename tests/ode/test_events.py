@@ -92,6 +92,7 @@ def driven_values(p, adjoint="replay"):
     return jnp.concatenate([solution.ys[1:, 0], solution.events.ts[:2]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", ["replay", "forward", "backsolve"])
 def test_gradients_with_a_clock_and_a_moving_threshold(adjoint):
     p = jnp.array([1.5, 1.0])
@@ -280,6 +281,7 @@ def test_evaluations_are_counted():
     assert solution.events.count == 4 and count == solution.stats.nfe
 
 
+@pytest.mark.slow
 def test_mapped_trajectories_bounce_each_in_its_own_time():
     def last(height):
         solution = solve(

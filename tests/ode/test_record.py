@@ -39,6 +39,7 @@ def loss(rate, y0, adjoint, budget, times):
     return jnp.sum(solution.ys**2), solution.stats.accepted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 4, "lanes"])
 def test_the_gradient_does_not_depend_on_the_budget(times):
     at = 1.3, jnp.array([1.0, 0.5])

@@ -58,6 +58,7 @@ def test_it_agrees_with_replay_in_state_parameters_and_times(times):
         np.testing.assert_allclose(ours, replayed, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_independent_trajectories_each_walk_their_own_way_back():
     """Also more of them than step together, and one that fails."""
     rates = jnp.linspace(0.2, 3.0, 150)

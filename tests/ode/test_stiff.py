@@ -139,6 +139,7 @@ def loss(rates, y0, ts, adjoint="replay", method="rodas5p", **options):
     return jnp.sum(solution.ys * jnp.array([1.0, 1e4, 2.0]))
 
 
+@pytest.mark.slow
 @x64
 @pytest.mark.parametrize("method", ["rodas5p", "ros34pw2", "auto"])
 def test_gradient_through_the_record(method):
@@ -186,6 +187,7 @@ def total(rate, method, **options):
     return jnp.sum(solution.ys), solution
 
 
+@pytest.mark.slow
 @x64
 @pytest.mark.parametrize("method", ["rodas5p", "auto"])
 def test_each_lane_is_solved_as_it_would_be_alone(method):
@@ -321,6 +323,7 @@ def test_failed_lane_has_no_gradient_and_harms_no_other():
     assert np.isfinite(bars[0]).all() and bars[0][1] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto"])
 def test_sharded(method):
     """Each device at its own pace, forward and gradient."""
@@ -358,6 +361,7 @@ def test_what_does_not_fit_is_refused(words):
         solve(lambda t, y: -y, jnp.ones(1), [0.0, 1.0], **BAD[words])
 
 
+@pytest.mark.slow
 @x64
 def test_notes_of_one_method_are_no_points_of_the_other():
     """A field that is not finite away from its states, in lanes of both methods at once."""

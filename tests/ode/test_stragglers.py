@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from isocline.ode import Status, solve
 from isocline.ode.tools.counting import Counter
@@ -41,6 +42,7 @@ def test_a_slow_lane_is_what_it_is_alone_and_so_is_what_it_costs():
     assert int(many.stats.accepted[SLOW[0]]) > 20 * int(many.stats.accepted[0])
 
 
+@pytest.mark.slow
 def test_no_lane_pays_for_a_slow_one():
     """What is evaluated is little more than what the lanes need, forward and backward."""
     counter = Counter()
@@ -54,6 +56,7 @@ def test_no_lane_pays_for_a_slow_one():
     assert counter.pullbacks < 2 * int(jnp.sum(stats.nfe_backward))
 
 
+@pytest.mark.slow
 def test_gradients_of_slow_lanes_are_those_of_each_alone():
     """Of the start, of what each lane has of its own, and of what all share."""
 
@@ -74,6 +77,7 @@ def test_gradients_of_slow_lanes_are_those_of_each_alone():
     np.testing.assert_allclose(tangent, found[2], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_many_bunches_and_vmap_leave_their_slow_lanes_as_well():
     """More lanes than step together, and `jax.vmap` of a solve."""
     count = 150

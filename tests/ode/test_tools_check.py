@@ -62,6 +62,7 @@ def test_a_solve_in_double_agrees_better(x64, monkeypatch):
     assert {row.adjoint: row.errors["y0"] for row in report.rows}["replay"] < 1e-8
 
 
+@pytest.mark.slow
 def test_a_wrong_gradient_is_seen(report, monkeypatch):
     for name in ("reversible", "direct"):
         monkeypatch.delitem(adjoints.ADJOINTS, name)
@@ -75,6 +76,7 @@ def test_a_wrong_gradient_is_seen(report, monkeypatch):
     assert "stop_gradient" in wrong.advice and "is right" not in wrong.advice
 
 
+@pytest.mark.slow
 def test_a_new_adjoint_is_picked_up_and_one_without_gradient_says_why(monkeypatch):
     def halved(rules, field, params, task):
         task = task._replace(y0=task.y0 / 2 + jax.lax.stop_gradient(task.y0) / 2)
@@ -97,6 +99,7 @@ def test_a_new_adjoint_is_picked_up_and_one_without_gradient_says_why(monkeypatc
     assert "no gradient" in str(found)
 
 
+@pytest.mark.slow
 def test_masked_save_times_are_no_part_of_the_loss(monkeypatch):
     for name in ("reversible", "backsolve", "direct"):
         monkeypatch.delitem(adjoints.ADJOINTS, name)
@@ -228,6 +231,7 @@ def test_numbers_in_args_become_arrays_unless_the_field_needs_them_as_they_are()
     assert read_problem(branching, Y0, TS, 1.0, None, {}).inputs.args == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -268,6 +272,7 @@ def test_where_steps_end_at_events_the_reference_is_of_a_fine_solve(options):
     assert "reversible" in by_name["reversible"].note
 
 
+@pytest.mark.slow
 def test_a_solve_that_fails_with_one_adjoint_alone_has_no_gradient():
     """Said, where zeros would pass for a gradient: two states that drift apart."""
     report = check_gradient(

@@ -119,6 +119,7 @@ def test_nothing_wrong():
     assert found.ok and "Nothing is wrong" in str(found) and found.as_dict()["ok"]
 
 
+@pytest.mark.slow
 def test_save_times_that_are_masked_are_as_in_a_solve():
     """What there is not is NaN to the loss, and no solve knows of it."""
     options = {"batch": "independent", **SMALL}

@@ -46,6 +46,7 @@ def test_values_and_counts_are_those_of_each_alone():
     assert len(set(many.stats.accepted.tolist())) >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", ["replay", "reversible"])
 def test_gradients_of_each_and_of_the_sum(adjoint):
     """One gradient a trajectory, also for what they share; or one of the sum, added up."""
@@ -66,6 +67,7 @@ def test_gradients_of_each_and_of_the_sum(adjoint):
         np.testing.assert_allclose(ours, wanted, rtol=tight, atol=tight)
 
 
+@pytest.mark.slow
 def test_jacobians_either_way_and_hessians():
     """Many pullbacks of one solve, many pushforwards, and forward over reverse."""
 
