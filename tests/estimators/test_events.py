@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from isocline import EventIntensity, InputError, LatentODEForecaster
-from isocline.estimators import event_sequences
+from isocline.estimators import event_sequences, event_training
 from isocline.estimators.event_sequences import asked, padded
+from isocline.estimators.event_training import in_chunks, weighted_bounds
 from isocline.estimators.events import DRAWS
 
 END = 10.0
@@ -83,11 +84,20 @@ def test_the_score_is_near_that_of_the_truth_and_above_a_constant_rates(fitted):
         (None, 10, {}, "sequences must be a list of lists"),
         ([[1], [2]], "10", {}, "end='10' must be a positive number"),
         ([[1], [2]], None, {}, "end=None must be a positive number"),
+        ([[1], np.full(50_001, 2.0)], 10, {}, r"Sequence 1 .* has 50,001 events, more than 50,000"),
+        (
+            [[1, 2]] + [[]] * 5,
+            10,
+            {},
+            r"Sequence 0 .* has 2 events, and each of all 6 gets as much",
+        ),
         ([[1], [2]], 10, {"encoder": "mtann"}, "encoder='mtann' must be one of"),
         ([[1], [2]], 10, {"validation": 1.0}, "validation=1.0 must be"),
     ],
 )
-def test_what_does_not_fit_is_named(sequences, end, settings, message):
+def test_what_does_not_fit_is_named(sequences, end, settings, message, monkeypatch):
+    if "as much" in message:
+        monkeypatch.setattr(event_sequences, "MOST_ROOM", 11)
     with pytest.raises(InputError, match=message):
         EventIntensity(**settings).fit(sequences, end)
 
@@ -155,11 +165,21 @@ def test_wrong_questions_are_refused_in_words(hasty):
             hasty.rate(times)
 
 
-def test_the_score_is_the_mean_of_each_sequences(hasty):
+def test_the_score_is_the_mean_of_each_sequences_in_chunks_or_not(hasty, monkeypatch):
     fresh = [*simulate(3, 4), []]
     found = hasty.score_samples(fresh, 4)
     assert found.shape == (4,) and np.isfinite(found).all()
     assert hasty.score(fresh, 4) == pytest.approx(found.mean())
+    # In chunks of which the last is padded as well, but for the steps of a solve.
+    times, there = padded(fresh, END)
+    monkeypatch.setattr(event_training, "MOST_AT_A_TIME", 3 * times.shape[1])
+    monkeypatch.setattr(event_training, "_VALIDATION_DRAWS", 4)
+    chunks = in_chunks(times, there)
+    assert chunks[0].shape[:2] == (2, 3) and not chunks[1][1, 1:].any()
+    np.testing.assert_allclose(hasty.score_samples(fresh, 4), found, rtol=1e-3)
+    bound = event_training._validate(4, *chunks, hasty.model_)
+    units = np.log(END) * np.mean([len(one) for one in fresh])
+    assert float(bound) == pytest.approx(-found.mean() - units, rel=1e-3)
 
 
 def test_rate_and_expected_number_are_means_of_courses(hasty):
@@ -172,6 +192,56 @@ def test_rate_and_expected_number_are_means_of_courses(hasty):
     assert hasty.courses(at, draws=5).rates.shape == (5, 3)
     with pytest.raises(InputError, match=r"draws=0 must be a whole number"):
         hasty.courses(at, draws=0)
+
+
+@pytest.fixture(scope="module")
+def wild():
+    """A model whose solves give up for some states and not for others."""
+    model = EventIntensity(latent_size=2, hidden_size=8)
+    model.end_, model.model_ = END, model._untrained(3.0)
+    # Where a state is large, it goes up and down too fast.
+    model.model_ = eqx.tree_at(lambda one: one.field, model.model_, Wild())
+    return model
+
+
+class Wild(eqx.Module):
+    def __call__(self, t, z, args):
+        return 1e4 * jax.nn.relu(z - 1.0) * jax.numpy.cos(1e4 * t)
+
+
+def test_a_solve_that_gives_up_is_no_score(wild, monkeypatch):
+    """With the last state in the place of what was not reached, the density would be too high."""
+    fresh = [*simulate(3, 4), []]
+
+    def encode(model, context):
+        mean = jax.numpy.zeros((len(context.times), 2)).at[1].set(9.0)
+        return mean, jax.numpy.full_like(mean, 0.1)
+
+    monkeypatch.setattr(type(wild.model_), "encode", encode)
+    with pytest.warns(UserWarning, match=r"density of 1 of 4 sequences.*number 1 \(counted from 0"):
+        found = wild.score_samples(fresh, 3)
+    assert np.isfinite(found).tolist() == [True, False, True, True]
+    # A shared solve fails for all: training skips such a step, and no such epoch is the best.
+    assert np.isnan(weighted_bounds(wild.model_, *padded(fresh, END), 3)).all()
+
+
+def test_draws_that_give_up_are_left_out_of_a_rate(wild):
+    with pytest.warns(UserWarning, match=r"of 32 draws of the rate are left out"):
+        found = wild.courses([2.0, END])
+    assert 10 < len(found.rates) < 32 and np.isfinite(found.rates).all()
+    with pytest.warns(UserWarning, match="left out"):
+        assert np.isfinite(wild.rate([2.0], None)).all()
+
+
+def test_a_checkpoint_belongs_to_numbers_and_shapes(tmp_path):
+    times, there = padded([[1, 2], [3, 4]], END)
+
+    def name(times, **settings):
+        return EventIntensity(**settings)._checkpoint(tmp_path, times, there, END).fingerprint
+
+    assert name(times, hidden_size=np.int64(8)) == name(times, hidden_size=8)
+    assert name(times, hidden_size=8) != name(times, hidden_size=9)
+    assert name(times) != name(times.reshape(1, 4))
 
 
 def stop_after(epoch):

@@ -79,6 +79,16 @@ def test_knots_change_the_cost_and_not_the_model(options):
         np.testing.assert_allclose(one.expected, other.expected, rtol=1e-3)
 
 
+@pytest.mark.parametrize("knots", [None, Knots(1.0, 8)], ids=["alone", "together"])
+def test_a_solve_that_gives_up_has_no_likelihood_of_times(knots):
+    """An integral that ends early would be one that is too high."""
+    context, target = data()
+    short, seasons = (("rtol", 1e-6), ("atol", 1e-6), ("max_steps", 1)), (6.0,)
+    options = {"solver": short, "knots": knots, "intensity": True}
+    made = LatentODE(CHANNELS, 3, 8, "attention", seasons, key=KEY, **options)
+    assert np.isnan(eqx.filter_jit(made.loss)(context, target, KEY, jnp.ones(()))[0])
+
+
 @pytest.mark.slow
 def test_knots_give_the_gradient_of_solves_alone():
     context, target = data()

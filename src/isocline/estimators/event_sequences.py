@@ -13,6 +13,8 @@ from isocline.errors import InputError
 from isocline.models import Context, Target
 
 LEAST_ROOM = 16  # for events of a sequence that is asked about, and for times
+MOST_EVENTS = 50_000  # of a sequence: a third of what the highest rate of a model would give
+MOST_ROOM = 50_000_000  # for events, of all sequences together
 _NO_SEASON = 0
 
 
@@ -24,7 +26,8 @@ def padded(
     There is `room` for as many as the longest sequence has, or more.
 
     Raises:
-        InputError: a sequence is no list of times, or one of them is not within 0 to the end.
+        InputError: a sequence is no list of times, one of them is not within 0 to the end, or there
+            are too many.
     """
     rows = []
     if isinstance(sequences, str) or not np.iterable(sequences):
@@ -37,11 +40,31 @@ def padded(
                 f"{end:g}, or one that is not a number."
             )
         rows.append(row / end)
-    most = room(max([len(row) for row in rows] + [1]))
-    there = np.arange(most) < np.array([len(row) for row in rows])[:, None]
+    counts = np.array([len(row) for row in rows], int)
+    crowd = crowded(counts)
+    if crowd is not None:
+        raise InputError(
+            f"Sequence {crowd[0]} (counted from 0) {crowd[1]}. Cut sequences into shorter ones."
+        )
+    most = room(max(int(counts.max(initial=0)), 1))
+    there = np.arange(most) < counts[:, None]
     times = np.ones((len(rows), most), np.float32)
     times[there] = np.concatenate([np.empty(0), *rows])
     return jnp.asarray(times), jnp.asarray(there)
+
+
+def crowded(counts: Int[np.ndarray, " sequences"]) -> tuple[int, str] | None:
+    """The longest sequence, and what is said of it, if it has too many events to compute with."""
+    longest = int(counts.max(initial=0))
+    place = int(counts.argmax()) if longest else 0
+    if longest > MOST_EVENTS:
+        return place, f"has {longest:,} events, more than {MOST_EVENTS:,}"
+    if longest * len(counts) > MOST_ROOM:
+        return place, (
+            f"has {longest:,} events, and each of all {len(counts):,} gets as much room: for more "
+            f"than {MOST_ROOM:,} together"
+        )
+    return None
 
 
 def roomy(count: int) -> int:

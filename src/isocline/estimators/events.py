@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -10,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from isocline.errors import InputError
 from isocline.models import Knots, LatentODE
@@ -18,8 +19,8 @@ from isocline.models.ode_net import count_parameters
 from isocline.train import Checkpoint, Settings, train
 
 from .checking import check_event_intensity, is_positive, is_whole
-from .event_sequences import asked, padded, roomy, split_sequences
-from .event_training import drawn_courses, event_problem, weighted_bounds
+from .event_sequences import padded, roomy, split_sequences
+from .event_training import drawn_courses, event_problem, in_chunks, weighted_bounds
 from .fingerprint import digest_of
 from .settings import Configured
 from .storing import filled, leaves_of, read_model, refusing_damage, write_model
@@ -29,7 +30,6 @@ KNOTS = Knots(1.0, 48)
 # The expected number grows without bound: the tolerance is relative to it.
 SOLVER = (("rtol", 1e-4), ("atol", 1e-5), ("max_steps", 256))
 DRAWS = 32
-MOST = 1 << 18  # events of all sequences that are scored at a time
 FEWEST_STEPS = 20  # of an epoch, however few sequences there are
 
 
@@ -154,7 +154,7 @@ class EventIntensity(Configured):
     def _checkpoint(self, folder: str | Path, times: Array, there: Array, end: float) -> Checkpoint:
         """Where the state of training on these sequences is kept."""
         parts = (np.asarray(part).tobytes() for part in (times, there))
-        digest = digest_of([self.get_params(), KIND, float(end)], parts)
+        digest = digest_of([self.get_params(), KIND, float(end), times.shape], parts)
         return Checkpoint(Path(folder) / "events.safetensors", digest)
 
     def _untrained(self, mean: float) -> LatentODE:
@@ -198,10 +198,10 @@ class EventIntensity(Configured):
         Args:
             times: from 0 to the end, in any order.
             sequence: its events; that of an unknown sequence is drawn from the prior.
-            draws: how many.
+            draws: how many; one whose solve fails is left out, with a warning.
 
         Raises:
-            InputError: a time does not fit, or no such number of draws.
+            InputError: a time does not fit, no such number of draws, or all solves fail.
         """
         self._require_fit()
         _require_draws(draws)
@@ -219,7 +219,9 @@ class EventIntensity(Configured):
             self.model_, *known, jnp.asarray(wanted), sequence is None, int(draws)
         )
         rates, expected = (np.asarray(part)[:, : len(at)] for part in found)
-        return Courses(rates / self.end_, expected)
+        solved = np.asarray(np.isfinite(np.hstack([rates, expected])).all(axis=1))
+        _tell_lost_draws(solved)
+        return Courses(rates[solved] / self.end_, expected[solved])
 
     def score_samples(
         self, sequences: Sequence[ArrayLike], draws: int = DRAWS
@@ -227,7 +229,10 @@ class EventIntensity(Configured):
         """The log density of each sequence's times, with time in units.
 
         It is the importance-weighted bound (Burda et al. 2016) of so many draws: the true value is
-        at least as large.
+        at least as large. The draws of a sequence are decided by its events alone; only the steps
+        of a solve are shared with others, and change a score within the tolerance.
+
+        A sequence whose solve fails has NaN, with a warning.
 
         Raises:
             InputError: a time does not fit, there is no sequence, or no such number of draws.
@@ -239,15 +244,21 @@ class EventIntensity(Configured):
             raise InputError("There is no sequence to score: give a list of lists of times.")
         # From densities in units of `end_` to those in the times' own.
         change = np.asarray(there).sum(axis=1) * np.log(self.end_)
-        size = min(len(times), max(MOST // times.shape[1], 1))
-        room = ((0, -len(times) % size), (0, 0))
-        times, there = jnp.pad(times, room), jnp.pad(there, room)
-        parts = [slice(first, first + size) for first in range(0, len(times), size)]
-        found = [
-            weighted_bounds(self.model_, *asked(times[part], there[part]), int(draws))
-            for part in parts
-        ]
-        return np.concatenate(found)[: len(change)] - change
+        bounds = np.concatenate(
+            [
+                self._bounds(*chunk, int(draws))
+                for chunk in zip(*in_chunks(times, there), strict=True)
+            ]
+        )[: len(change)]
+        _tell_lost(bounds)
+        return bounds - change
+
+    def _bounds(self, times: Array, there: Array, draws: int) -> Float[np.ndarray, " chunk"]:
+        """Of sequences in one solve; where that fails, in one of each."""
+        found = np.asarray(weighted_bounds(self.model_, times, there, draws))
+        if np.isfinite(found).all():
+            return found
+        return np.asarray(weighted_bounds(self.model_, times, there, draws, apart=True))
 
     def score(self, sequences: Sequence[ArrayLike], draws: int = DRAWS) -> float:
         """The mean of `score_samples` over the sequences: a number to compare models by."""
@@ -283,6 +294,32 @@ class EventIntensity(Configured):
     def _require_fit(self) -> None:
         if not hasattr(self, "model_"):
             raise InputError("This EventIntensity is not fitted yet: call fit first.")
+
+
+def _tell_lost(bounds: Float[np.ndarray, " sequences"]) -> None:
+    """Warn of sequences whose solves failed."""
+    lost = np.flatnonzero(~np.isfinite(bounds))
+    if len(lost):
+        warnings.warn(
+            f"The density of {len(lost)} of {len(bounds)} sequences, the first of which is number "
+            f"{lost[0]} (counted from 0), can not be computed: the solve of their rate gives up. "
+            f"Their scores are NaN. Lower the learning rate, and fit again.",
+            stacklevel=3,
+        )
+
+
+def _tell_lost_draws(solved: Bool[np.ndarray, " draws"]) -> None:
+    """Warn of draws whose solves failed; refuse where none is left.
+
+    Raises:
+        InputError: all failed.
+    """
+    fault = "can not be solved. Lower the learning rate, and fit again."
+    if not solved.any():
+        raise InputError(f"The rate {fault}")
+    if not solved.all():
+        lost = f"{np.sum(~solved)} of {len(solved)} draws of the rate are left out"
+        warnings.warn(f"{lost}: they {fault}", stacklevel=3)
 
 
 def _require_draws(draws: Any) -> None:

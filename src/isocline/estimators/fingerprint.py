@@ -7,15 +7,22 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from isocline.data import Series, SeriesTable
 
 
 def digest_of(description: Any, parts: Iterable[bytes]) -> str:
     """SHA-256 of what JSON can say of something, and of its bytes."""
-    digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=_plain).encode())
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy as a plain one, all else as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def fingerprint(settings: dict[str, Any], kind: str, table: SeriesTable) -> str:

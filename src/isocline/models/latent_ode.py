@@ -41,7 +41,8 @@ class LatentODE(eqx.Module):
             and is told it; models of before did not.
         intensity: model as well when rows are observed, as a Poisson process (sec. 5.1). Its
             integral runs from time 0 to the last time of the target: that is the end of what was
-            watched, and may be a row without observations.
+            watched, and may be a row without observations. Where a solve gives up, all is NaN from
+            there on: with the last state instead, the integral would be too small.
         knots: solve all trajectories of a batch together, and read them off between these knots;
             without, each has a solve of its own.
         shooting, tie: train by multiple shooting with so many segments (0: by one solve), tied so
@@ -155,9 +156,17 @@ class LatentODE(eqx.Module):
         phase: Float[Array, "batch periods"],
         times: Float[Array, "batch times"],
         exogenous: Exogenous | None = None,
+        *,
+        apart: bool = False,
     ) -> Prediction:
-        """Solve from time 0 through each trajectory's own times, and read the observations off."""
-        z, expected, nfe = self.path(z0, phase, times, exogenous)
+        """Solve from time 0 through each trajectory's own times, and read the observations off.
+
+        Args:
+            z0: states at time 0.
+            phase, times, exogenous: of each trajectory.
+            apart: a solve of its own for each, also of a model with knots.
+        """
+        z, expected, nfe = self.path(z0, phase, times, exogenous, apart=apart)
         mean, std = self.emit(z, times, exogenous)
         log_rate = None if self.intensity is None else jax.vmap(jax.vmap(self.intensity))(z)
         return Prediction(mean, std, z, nfe, log_rate, expected)
@@ -195,10 +204,12 @@ class LatentODE(eqx.Module):
         if exogenous is not None and exogenous.grid is not None:
             options = solver_on(exogenous.grid)
             ts = jnp.concatenate([times, exogenous.grid[:, -1:]], axis=1)
+        options |= {"args_axes": (None, *[0] * (len(args) - 1)), "on_failure": "mask"}
         if self.intensity is not None:
             field = CountingField(field, self.intensity)
             y0 = z0, jnp.zeros(len(z0), z0.dtype)
-        options |= {"args_axes": (None, *[0] * (len(args) - 1)), "on_failure": "mask"}
+            # An integral that ends early would be a density that is too high.
+            options["on_failure"] = "return"
         if self.knots is not None and exogenous is None and not apart:
             ys, nfe = solve_together(field, y0, times, args, self.knots, **options)
         else:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+# Per unit of model time, which is all that was watched: exp(12) is 163,000 events of a sequence.
 LOWEST_LOG_RATE, HIGHEST_LOG_RATE = -12.0, 12.0
 
 
