@@ -2,121 +2,47 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from isocline.data.cells import is_number, parse_date
-from isocline.data.table import TimeAxis
-from isocline.data.times import parse_horizon
 from isocline.errors import InputError
 
-from .event_rows import EventRows, Sequences
+from .event_clock import DAY, Clock
+from .event_rounding import Rounding, rounding_of, spread
+from .event_rows import MOST_SEQUENCES, EventRows, Sequences, apart_by
 from .events_settings import EventsSettings
 
-_DAY = 86_400e6  # in microseconds, in which dates are counted here: borders are exact
 # (periods of at least so many microseconds, the unit of their times, its name)
 _UNITS = (
-    (2 * _DAY, _DAY, "days"),
-    (_DAY / 12, _DAY / 24, "hours"),
-    (_DAY / 720, _DAY / 1440, "minutes"),
+    (2 * DAY, DAY, "days"),
+    (DAY / 12, DAY / 24, "hours"),
+    (DAY / 720, DAY / 1440, "minutes"),
     (0.0, 1e6, "seconds"),
 )
-# To what dates may be rounded.
-_ROUNDINGS = ((_DAY, "days"), (_DAY / 24, "hours"), (_DAY / 1440, "minutes"))
-_COARSE = 0.01  # of a period: times that are rounded more are spread over their rounding
-_MOST = 200_000  # periods
-
-
-@dataclass(frozen=True)
-class _Clock:
-    """How times are counted while they are cut: dates in microseconds, numbers as they are.
-
-    Args:
-        axis: of the table.
-    """
-
-    axis: TimeAxis
-
-    @property
-    def dated(self) -> bool:
-        """Whether times are dates."""
-        return self.axis.kind == "datetime"
-
-    def times(self, numbers: Float[np.ndarray, " events"]) -> Float[np.ndarray, " events"]:
-        """Times of numbers on the axis; dates as the clocks of their time zone showed them."""
-        if not self.dated:
-            return numbers
-        stamps = np.rint(numbers * _DAY)
-        if self.axis.timezone in (None, "UTC"):
-            return stamps
-        import pandas
-
-        dates = pandas.to_datetime(stamps.astype("datetime64[us]"), utc=True)
-        local = dates.tz_convert(self.axis.timezone).tz_localize(None)
-        return local.to_numpy().astype("datetime64[us]").astype(np.float64)
-
-    def length(self, text: str) -> float:
-        """How long a period is, of `--every`."""
-        try:
-            length = parse_horizon(text, self.axis)
-        except InputError as error:
-            raise InputError(f"--every: {error}") from None
-        unit = re.search(r"[A-Za-z]*$", text.strip())
-        if unit is not None and re.match(r"M$|mo|[yY]", unit[0]):
-            raise InputError(
-                f"--every {text}: months and years differ in length, and periods must not. Give "
-                f"days, such as --every 28d or --every 365d."
-            )
-        return length * _DAY if self.dated else length
-
-    def moment(self, option: str, text: str) -> float:
-        """The time that an option names."""
-        kind = "a date, such as 2020-01-31 or 2020-01-31T12:30" if self.dated else "a number"
-        wrong = InputError(f"{option} {text}: it must be {kind}, as the times of the table are.")
-        if not self.dated:
-            if not is_number(text) or not np.isfinite(float(text)):
-                raise wrong
-            return float(text)
-        try:
-            stamp = parse_date(text.strip())
-        except ValueError:
-            raise wrong from None
-        if stamp.tzinfo is not None:
-            if self.axis.timezone is None:
-                raise InputError(
-                    f"{option} {text}: it has a time zone, and the times of the table have none."
-                )
-            import pandas
-
-            local = pandas.Timestamp(stamp).tz_convert(self.axis.timezone)
-            stamp = local.tz_localize(None).to_pydatetime()
-        since = stamp.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-        return float(since // timedelta(microseconds=1))
-
-    def label(self, time: float) -> str:
-        """A time as people write it."""
-        if not self.dated:
-            return f"{time:.10g}"
-        text = str(np.datetime64(round(time), "us")).removesuffix(".000000")
-        return text.removesuffix(":00").removesuffix("T00:00")
+# Periods that are longer than such roundings.
+_LONGER = {"days": "7d", "months": "365d", "years": "3653d"}
 
 
 class _Span(NamedTuple):
-    """So many periods of one length, from a start on."""
+    """So many periods of one length, from a start on; and until when the record goes."""
 
     start: float
     length: float
     amount: int
+    until: float
 
     @property
     def stop(self) -> float:
-        """The end of the last one."""
+        """The end of the last period."""
         return self.start + self.amount * self.length
+
+    def places(self, times: Float[np.ndarray, " events"]) -> Int[np.ndarray, " events"]:
+        """In which period each time is, counted from 0: before it, and after the last, as well."""
+        # The allowance keeps three tenths at the start of the third period of a tenth.
+        places = np.floor((times - self.start) / self.length + 1e-9)
+        return np.clip(places, -1, self.amount).astype(np.int64)
 
 
 def cut_periods(rows: EventRows, settings: EventsSettings) -> Sequences:
@@ -128,74 +54,89 @@ def cut_periods(rows: EventRows, settings: EventsSettings) -> Sequences:
     Raises:
         InputError: a length or a time that does not fit, or nothing that is left.
     """
-    clock = _Clock(rows.axis)
+    clock = Clock(rows.axis, rows.column)
     times, length = clock.times(rows.times), clock.length(str(settings.every))
-    rounding, rounded = _rounding(times) if clock.dated else (0.0, "")
-    if rounding >= length:
-        raise InputError(
-            f"--every {settings.every}: the times in column '{rows.column}' of "
-            f"{rows.source.label} are whole {rounded}, and say nothing of when within such a "
-            f"period. Give longer ones, such as --every {'7d' if rounding == _DAY else '1d'}."
-        )
-    span = _span(clock, (float(times.min()), float(times.max()) + rounding), length, settings)
-    _require_few(span, len(rows.names), settings)
-    notes = [*rows.notes, *_zone_notes(clock), *_left_out(clock, times, span, settings)]
-    if rounding > _COARSE * length:
-        draw = np.random.default_rng([settings.seed, 2])
-        times = times + rounding * draw.random(len(times))
-        notes.append(f"times are whole {rounded}: each is spread evenly over its {rounded[:-1]}")
-    unit, name = (1.0, rows.column)
-    if clock.dated:
-        unit, name = next((unit, name) for least, unit, name in _UNITS if length >= least)
-    names, found = _cut(rows, clock, times, span)
-    if not any(len(one) for one in found):
+    rounding = rounding_of(times, rows.codes, length, clock.dated)
+    _require_finer(rounding, length, rows, settings)
+    record = float(times.min()), float((times + rounding.width).max())
+    span = _span(clock, record, length, settings, len(rows.names))
+    times = spread(times, rounding, settings.seed)
+    places = span.places(times)
+    inside = (places >= 0) & (places < span.amount)
+    if not inside.any():
         raise InputError(
             f"No event of {rows.source.label} lies from {clock.label(span.start)} to "
             f"{clock.label(span.stop)}. Give another --start or --stop."
         )
-    return Sequences(
-        names, [one / unit for one in found], length / unit, name, "period", tuple(notes)
+    since = np.clip(times - span.start - places * length, 0, length)[inside]
+    codes = (rows.codes * span.amount + places)[inside]
+    unit, name = 1.0, rows.column
+    if clock.dated:
+        unit, name = next((size, called) for least, size, called in _UNITS if length >= least)
+    notes = (
+        *rows.notes,
+        *_zone_notes(clock),
+        *_span_notes(clock, span, record[0], settings),
+        *_left_out(clock, places, span, settings),
+        *rounding.note(),
+        *_series_notes(rows),
+    )
+    found = apart_by(codes, since / unit, len(rows.names) * span.amount)
+    return Sequences(_names(rows, clock, span), found, length / unit, name, "period", notes)
+
+
+def _names(rows: EventRows, clock: Clock, span: _Span) -> tuple[str, ...]:
+    """Of the periods of each series, by when they begin."""
+    starts = [clock.label(span.start + place * span.length) for place in range(span.amount)]
+    return tuple(f"{name} {start}".strip() for name in rows.names for start in starts)
+
+
+def _require_finer(
+    rounding: Rounding, length: float, rows: EventRows, settings: EventsSettings
+) -> None:
+    """Refuse periods within which no time is known."""
+    if rounding.coarsest < length:
+        return
+    such = ""
+    if rows.axis.kind == "number":
+        such = f", such as --every {10 * rounding.coarsest:g}"
+    elif rounding.name.isalpha():
+        such = f", such as --every {_LONGER.get(rounding.name, '1d')}"
+    raise InputError(
+        f"--every {settings.every}: the times in column '{rows.column}' of {rows.source.label} are "
+        f"{rounding.words}, and say nothing of when within such a period. Give longer ones{such}."
     )
 
 
-def _cut(
-    rows: EventRows, clock: _Clock, times: Float[np.ndarray, " events"], span: _Span
-) -> tuple[tuple[str, ...], list[Float[np.ndarray, " events"]]]:
-    """The name of each period of each series, and its times since its start."""
-    # The allowance keeps three tenths at the start of the third period of a tenth.
-    places = np.floor((times - span.start) / span.length + 1e-9).astype(np.int64)
-    inside = (places >= 0) & (places < span.amount)
-    since = np.clip(times - span.start - places * span.length, 0, span.length)[inside]
-    codes = (rows.codes * span.amount + places)[inside]
-    order = np.lexsort((since, codes))
-    total = len(rows.names) * span.amount
-    borders = np.cumsum(np.bincount(codes, minlength=total))[:-1]
-    starts = [clock.label(span.start + place * span.length) for place in range(span.amount)]
-    names = tuple(f"{name} {start}".strip() for name in rows.names for start in starts)
-    return names, np.split(since[order], borders)
-
-
-def _rounding(times: Float[np.ndarray, " events"]) -> tuple[float, str]:
-    """To what all times are rounded, in microseconds; 0 if to nothing coarse."""
-    return next((one for one in _ROUNDINGS if not np.any(times % one[0])), (0.0, ""))
-
-
 def _span(
-    clock: _Clock, record: tuple[float, float], length: float, settings: EventsSettings
+    clock: Clock,
+    record: tuple[float, float],
+    length: float,
+    settings: EventsSettings,
+    series: int,
 ) -> _Span:
     """The whole periods between `--start` and `--stop`, or within the record."""
     first, last = record
-    origin = np.floor(first / _DAY) * _DAY if clock.dated else 0.0
-    start = float(origin + np.floor((first - origin) / length + 1e-9) * length)
+    origin = np.floor(first / DAY) * DAY if clock.dated else 0.0
+    with np.errstate(all="ignore"):
+        start = float(origin + np.floor((first - origin) / length + 1e-9) * length)
     if settings.start is not None:
         start = clock.moment("--start", settings.start)
     stop = last if settings.stop is None else clock.moment("--stop", settings.stop)
-    if stop <= start:
+    if np.isfinite(start) and stop <= start:
         raise InputError(
             f"The record would end at {clock.label(stop)}, and it begins at {clock.label(start)}. "
             f"Give a later --stop or an earlier --start."
         )
-    count = int(np.floor((stop - start) / length + 1e-9))
+    with np.errstate(all="ignore"):
+        count = float(np.floor((stop - start) / length + 1e-9))
+    # Not the other way round: a count that is no number is refused as well.
+    if not 0 <= count * series <= MOST_SEQUENCES:
+        known = 0 <= count < 1e12
+        many = f"{count * series:,.0f} sequences, more" if known else "many more sequences"
+        raise InputError(
+            f"--every {settings.every} makes {many} than {MOST_SEQUENCES:,}. Give a longer one."
+        )
     if not count:
         until = "its last event" if settings.stop is None else "--stop"
         raise InputError(
@@ -203,39 +144,52 @@ def _span(
             f"{clock.label(start)} to {until} at {clock.label(stop)}. Give a shorter one, or say "
             f"by --stop that the record goes on."
         )
-    return _Span(start, length, count)
+    return _Span(start, length, int(count), stop)
 
 
-def _require_few(span: _Span, series: int, settings: EventsSettings) -> None:
-    if span.amount * series > _MOST:
-        raise InputError(
-            f"--every {settings.every} makes {span.amount * series:,} sequences, more than "
-            f"{_MOST:,}. Give a longer one."
-        )
-
-
-def _zone_notes(clock: _Clock) -> list[str]:
+def _zone_notes(clock: Clock) -> list[str]:
     zone = clock.axis.timezone
-    return [] if zone is None else [f"times are taken as clocks in {zone} show them"]
+    if zone is None:
+        return []
+    more = "; for those of another zone, give times without an offset" if zone == "UTC" else ""
+    return [f"times are taken as clocks in {zone} show them{more}"]
+
+
+def _span_notes(clock: Clock, span: _Span, first: float, settings: EventsSettings) -> list[str]:
+    """Which periods there are, and that the first may not have been watched whole."""
+    start, stop, event = map(clock.label, (span.start, span.stop, first))
+    notes = [f"{span.amount} periods of {settings.every}, from {start} to {stop}"]
+    if settings.start is not None or first <= span.start:
+        return notes
+    note = f"the first period counts as watched from {start} on, and the first event is at {event}"
+    return [*notes, f"{note}: if the record begins later than the period, say so by --start"]
 
 
 def _left_out(
-    clock: _Clock, times: Float[np.ndarray, " events"], span: _Span, settings: EventsSettings
+    clock: Clock, places: Int[np.ndarray, " events"], span: _Span, settings: EventsSettings
 ) -> list[str]:
-    """Which periods there are, and which events are in none."""
-    start, stop = clock.label(span.start), clock.label(span.stop)
-    notes = [f"{span.amount} periods of {settings.every}, from {start} to {stop}"]
-    before = int(np.sum(times < span.start))
+    """Which events are in no period."""
+    notes, stop = [], clock.label(span.stop)
+    before, after = int(np.sum(places < 0)), int(np.sum(places >= span.amount))
     if before:
-        notes.append(f"left out: {_events(before)} before {start}")
-    after = int(np.sum(times >= span.stop))
+        notes.append(f"left out: {_events(before)} before {clock.label(span.start)}")
     if after:
         why = "no whole period is left for them"
         mend = "" if settings.stop else "; --stop says until when the record goes"
         notes.append(f"left out: {_events(after)} from {stop} on, as {why}{mend}")
-    elif settings.stop is not None and clock.moment("--stop", settings.stop) > span.stop:
+    elif settings.stop is not None and span.until - span.stop > 1e-9 * span.length:
         notes.append(f"left out: the time from {stop} on, which is no whole period")
     return notes
+
+
+def _series_notes(rows: EventRows) -> list[str]:
+    """That several series may have been taken as one record."""
+    if not rows.like_series:
+        return []
+    like = rows.like_series[0]
+    return [
+        f"all rows are one record; if column '{like}' tells series apart, --series {like} cuts each"
+    ]
 
 
 def _events(count: int) -> str:

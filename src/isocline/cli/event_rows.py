@@ -9,13 +9,15 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from jaxtyping import Float, Int
 
-from isocline.data.cells import Source, parse_times, texts_of
+from isocline.data.cells import Source, parse_times, suspected_dates, texts_of
 from isocline.data.columns import SERIES_NAMES, choose_time, require_column
 from isocline.data.contents import series_of
 from isocline.data.frames import filled_rows
 from isocline.data.reading import read_cells
 from isocline.data.table import TimeAxis
 from isocline.errors import InputError
+
+MOST_SEQUENCES = 200_000
 
 
 class EventRows(NamedTuple):
@@ -29,7 +31,8 @@ class EventRows(NamedTuple):
         column: of the times.
         source: where each event stands, for messages.
         notes: what was guessed.
-        like_series: columns that are called like a series, and are not named as one.
+        like_series: where none are told apart, columns that are called like a series and name some
+            rows alike.
     """
 
     names: tuple[str, ...]
@@ -40,10 +43,6 @@ class EventRows(NamedTuple):
     source: Source
     notes: tuple[str, ...]
     like_series: tuple[str, ...]
-
-    def sequences(self) -> list[Float[np.ndarray, " events"]]:
-        """The times of each series, in order; of one that had no event, none."""
-        return [np.sort(self.times[self.codes == code]) for code in range(len(self.names))]
 
 
 class Sequences(NamedTuple):
@@ -70,6 +69,14 @@ class Sequences(NamedTuple):
         return [self.times[place] for place in np.flatnonzero(chosen)]
 
 
+def apart_by(
+    codes: Int[np.ndarray, " events"], times: Float[np.ndarray, " events"], amount: int
+) -> list[Float[np.ndarray, " part"]]:
+    """The times of each of so many codes, in order; of one that no event has, none."""
+    borders = np.cumsum(np.bincount(codes, minlength=amount))[:-1]
+    return np.split(times[np.lexsort((times, codes))], borders)
+
+
 def read_event_rows(data: str, *, time: str | None, series: str | None) -> EventRows:
     """The events in a file.
 
@@ -88,7 +95,7 @@ def read_event_rows(data: str, *, time: str | None, series: str | None) -> Event
         require_column(name, cells.columns, source)
     if time is not None and time == series:
         raise InputError(f"Column '{time}' is named by --time and by --series: choose one.")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if time is None:
         time = choose_time(cells, source, series)
         notes = (f"time column: '{time}' (guessed)",)
@@ -100,8 +107,16 @@ def read_event_rows(data: str, *, time: str | None, series: str | None) -> Event
         _require_empty_alone(seen, names, codes, time, source)
     source = source.some(np.flatnonzero(seen))
     axis, times = parse_times(cells[time].filter(seen.tolist()), source)
-    like = tuple(one for one in cells.columns if one != series and one.lower() in SERIES_NAMES)
+    if axis.kind == "number":
+        notes += suspected_dates(times, time, "which can be cut in days")
+    like = () if series is not None else _like_series(cells, time)
     return EventRows(names, codes[seen], times, axis, time, source, notes, like)
+
+
+def _like_series(cells: nw.DataFrame, time: str) -> tuple[str, ...]:
+    """Columns that are called like a series; a counter of rows is none."""
+    called = [one for one in cells.columns if one != time and one.lower() in SERIES_NAMES]
+    return tuple(one for one in called if cells[one].n_unique() < len(cells))
 
 
 def _require_times(seen: np.ndarray, time: str, source: Source) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 
 from isocline.errors import InputError
 
-from .event_rows import EventRows, Sequences, read_event_rows
+from .event_rounding import rounding_of, spread_within
+from .event_rows import MOST_SEQUENCES, EventRows, Sequences, apart_by, read_event_rows
 from .events_settings import EventsSettings
 
 
@@ -25,7 +26,16 @@ def read_sequences(settings: EventsSettings) -> Sequences:
         return cut_periods(rows, settings)
     _require_numbers(rows, settings)
     end = _required_end(rows, settings.end)
-    return Sequences(rows.names, rows.sequences(), end, rows.column, "series", rows.notes)
+    rounding = rounding_of(rows.times, rows.codes, end, dated=False)
+    if rounding.coarsest >= end:
+        raise InputError(
+            f"The times in column '{rows.column}' of {rows.source.label} are {rounding.words}, and "
+            f"say nothing of when before --end {end:g}. Give finer ones."
+        )
+    times, around = spread_within(rows.times, rounding, end, settings.seed)
+    found = apart_by(rows.codes, times, len(rows.names))
+    notes = (*rows.notes, *rounding.note(around))
+    return Sequences(rows.names, found, end, rows.column, "series", notes)
 
 
 def _require_fitting(settings: EventsSettings) -> None:
@@ -58,6 +68,11 @@ def _require_numbers(rows: EventRows, settings: EventsSettings) -> None:
             f"The times in column '{rows.column}' of {rows.source.label} are dates. Have each "
             f"series cut in periods by --every 1d (or 12h, 7d, ...); or give the time since each "
             f"sequence began as numbers, and --end, how long each was watched."
+        )
+    if len(rows.names) > MOST_SEQUENCES:
+        raise InputError(
+            f"Column '{settings.series}' of {rows.source.label} has {len(rows.names):,} series, "
+            f"more than {MOST_SEQUENCES:,}. Give a part of them."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ PROCESSES = {
 _BOUND_DRAWS = 64  # of the bound of a sequence's log density
 _RATE_DRAWS = 512  # of rates that a sequence may have
 _TIMES = 201  # of rate.csv
+_MOST_NAMED = 5  # of sequences in a note
 
 
 @dataclass
@@ -44,9 +46,11 @@ class Outcome:
         model: fitted to the training sequences.
         sequences: all of them.
         tested: whether each was kept for the scores.
-        scores: the log density of each.
+        scores: the log density of each; NaN where it can not be computed.
+        beside: that by the Poisson process with a rate of each and the common course.
         times: of the rate.
         courses: rates at these times that a sequence may have.
+        notes: what was guessed and left out, and what could not be computed.
         metrics: of the run.
     """
 
@@ -54,8 +58,10 @@ class Outcome:
     sequences: Sequences
     tested: np.ndarray
     scores: np.ndarray
+    beside: np.ndarray
     times: np.ndarray
     courses: Courses
+    notes: list[str]
     metrics: dict[str, Any]
 
 
@@ -103,6 +109,21 @@ class EventsRun(StagedRun[Outcome]):
                 f"{kept} for the scores, and none of the others has an event to learn from. Lower "
                 f"it, or give another --seed."
             )
+        self._require_uncrowded(sequences)
+
+    def _require_uncrowded(self, sequences: Sequences) -> None:
+        """Refuse more events than can be computed with."""
+        from isocline.estimators.event_sequences import crowded
+
+        crowd = crowded(np.array([len(one) for one in sequences.times]))
+        if crowd is None:
+            return
+        if sequences.kind == "period":
+            mend = f"Give a shorter --every than {self.settings.every}."
+        else:
+            mend = "Have each series cut in periods by --every, or leave that one out."
+        name = sequences.names[crowd[0]] or "the record"
+        raise InputError(f"The {sequences.kind} '{name}' {crowd[1]}. {mend}")
 
     def _tested(self, sequences: Sequences) -> np.ndarray:
         return kept_apart(len(sequences.names), self.settings.test, self.settings.seed)
@@ -130,13 +151,12 @@ class EventsRun(StagedRun[Outcome]):
 
         low, high = np.quantile(outcome.courses.rates, (0.05, 0.95), axis=0)
         rate, expected = (part.mean(axis=0) for part in outcome.courses)
-        names, times = outcome.sequences.names, outcome.sequences.times
         pandas.DataFrame(
             {
-                "sequence": names,
-                "events": [len(one) for one in times],
-                "expected": expected[-1],
+                "sequence": outcome.sequences.names,
+                "events": [len(one) for one in outcome.sequences.times],
                 "log_density": outcome.scores,
+                "own_course": outcome.beside,
                 "test": outcome.tested,
             }
         ).to_csv(new / "scores.csv", index=False)
@@ -154,16 +174,19 @@ class EventsRun(StagedRun[Outcome]):
             times=outcome.times,
             courses=outcome.courses,
             scores=outcome.scores,
+            beside=outcome.beside,
             history=outcome.model.history_,
             metrics=outcome.metrics,
             titles=PROCESSES,
-            notes=outcome.sequences.notes,
+            notes=outcome.notes,
             command=COMMAND.get(),
         )
 
     def _work(
         self, model: EventIntensity, sequences: Sequences, checkpoints: Path, progress: Progress
     ) -> Outcome:
+        from isocline.evaluation.point_processes import event_baselines
+
         tested = self._tested(sequences)
         training, asked = sequences.some(~tested), sequences.some(tested)
         model.fit(
@@ -173,12 +196,19 @@ class EventsRun(StagedRun[Outcome]):
             resume=self.resume,
             progress=_staged(progress),
         )
-        scores = model.score_samples(sequences.times, _BOUND_DRAWS)
         times = np.linspace(0, sequences.end, _TIMES)
-        courses = model.courses(times, draws=_RATE_DRAWS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they say is said below, by name
+            scores = model.score_samples(sequences.times, _BOUND_DRAWS)
+            courses = model.courses(times, draws=_RATE_DRAWS)
+        lost = _lost(sequences.names, scores, len(courses.rates))
+        self.talk.note(*lost)
+        cells = self._cells(training, sequences.end)
+        processes = event_baselines(training, sequences.times, sequences.end, cells)
+        notes = [*sequences.notes, *lost]
         metrics = self.circumstances() | {
             "model": _mean(scores[tested]),
-            "baselines": self._baselines(training, asked, sequences.end, scores[tested]),
+            "baselines": _behind(processes, scores, tested, cells),
             "draws": _BOUND_DRAWS,
             "expected": float(courses.expected[:, -1].mean()),
             "events_a_sequence": {
@@ -198,31 +228,57 @@ class EventsRun(StagedRun[Outcome]):
                 "kind": sequences.kind,
                 "end": sequences.end,
                 "unit": sequences.unit,
-                "notes": sequences.notes,
+                "notes": notes,
             },
         }
-        return Outcome(model, sequences, tested, scores, times, courses, plain(metrics))
+        return Outcome(
+            model,
+            sequences,
+            tested=tested,
+            scores=scores,
+            beside=processes["own_course"],
+            times=times,
+            courses=courses,
+            notes=notes,
+            metrics=plain(metrics),
+        )
 
-    def _baselines(
-        self, training: list[np.ndarray], asked: list[np.ndarray], end: float, own: np.ndarray
-    ) -> dict[str, Any]:
-        """The Poisson processes on the test sequences, and how far they are behind the model."""
+    def _cells(self, training: list[np.ndarray], end: float) -> int:
+        """Of the common course: as many as foretell those best that the epoch is chosen by."""
         from isocline.estimators.event_sequences import split_sequences
-        from isocline.evaluation.point_processes import chosen_cells, event_baselines
+        from isocline.evaluation.point_processes import chosen_cells
 
         parts = split_sequences(len(training), self.settings.validation, self.settings.seed)
         learnt, held = ([training[place] for place in part] for part in parts)
-        cells = chosen_cells(learnt, held, end)
-        found = event_baselines(training, asked, end, cells)
-        rows: dict[str, Any] = {}
-        for name, values in found.items():
-            behind = _mean(own - values)
-            rows[name] = _mean(values) | {
-                "behind": behind["log_density"],
-                "behind_error": behind["error"],
-                "cells": cells if "course" in name else 1,
-            }
-        return rows
+        return chosen_cells(learnt, held, end)
+
+
+def _behind(
+    processes: dict[str, np.ndarray], scores: np.ndarray, tested: np.ndarray, cells: int
+) -> dict[str, Any]:
+    """The Poisson processes on the test sequences, and how far they are behind the model."""
+    rows: dict[str, Any] = {}
+    for name, values in processes.items():
+        behind = _mean((scores - values)[tested])
+        rows[name] = _mean(values[tested]) | {
+            "behind": behind["log_density"],
+            "behind_error": behind["error"],
+            "cells": cells if "course" in name else 1,
+        }
+    return rows
+
+
+def _lost(names: tuple[str, ...], scores: np.ndarray, draws: int) -> list[str]:
+    """What could not be computed, as solves gave up."""
+    notes, lost = [], [names[place] for place in np.flatnonzero(~np.isfinite(scores))]
+    mend = "as solves of the rate gave up; a lower --learning-rate may help"
+    if lost:
+        which = ", ".join(f"'{name}'" for name in lost[:_MOST_NAMED])
+        more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
+        notes.append(f"the log density of {which}{more} can not be computed, {mend}")
+    if draws < _RATE_DRAWS:
+        notes.append(f"{_RATE_DRAWS - draws} of {_RATE_DRAWS} draws are not in the rate, {mend}")
+    return notes
 
 
 def _staged(progress: Progress) -> Callable[[dict[str, Any]], None]:

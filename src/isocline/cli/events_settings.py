@@ -40,12 +40,12 @@ class EventsSettings(RunSettings):
     every: _Moment = Field(
         default=None,
         description="Cut the record (of each series) in periods so long: 1d, 12h, 7d, or a number "
-        "where times are numbers.",
+        "where times are numbers. Times with an offset (CSV) are cut as clocks in UTC show them.",
     )
     start: _Moment = Field(
         default=None,
-        description="When the first period begins; if not given, the one of the first event, "
-        "counted from midnight.",
+        description="When the first period begins; if not given, that of the first event begins at "
+        "a multiple of the length from midnight (numbers: from 0), and counts as watched whole.",
     )
     stop: _Moment = Field(
         default=None,

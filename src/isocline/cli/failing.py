@@ -76,7 +76,8 @@ def _judged(error: BaseException) -> tuple[int, str]:
     # JAX has no error of its own for that.
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return FAILED, (
-            "There is not enough memory. Give less data, fewer members or a smaller batch size."
+            "There is not enough memory. Give less data, fewer members, a smaller batch size, or "
+            "shorter sequences of events."
         )
     if isinstance(error, IsoclineError):
         return FAILED, str(error)

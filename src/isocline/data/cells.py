@@ -206,8 +206,16 @@ def _finite(numbers: np.ndarray, name: str, source: Source) -> Float[np.ndarray,
     return numbers
 
 
-def suspected_dates(numbers: Float[np.ndarray, "rows"], name: str) -> tuple[str, ...]:
-    """A note on times that are taken as numbers, but may count the seconds or days of dates."""
+def suspected_dates(
+    numbers: Float[np.ndarray, "rows"], name: str, merit: str = "which have seasons"
+) -> tuple[str, ...]:
+    """A note on times that are taken as numbers, but may count the seconds or days of dates.
+
+    Args:
+        numbers: the times.
+        name: of their column.
+        merit: what dates are good for.
+    """
     if not _CALLED_LIKE_A_DATE.search(name):
         return ()
     for count, step, start in _COUNTS:
@@ -215,7 +223,7 @@ def suspected_dates(numbers: Float[np.ndarray, "rows"], name: str) -> tuple[str,
         if first <= numbers.min() and numbers.max() < last:
             date = (start + float(numbers.min()) * step).date()
             note = f"the times in column '{name}' are taken as plain numbers; if they count {count}"
-            return (f"{note} (the first is {date} then), write them as dates, which have seasons",)
+            return (f"{note} (the first is {date} then), write them as dates, {merit}",)
     return ()
 
 

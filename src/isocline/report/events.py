@@ -9,6 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import poisson
+from scipy.stats import t as student
 
 from isocline._version import __version__
 
@@ -20,7 +21,7 @@ from .words import MISSING, count, finite, name_of, number
 _MOST_CELLS, _MOST_BARS, _MOST_LISTED = 48, 40, 10
 _EVENTS_A_CELL = 20  # of the histogram of times, so that its noise is seen through
 _SPANS = ("days", "hours", "minutes", "seconds")  # units of dates
-_CLEAR = 2.0  # standard errors, from which on a difference is one
+_SURE = 0.975  # quantile, beyond which a difference is one in either direction
 
 
 def events_page(
@@ -30,6 +31,7 @@ def events_page(
     times: np.ndarray,
     courses: Any,
     scores: np.ndarray,
+    beside: np.ndarray,
     history: Sequence[dict[str, Any]],
     metrics: dict[str, Any],
     titles: Mapping[str, str],
@@ -44,6 +46,7 @@ def events_page(
         times: at which the rate is known.
         courses: rates and expected numbers of events that a sequence may have, one row a draw.
         scores: the log density of each sequence.
+        beside: that by the Poisson process with a rate of each and the common course.
         history: of training.
         metrics: as in metrics.json.
         titles: what the baselines are called.
@@ -59,7 +62,8 @@ def events_page(
         "numbers": _numbers([len(one) for one in sequences], courses.expected[:, -1], metrics),
         "scores": _scores(metrics, titles),
         "draws": metrics["draws"],
-        "least": _least(names, sequences, scores),
+        "least": _least(names, sequences, scores, beside),
+        "process": titles["own_course"],
         "training": training_panels(history, metrics["best_epoch"]),
         "notes": notes,
         "facts_of_run": _facts(metrics),
@@ -80,7 +84,8 @@ def verdict(metrics: dict[str, Any], titles: Mapping[str, str]) -> dict[str, str
     known = {name: row for name, row in metrics["baselines"].items() if finite(row["log_density"])}
     model = metrics["model"]["log_density"]
     if not (known and finite(model)):
-        return {"tone": "unknown", "text": "There are no scores to compare."}
+        text = "The log density of a sequence kept apart can not be computed: see the notes below."
+        return {"tone": "unknown", "text": text}
     best = max(known, key=lambda name: known[name]["log_density"])
     ahead, error = known[best]["behind"], known[best]["behind_error"]
     tested = metrics["data"]["tested"]
@@ -93,8 +98,8 @@ def verdict(metrics: dict[str, Any], titles: Mapping[str, str]) -> dict[str, str
     if not finite(error):
         return {"tone": "unknown", "text": f"{text}; one sequence alone says little."}
     text += f" ± {number(error, 2)}"
-    if abs(ahead) < _CLEAR * error:
-        tone, more = "same", ", which so few sequences can not tell from chance"
+    if abs(ahead) < student.ppf(_SURE, tested - 1) * error:
+        tone, more = "same", ", which can not be told from chance"
     else:
         tone, more = ("better", "") if ahead > 0 else ("worse", ": that process foretells better")
     return {"tone": tone, "text": f"{text}{more}."}
@@ -198,12 +203,22 @@ def _pair(value: Any, error: Any, digits: int) -> str:
 
 
 def _least(
-    names: Sequence[str], sequences: Sequence[np.ndarray], scores: np.ndarray
-) -> list[tuple[str, str, str]]:
-    """The sequences that are least likely: name, number of events and log density."""
+    names: Sequence[str],
+    sequences: Sequence[np.ndarray],
+    scores: np.ndarray,
+    beside: np.ndarray,
+) -> list[tuple[str, ...]]:
+    """Where the model is behind a Poisson process most: name, events, log density, and by what."""
+    behind = beside - scores
     return [
-        (name_of(str(names[place])), f"{len(sequences[place]):,}", number(float(scores[place]), 4))
-        for place in np.argsort(scores)[:_MOST_LISTED]
+        (
+            name_of(str(names[place])),
+            f"{len(sequences[place]):,}",
+            number(float(scores[place]), 4),
+            number(float(behind[place])),
+        )
+        for place in np.argsort(-behind)[:_MOST_LISTED]
+        if behind[place] > 0
     ]
 
 
