@@ -143,6 +143,22 @@ def test_a_signal_in_a_garbage_collection_strikes_right_after_it(number):
     assert rung
 
 
+class Last:
+    """Rings when it goes."""
+
+    number = signal.SIGINT
+
+    def __del__(self):
+        signal.raise_signal(self.number)
+        sum(range(99))  # where the handler runs
+
+
+def test_a_signal_in_a_finalizer_strikes_right_after_it():
+    with stoppable(), pytest.raises(KeyboardInterrupt):
+        Last()
+        time.sleep(5)
+
+
 def test_an_ignored_interrupt_stays_ignored():
     """As in the background of a shell script, where Ctrl-C is for others."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

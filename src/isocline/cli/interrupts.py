@@ -7,12 +7,17 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import CodeType, FrameType
 
 _asked: list[int] = []  # the signals of this run
 _MOMENT = 0.01  # seconds
+# Files of what weak references call when their object goes.
+_WEAK = {
+    kind.__init__.__code__.co_filename for kind in (weakref.WeakSet, weakref.WeakKeyDictionary)
+}
 
 
 @contextmanager
@@ -61,7 +66,7 @@ def leave(code: int) -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     _asked.append(number)
-    if _is_collecting(frame):
+    if _is_dropping(frame):
         again = threading.Timer(_MOMENT, signal.raise_signal, (number,))
         again.daemon = True
         again.start()
@@ -69,14 +74,19 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _is_collecting(frame: FrameType | None) -> bool:
-    """Whether the garbage collector called this: Python drops exceptions there, with a traceback.
+def _is_dropping(frame: FrameType | None) -> bool:
+    """Whether the garbage collector or a finalizer called this: exceptions are dropped there.
 
     JAX has such a callback, and collects much while it traces: one signal in five fell into it.
     """
     codes = {getattr(callback, "__code__", None) for callback in gc.callbacks}
     while frame is not None:
-        if frame.f_code in codes:
+        if frame.f_code in codes or _is_finalizer(frame.f_code):
             return True
         frame = frame.f_back
     return False
+
+
+def _is_finalizer(code: CodeType) -> bool:
+    weak = code.co_name in ("remove", "_remove") and code.co_filename in _WEAK
+    return weak or code.co_name == "__del__"
