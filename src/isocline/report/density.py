@@ -8,12 +8,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from isocline._version import __version__
 
 from .axes import Size, dots, label_bottom, new_axes, value_axis
 from .diagnostics import training_panels
+from .rendering import rendered
 from .svg import ROLES, Panel, to_svg
 from .words import count, listed, name_of, number
 
@@ -48,7 +46,6 @@ def density_page(
     pairs = list(combinations(range(len(names)), 2))[:_MOST_PAIRS]
     shown = range(min(len(names), _MOST_COLUMNS))
     parts = {
-        "version": __version__,
         "title": _title(names),
         "verdict": _verdict(metrics),
         "pairs": [_pair(names, rows, sample, pair) for pair in pairs],
@@ -60,14 +57,7 @@ def density_page(
         "facts_of_run": _facts(metrics, source),
         "command": command,
     }
-    environment = Environment(
-        loader=PackageLoader("isocline.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("density.html").render(parts)
+    return rendered("density.html", parts)
 
 
 def _title(names: Sequence[str]) -> str:

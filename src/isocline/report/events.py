@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import poisson
 from scipy.stats import t as student
 
-from isocline._version import __version__
-
 from .axes import WIDE, Size, drawn, label_bottom, new_axes, value_axis
 from .diagnostics import training_panels
+from .rendering import rendered
 from .svg import ROLES, Panel
 from .words import MISSING, count, finite, name_of, number
 
@@ -55,7 +53,6 @@ def events_page(
     """
     data = metrics["data"]
     parts = {
-        "version": __version__,
         "title": f"Events of {name_of(data['source'])}",
         "verdict": verdict(metrics, titles),
         "rate": _rate(sequences, times, courses.rates, data),
@@ -69,14 +66,7 @@ def events_page(
         "facts_of_run": _facts(metrics),
         "command": command,
     }
-    environment = Environment(
-        loader=PackageLoader("isocline.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("events.html").render(parts)
+    return rendered("events.html", parts)
 
 
 def verdict(metrics: dict[str, Any], titles: Mapping[str, str]) -> dict[str, str]:

@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from isocline._version import __version__
 from isocline.data import SeriesTable
 
 from . import tables
@@ -18,6 +15,7 @@ from .choosing import MOST_BACKTESTS, MOST_PANELS, evenly, pairs
 from .diagnostics import latent_panels, training_panels
 from .leads import lead_section
 from .panels import Subject, backtest_panel, forecast_panel
+from .rendering import rendered
 from .svg import Panel
 from .words import count, listed, moment, name_of, span, unit_of
 
@@ -64,7 +62,6 @@ def report_page(
     ahead, past = bands(forecast, table), bands(backtest.frame, table)
     tested = partial(backtest_panel, horizon=float(forecaster.horizon_))
     parts = {
-        "version": __version__,
         "title": _title(table),
         "lead": _lead(table, ahead),
         "verdict": tables.verdict(metrics),
@@ -87,14 +84,7 @@ def report_page(
         "settings": tables.settings_rows(forecaster, metrics),
         "command": command,
     }
-    environment = Environment(
-        loader=PackageLoader("isocline.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(parts)
+    return rendered("page.html", parts)
 
 
 def _title(table: SeriesTable) -> str:
