@@ -245,10 +245,10 @@ class EventsRun(StagedRun[Outcome]):
 
     def _cells(self, training: list[np.ndarray], end: float) -> int:
         """Of the common course: as many as foretell those best that the epoch is chosen by."""
-        from isocline.estimators.event_sequences import split_sequences
+        from isocline.estimators.learning import held_out
         from isocline.evaluation.point_processes import chosen_cells
 
-        parts = split_sequences(len(training), self.settings.validation, self.settings.seed)
+        parts = held_out(len(training), self.settings.validation, self.settings.seed)
         learnt, held = ([training[place] for place in part] for part in parts)
         return chosen_cells(learnt, held, end)
 

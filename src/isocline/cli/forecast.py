@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,8 @@ from cyclopts import Parameter
 from isocline.errors import InputError
 
 from .common import Talk
-from .settings import ForecastSettings, given, merged, read_settings
-from .staging import CHECKPOINTS, ResultFolder
+from .settings import ForecastSettings, given, in_files, merged
+from .staging import CHECKPOINTS, ResultFolder, again_by
 
 
 def forecast(
@@ -37,9 +36,8 @@ def forecast(
 ) -> None:
     """Train, backtest, forecast and write the results; see `commands.COMMANDS`."""
     options = with_data_apart(given(settings), data)
-    kept = out / CHECKPOINTS / "config.toml"
-    layers = [read_settings(kept)] if resume and kept.is_file() else []
-    layers += [read_settings(config)] if config is not None else []
+    kept = out / CHECKPOINTS / "config.toml" if resume else None
+    layers = in_files(ForecastSettings, config=config, kept=kept)
     if resume and not any("data" in layer for layer in (*layers, options)):
         # Without this, a typing error in --out would start to train on the built-in data.
         raise InputError(
@@ -50,10 +48,8 @@ def forecast(
 
     from .running import Run
 
-    flags = {"--force": force, "--no-report": no_report}
-    again = ["isocline", "forecast", "--out", str(out), "--resume"]
-    again += [flag for flag, wanted in flags.items() if wanted]
-    run = Run(chosen, talk, resume=resume, report=not no_report, again=shlex.join(again))
+    again = again_by("forecast", out, {"--force": force, "--no-report": no_report})
+    run = Run(chosen, talk, resume=resume, report=not no_report, again=again)
     run.into(lambda: ResultFolder(out, force=force))
 
 

@@ -258,6 +258,14 @@ def merged(*layers: dict[str, Any]) -> ForecastSettings:
     return checked(ForecastSettings, together(*layers))
 
 
+def in_files(
+    kind: type[RunSettings], *, config: Path | None, kept: Path | None
+) -> list[dict[str, Any]]:
+    """The settings kept beside a checkpoint, if they are there, and those in a file; see below."""
+    layers = [read_settings(kept, kind)] if kept is not None and kept.is_file() else []
+    return layers + ([read_settings(config, kind)] if config is not None else [])
+
+
 def layered(
     kind: type[RunSettings],
     data: str | None,
@@ -278,8 +286,7 @@ def layered(
     Raises:
         InputError: as `read_settings`.
     """
-    layers = [read_settings(kept, kind)] if kept is not None and kept.is_file() else []
-    layers += [read_settings(config, kind)] if config is not None else []
+    layers = in_files(kind, config=config, kept=kept)
     named = {} if data is None else {"data": _located(data, Path())}
     return together(*layers, given(settings), named)
 

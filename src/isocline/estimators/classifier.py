@@ -30,6 +30,7 @@ from .checking import check_classifier
 from .fingerprint import digest_of
 from .image_checking import read_images, read_labels
 from .image_training import Examples, Scale, image_problem
+from .learning import require_usable
 from .settings import Configured
 from .storing import filled, leaves_of, read_model, refusing_damage, write_model
 
@@ -161,11 +162,7 @@ class ODENetClassifier(Configured):
             resume=resume,
             progress=progress,
         )
-        if not trained.best_epoch:
-            raise InputError(
-                "Training found no usable model: the loss was not finite in any epoch. Lower the "
-                "learning rate."
-            )
+        require_usable(trained)
         self.network_, self.history_ = trained.model, trained.history
         self.last_network_, self.best_epoch_ = trained.last, trained.best_epoch
         self.n_parameters_ = count_parameters(network)

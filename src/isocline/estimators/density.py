@@ -22,8 +22,9 @@ from .density_context import Encoding
 from .density_refusing import require_density
 from .density_scaling import Bounds, Scaling, dequantized, read_bounds, tell_lost
 from .density_stages import Course, Stage, learn_stages
-from .density_training import Points, held_out
+from .density_training import Points
 from .fingerprint import digest_of
+from .learning import held_out
 from .settings import Configured
 from .storing import filled, in_precision, leaves_of, read_model, refusing_damage, write_model
 

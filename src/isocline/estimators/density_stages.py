@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from isocline.errors import InputError
 from isocline.train import Checkpoint, Problem, Settings, train
 
 from .density_training import Points
+from .learning import require_usable
 
 FEWEST_STEPS = 20  # of an epoch
 
@@ -81,11 +81,7 @@ def learn_stages(
             resume=resume,
             progress=_with_stage(progress, stage.name),
         )
-        if not trained.best_epoch:
-            raise InputError(
-                "Training found no usable model: the likelihood was not finite in any epoch. "
-                "Lower the learning rate."
-            )
+        require_usable(trained, "likelihood")
         score = trained.history[trained.best_epoch - 1]["validation"]
         # A stage may also make worse what the one before has learnt.
         if score <= best:

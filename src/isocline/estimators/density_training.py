@@ -28,13 +28,6 @@ class Points(NamedTuple):
     context: Float[np.ndarray, "rows context"]
 
 
-def held_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are learnt from, and which the epoch is chosen by."""
-    mixed = np.random.default_rng(seed).permutation(count)
-    held = max(round(share * count), 1)
-    return mixed[held:], mixed[:held]
-
-
 def density_problem(
     train: Points,
     validation: Points,

@@ -98,12 +98,3 @@ def asked(
     until = jnp.concatenate([times, jnp.ones((len(times), 1), times.dtype)], axis=1)
     events = jnp.concatenate([mask, jnp.zeros((len(times), 1, 1), bool)], axis=1)
     return context, Target(until, jnp.zeros(events.shape, times.dtype), events)
-
-
-def split_sequences(
-    count: int, share: float, seed: int
-) -> tuple[Int[np.ndarray, " learnt"], Int[np.ndarray, " held"]]:
-    """Which of so many sequences are learnt from, and which the epoch is chosen by."""
-    order = np.random.default_rng(seed).permutation(count)
-    held = min(max(round(share * count), 1), count - 1)
-    return order[held:], order[:held]

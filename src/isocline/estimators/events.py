@@ -19,9 +19,10 @@ from isocline.models.ode_net import count_parameters
 from isocline.train import Checkpoint, Settings, train
 
 from .checking import check_event_intensity, is_positive, is_whole
-from .event_sequences import padded, roomy, split_sequences
+from .event_sequences import padded, roomy
 from .event_training import drawn_courses, event_problem, in_chunks, weighted_bounds
 from .fingerprint import digest_of
+from .learning import held_out, require_usable
 from .settings import Configured
 from .storing import filled, leaves_of, read_model, refusing_damage, write_model
 
@@ -117,7 +118,7 @@ class EventIntensity(Configured):
         times, there = padded(sequences, float(end))
         if len(times) < 2 or not there.any():
             raise InputError("Give at least two sequences, and an event in one of them.")
-        parts = split_sequences(len(times), self.validation, self.seed)
+        parts = held_out(len(times), self.validation, self.seed)
         kept = None if checkpoint is None else self._checkpoint(checkpoint, times, there, end)
         trained = train(
             self._untrained(float(there.sum()) / len(there)),
@@ -128,11 +129,7 @@ class EventIntensity(Configured):
             resume=resume,
             progress=progress,
         )
-        if not trained.best_epoch:
-            raise InputError(
-                "Training found no usable model: the density was not finite in any epoch. Lower "
-                "the learning rate."
-            )
+        require_usable(trained, "density")
         # All at once: a fit that was refused or stopped leaves the model of before as it was.
         self.model_, self.history_ = trained.model, trained.history
         self.end_, self.best_epoch_ = float(end), trained.best_epoch

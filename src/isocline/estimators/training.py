@@ -20,6 +20,7 @@ from isocline.train import Checkpoint, Problem, Settings, Trained, growing_horiz
 
 from .anchoring import persistence_of, spans_of, with_doubt, with_persistence
 from .building import build_ensemble
+from .learning import require_usable
 from .preparing import Scaling
 from .windows import Rows, Shape, gather_rows, sample_windows, stack_windows, window_at
 
@@ -65,11 +66,8 @@ def train_forecaster(
         resume=resume,
         progress=None if progress is None else lambda row: progress({"stage": kind, **row}),
     )
-    if not trained.best_epoch:
-        raise InputError(
-            "Training found no usable model: the loss was not finite in any epoch. Look for "
-            "extreme values in the target columns, or lower the learning rate."
-        )
+    extreme = "Look for extreme values in the target columns, or lower the learning rate."
+    require_usable(trained, mend=extreme)
     return trained
 
 

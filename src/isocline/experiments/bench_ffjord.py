@@ -22,7 +22,8 @@ from isocline.data import plane_density
 from isocline.data.tables import load_table
 from isocline.errors import InputError
 from isocline.estimators import ContinuousFlow
-from isocline.estimators.density_training import MOST_VALIDATED, held_out
+from isocline.estimators.density_training import MOST_VALIDATED
+from isocline.estimators.learning import held_out
 
 from . import tabular
 from .bench.torch_ffjord import TOY, Recipe, Trainer, for_table, make_trainer, on_faster_threads
