@@ -52,7 +52,8 @@ class EventsSettings(RunSettings):
         description="Until when the record goes; until its last event if not given.",
     )
     encoder: Annotated[
-        Literal["attention", "cde", "mtan", "ode_rnn", "plain_rnn", "rnn"], Parameter(group=_MODEL)
+        Literal["attention", "cde", "mtan", "ode_rnn", "plain_rnn", "rnn", "tanh_rnn"],
+        Parameter(group=_MODEL),
     ] = Field(default="attention", description="What reads the events of a sequence.")
     hidden_size: Annotated[int, Parameter(group=_MODEL)] = Field(
         default=32, ge=1, description="Width of the networks."

@@ -93,7 +93,8 @@ class ForecastSettings(RunSettings):
         "not needed where DATA has rows for them, with empty targets.",
     )
     encoder: Annotated[
-        Literal["attention", "cde", "mtan", "ode_rnn", "plain_rnn", "rnn"], Parameter(group=_MODEL)
+        Literal["attention", "cde", "mtan", "ode_rnn", "plain_rnn", "rnn", "tanh_rnn"],
+        Parameter(group=_MODEL),
     ] = Field(default="ode_rnn", description="What reads the past observations.")
     members: Annotated[int, Parameter(group=_MODEL)] = Field(
         default=4, ge=1, description="Models in the ensemble."

@@ -52,7 +52,8 @@ class LatentODEForecaster(Configured):
         horizon: how far forecasts reach, in units of the time axis (days for dates); a tenth of the
             median span of the series if not given.
         encoder: "ode_rnn", "rnn", "attention", "mtan" (attention to reference points), "cde" (a
-            neural controlled differential equation) or "plain_rnn" (not told the times).
+            neural controlled differential equation), "tanh_rnn" (without gates) or "plain_rnn" (not
+            told the times).
         latent_size, hidden_size: of the latent state, and of the networks.
         members: of the ensemble.
         periods: of the seasons, in units of the time axis; found in the data if not given.

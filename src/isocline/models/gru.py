@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -10,34 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from isocline.nn.cells import CELLS, perceptron
 from isocline.nn.fields import seasons_at
 
 from .batch import Context, Prediction, Target
 from .exogenous import NO_COVARIATES, Widths
 from .likelihood import gaussian_log_likelihood
-
-
-class TanhCell(eqx.Module):
-    """The plain recurrent cell (Elman 1990): `h' = tanh(W x + U h + b)`."""
-
-    read: eqx.nn.Linear
-    carry: eqx.nn.Linear
-    hidden_size: int = eqx.field(static=True)
-
-    def __init__(self, inputs: int, hidden_size: int, *, key: PRNGKeyArray):
-        first, second = jax.random.split(key)
-        self.hidden_size = hidden_size
-        self.read = eqx.nn.Linear(inputs, hidden_size, key=first)
-        self.carry = eqx.nn.Linear(hidden_size, hidden_size, use_bias=False, key=second)
-
-    def __call__(
-        self, entry: Float[Array, " inputs"], hidden: Float[Array, " hidden"]
-    ) -> Float[Array, " hidden"]:
-        """The next hidden state."""
-        return jnp.tanh(self.read(entry) + self.carry(hidden))
-
-
-CELLS: dict[str, Callable[..., Any]] = {"gru": eqx.nn.GRUCell, "tanh": TanhCell}
 
 
 class GRUForecaster(eqx.Module):
@@ -48,7 +25,7 @@ class GRUForecaster(eqx.Module):
         hidden_size: of the GRU.
         frequencies: of the seasons, in radians per unit of model time.
         gaps: whether it is told the time differences.
-        cell: a name of `CELLS`; "tanh" without gaps is the paper's plain RNN.
+        cell: a name of `isocline.nn.cells.CELLS`; "tanh" without gaps is the paper's plain RNN.
         covariates: it reads those of the past, and is told known ones at the times it is asked.
     """
 
@@ -107,7 +84,7 @@ class GRUForecaster(eqx.Module):
             gap = (t - before)[None] * self.gaps
             told = [] if drive is None else [drive.at(t, self.covariates)]
             asked = jnp.concatenate([hidden, gap, season(t), *told])
-            mean, raw = jnp.split(self.readout(asked), 2)
+            mean, raw = jnp.split(perceptron(self.readout, asked), 2)
             entry = jnp.concatenate([*self._entry(mean, told), gap, season(t), *stays])
             return (self.cell(entry, hidden), t), (mean, jnp.exp(jnp.clip(raw - 1.0, -5.0, 2.0)))
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from .cells import perceptron
 from .encoding import AbstractEncoder, far_to_near
 
 WIDEST_PATH = 12
@@ -52,7 +53,7 @@ class ControlledEncoder(AbstractEncoder):
         self, hidden: Float[Array, " features"], change: Float[Array, " path"]
     ) -> Float[Array, " features"]:
         """`F(h) dX` of a piece."""
-        return self.field(hidden).reshape(hidden.shape[0], -1) @ change
+        return perceptron(self.field, hidden).reshape(hidden.shape[0], -1) @ change
 
     def cross(
         self, hidden: Float[Array, " features"], change: Float[Array, " path"]

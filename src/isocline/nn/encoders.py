@@ -14,6 +14,7 @@ from .reference_encoder import ReferenceEncoder
 ENCODERS: dict[str, Callable[..., AbstractEncoder]] = {
     "rnn": RNNEncoder,
     "plain_rnn": partial(RNNEncoder, gaps=False),
+    "tanh_rnn": partial(RNNEncoder, cell="tanh"),
     "ode_rnn": ODERNNEncoder,
     "attention": AttentionEncoder,
     "mtan": ReferenceEncoder,

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .cells import CELLS, GatedCell, perceptron
 from .encoding import AbstractEncoder, far_to_near
 
 
 class RNNEncoder(AbstractEncoder):
-    """A GRU over observations with the time since the one before (the paper's encoder).
+    """An RNN over observations with the time since the one before (the paper's encoder).
 
     Args:
         channels, features: as for all encoders.
         gaps: whether it is told when the observations were; without, it knows their order alone.
+        cell: a name of `CELLS`: a GRU, or, as in the paper's own code, a plain one.
     """
 
-    cell: eqx.nn.GRUCell
+    cell: Any
     gaps: bool = eqx.field(static=True)
 
-    def __init__(self, channels: int, features: int, *, key: PRNGKeyArray, gaps: bool = True):
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        *,
+        key: PRNGKeyArray,
+        gaps: bool = True,
+        cell: str = "gru",
+    ):
         self.gaps = gaps
-        self.cell = eqx.nn.GRUCell(2 * channels + 2 * gaps, features, key=key)
+        self.cell = CELLS[cell](2 * channels + 2 * gaps, features, key=key)
 
     def __call__(self, times, values, mask):
         seen = jnp.any(mask, axis=1)
@@ -47,12 +59,12 @@ class ODERNNEncoder(AbstractEncoder):
     The gaps are crossed by two Heun steps each; the last one leads to the time of the state itself.
     """
 
-    cell: eqx.nn.GRUCell
+    cell: GatedCell
     field: eqx.nn.MLP
 
     def __init__(self, channels: int, features: int, *, key: PRNGKeyArray):
         first, second = jax.random.split(key)
-        self.cell = eqx.nn.GRUCell(2 * channels, features, key=first)
+        self.cell = GatedCell(2 * channels, features, key=first)
         self.field = eqx.nn.MLP(
             features, features, features, 1, jax.nn.tanh, jax.nn.tanh, key=second
         )
@@ -63,8 +75,9 @@ class ODERNNEncoder(AbstractEncoder):
         """The state after a gap without observations."""
         half = gap / 2
         for _ in range(2):
-            slope = self.field(hidden)
-            hidden = hidden + half / 2 * (slope + self.field(hidden + half * slope))
+            slope = perceptron(self.field, hidden)
+            ahead = perceptron(self.field, hidden + half * slope)
+            hidden = hidden + half / 2 * (slope + ahead)
         return hidden
 
     def __call__(self, times, values, mask):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .cells import GatedCell, affine
 from .encoding import AbstractEncoder, nearest_values
 
 
@@ -32,7 +33,7 @@ class ReferenceEncoder(AbstractEncoder):
     query: Float[Array, "heads waves waves"]
     log_width: Float[Array, " heads"]
     read: eqx.nn.Linear
-    cell: eqx.nn.GRUCell
+    cell: GatedCell
     head: eqx.nn.MLP
     points: int = eqx.field(static=True)
 
@@ -54,7 +55,7 @@ class ReferenceEncoder(AbstractEncoder):
         # From about a point's spacing to the whole span.
         self.log_width = jnp.log(jnp.geomspace(1 / points, 1.0, heads))
         self.read = eqx.nn.Linear(2 * heads * channels + 2, features, key=keys[2])
-        self.cell = eqx.nn.GRUCell(features, features, key=keys[3])
+        self.cell = GatedCell(features, features, key=keys[3])
         self.head = eqx.nn.MLP(
             features + 6 * channels, features, 2 * features, 1, jax.nn.tanh, key=keys[4]
         )
@@ -90,7 +91,7 @@ class ReferenceEncoder(AbstractEncoder):
         rows = jnp.concatenate([*smooth, *there, where], axis=1)
 
         def read(hidden, row):
-            return self.cell(jnp.tanh(self.read(row)), hidden), None
+            return self.cell(jnp.tanh(affine(self.read, row)), hidden), None
 
         start = jnp.zeros(self.cell.hidden_size, values.dtype)
         hidden, _ = jax.lax.scan(read, start, rows)
