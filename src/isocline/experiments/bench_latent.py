@@ -32,7 +32,7 @@ NOTE = (
     "against the noise-free continuations of {test} test curves, with the weights of the epoch "
     "that was best on the validation curves. The public codes were written anew for these curves "
     "and trained for {seconds:g} s each. The example and the first of ours take one step an epoch, "
-    "it with all curves, ours with as many drawn at random, and both read them with a plain RNN; the "
+    "it with all curves, ours with as many drawn at random, and a plain RNN reads them in both; the "
     "others take one for each 50. Ours count the validation as well."
 )
 
