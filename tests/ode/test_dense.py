@@ -48,6 +48,39 @@ def test_every_method_gives_what_it_saves(name):
     )
 
 
+@pytest.mark.parametrize("name", ["tsit5", "bosh3", "rk4"])
+def test_the_reversible_adjoint_gives_what_it_saves(name):
+    """Its own solution, of which a user sees one of the two states; the gradient goes by ts."""
+    options = {"rtol": 1e-6} if METHODS[name].adaptive else {"steps": 40}
+
+    def run(rate, ts):
+        return solve(
+            lambda t, y, rate: {"q": rate * y["p"], "p": -rate * y["q"]},
+            start(),
+            ts,
+            rate,
+            method=name,
+            adjoint="reversible",
+            dense=True,
+            max_steps=200,
+            **options,
+        )
+
+    solution = run(1.0, TS)
+    for key, saved in solution.ys.items():
+        np.testing.assert_allclose(solution.interpolant(TS)[key], saved, rtol=1e-9, atol=1e-12)
+    slope = solution.interpolant.derivative(TS)
+    np.testing.assert_allclose(slope["q"], solution.ys["p"], atol=2e-3)
+    assert np.isfinite(jax.grad(lambda rate: jnp.sum(run(rate, TS).ys["q"] ** 2))(1.0))
+    lanes = solve(
+        lambda t, y: -y, np.ones((3, 2)), [0.0, 1.0], batch="independent", adjoint="reversible",
+        dense=True, max_steps=50,
+    )  # fmt: skip
+    np.testing.assert_allclose(lanes.interpolant(0.5), np.exp(-0.5) * np.ones((3, 2)), rtol=1e-3)
+    with pytest.raises(InputError, match="without dense=True"):
+        solve(circle, start(), [0.0, 1.0], method="dopri8", adjoint="reversible", dense=True)
+
+
 def test_shapes_and_times_outside():
     solution = solve(circle, start(), [0.0, 3.0], dense=True, max_steps=100, rtol=1e-8, atol=1e-9)
     path = solution.interpolant

@@ -31,9 +31,9 @@ NOTE = (
     "An epoch is one pass over {train} curves; its seconds are the median, compiling apart. RMSE "
     "against the noise-free continuations of {test} test curves, with the weights of the epoch "
     "that was best on the validation curves. The public codes were written anew for these curves "
-    "and trained for {seconds:g} s each. The example and the first of ours take one step an epoch, "
-    "it with all curves, ours with as many drawn at random, and a plain RNN reads them in both; the "
-    "others take one for each 50. Ours count the validation as well."
+    "and trained for {seconds:g} s each. The example and the first of ours have a plain RNN for an "
+    "encoder and take one step an epoch, it with all curves, ours with as many drawn at random; "
+    "the others have gated units and take a step for each 50. Ours count the validation as well."
 )
 
 

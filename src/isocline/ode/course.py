@@ -122,7 +122,7 @@ def check_course(method: Known, adjoint: str, fixed: bool, course: Course) -> st
             f"{named[0]} does not go with method={method.name!r}, which Diffrax runs: use a method "
             "of ours, as 'rodas5p'."
         )
-    if adjoint == "reversible":
+    if adjoint == "reversible" and named != ["dense="]:
         raise InputError(f"{named[0]} does not go with adjoint='reversible': use 'replay'.")
     if fixed and course.goes_on:
         raise InputError(

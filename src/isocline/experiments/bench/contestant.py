@@ -155,19 +155,8 @@ class InJax:
         return jax.grad(loss, argnums=(0, 1))
 
     def _compile(self, what: str) -> tuple[Any, dict[str, float]]:
-        """Trace, compile and run for the first time; with the seconds of each."""
-        jax.clear_caches()
-        inputs = self._inputs
-        times = [time.perf_counter()]
-        traced = jax.jit(self._function(what)).trace(*inputs)
-        times.append(time.perf_counter())
-        compiled = traced.lower().compile()
-        times.append(time.perf_counter())
-        jax.block_until_ready(compiled(*inputs))
-        times.append(time.perf_counter())
-        return compiled, dict(
-            zip(("trace", "compile", "run"), np.diff(times).tolist(), strict=True)
-        )
+        """The same as in `first_call`."""
+        return first_call(self._function(what), self._inputs)
 
     def _count(self, whats: tuple[str, ...]) -> dict[str, int | None]:
         """Evaluations of the field that a solve and a gradient execute, counted as they run.
@@ -204,6 +193,21 @@ def _by_forward_mode(end: End, y0: Any, args: Any, tolerance: Any) -> tuple[Any,
     basis = jnp.broadcast_to(basis, (both, *y0.shape[:-1], both))
     slopes = jnp.moveaxis(jax.vmap(along)((basis[..., :width], basis[..., width:])), 0, -1)
     return slopes[..., :width], slopes[..., width:]
+
+
+def first_call(
+    function: Callable[..., Any], inputs: tuple[Any, ...]
+) -> tuple[Any, dict[str, float]]:
+    """A function that JAX has not met, compiled; and the seconds of the parts of its first call."""
+    jax.clear_caches()
+    times = [time.perf_counter()]
+    traced = jax.jit(function).trace(*inputs)
+    times.append(time.perf_counter())
+    compiled = traced.lower().compile()
+    times.append(time.perf_counter())
+    jax.block_until_ready(compiled(*inputs))
+    times.append(time.perf_counter())
+    return compiled, dict(zip(("trace", "compile", "run"), np.diff(times).tolist(), strict=True))
 
 
 class Counter:

@@ -157,8 +157,13 @@ def _time(problem: Problem, case: Case, entered: tuple[Any, Any], effort: Effort
     calls: dict[str, Any] = dict(ready)
     count = None if problem.stiff else _floor_count(list(rows.values()))
     if count:
-        calls[FLOOR] = Floor(problem, count, case.dtype)
-        rows[FLOOR] = {"library": FLOOR, "setting": f"{count} evaluations", "needed": count}
+        floor = calls[FLOOR] = Floor(problem, count, case.dtype, effort.first_calls)
+        rows[FLOOR] = {
+            "library": FLOOR,
+            "setting": f"{count} evaluations",
+            "needed": count,
+            "first_call": floor.first_call,
+        }
     # Forward and gradient apart: a slow gradient of one would blow the caches of a fast forward.
     for what in WHATS:
         turns = {name: getattr(contestant, what) for name, contestant in calls.items()}

@@ -143,6 +143,7 @@ SOLVERS = (
         in_jax.jax_odeint,
         {"static_tolerance": True},
         kind="not ensembles",
+        lead=True,
     ),
     _torchdiffeq("dopri5", "explicit", method="dopri5"),
     _torchdiffeq("dopri5, continuous adjoint", "not ensembles", method="dopri5", adjoint=True),

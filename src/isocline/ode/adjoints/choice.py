@@ -24,13 +24,13 @@ class Wish(NamedTuple):
 
     Attributes:
         fixed: the number of steps, where that is fixed.
-        times: the number of save times.
+        between: whether values between the ends of steps are asked for.
         state: bytes of the state; None for independent trajectories.
     """
 
     method: Known
     fixed: int | None
-    times: int
+    between: bool
     state: int | None
     max_steps: int
     record_bytes: int
@@ -50,7 +50,7 @@ def choose(asked: str, wish: Wish) -> Choice:
         InputError: the one that was asked for does not go with the method, or the steps.
     """
     if asked == "reversible":
-        check_reversible(wish.method, wish.times)
+        check_reversible(wish.method, wish.between)
     if asked == "direct":
         check_direct(wish.fixed is not None, wish.max_steps)
     if isinstance(wish.method, ByDiffrax):
@@ -59,7 +59,7 @@ def choose(asked: str, wish: Wish) -> Choice:
         return Choice(asked, "it was asked for")
     if wish.fixed is None or wish.state is None:
         return Choice("replay", "it is exact, and keeps what it records within record_bytes")
-    rows = note_rows(cast(Method, wish.method), wish.times > 1)
+    rows = note_rows(cast(Method, wish.method), wish.between)
     size = size_for(wish.fixed, rows, wish.state, wish.record_bytes)
     with jax.ensure_compile_time_eval():
         again = int(computed_again(size, jnp.asarray(wish.fixed))) / wish.fixed

@@ -52,9 +52,11 @@ def reversible(rules: Rules, field: Field, params: Params, task: Task) -> Outcom
         for values in (outcome.saved.ys[:, :size], outcome.y[:size])
     )
     component = outcome.component % size if size else outcome.component
-    saved = outcome.saved._replace(ys=ys)
+    saved, dense = outcome.saved._replace(ys=ys), outcome.dense
+    if dense is not None:
+        dense = dense._replace(y=dense.y[:, :size], slopes=dense.slopes[:, :, :size])
     return outcome._replace(
-        status=status, y=y, f=outcome.f[:size], component=component, saved=saved
+        status=status, y=y, f=outcome.f[:size], component=component, saved=saved, dense=dense
     )
 
 
@@ -76,7 +78,7 @@ def _are_apart(both: Float[Array, "twice *lanes"], task: Task) -> Bool[Array, "*
     return drift > jnp.minimum(crude + COARSE * task.atol, fine)
 
 
-def check_reversible(method: Known, times: int) -> None:
+def check_reversible(method: Known, between: bool) -> None:
     """Whether a method can be made reversible.
 
     Raises:
@@ -87,8 +89,9 @@ def check_reversible(method: Known, times: int) -> None:
             f"adjoint='reversible' needs an explicit Runge-Kutta method, which {method.name!r} is "
             "not: use method='tsit5', or adjoint='replay'."
         )
-    if method.extra and times > 1:
+    if method.extra and between:
         raise InputError(
             f"adjoint='reversible' can not save between the steps of {method.name!r}, whose dense "
-            "output has stages of its own: ask for one save time, or use method='tsit5'."
+            "output has stages of its own: ask for one save time, without dense=True, or use "
+            "method='tsit5'."
         )
