@@ -73,6 +73,10 @@ class Course(eqx.Module):
         """The field with its inputs, if there are any."""
         return f if self.drive is None else Driven(f, self.drive)
 
+    def looks_between(self, times: Times) -> bool:
+        """Whether values between the ends of steps are asked for."""
+        return self.dense or times.ts.shape[-1] > 1
+
     def named(self) -> list[str]:
         """The arguments that were given."""
         given = {

@@ -170,8 +170,7 @@ def solve(  # noqa: PLR0913 - the front door
     asked = check_course(tableau, asked, stepping is not None, course)
     fixed = None if stepping is None else stepping.steps
     state = None if batched else sum(leaf.nbytes for leaf in jax.tree.leaves(y0))
-    between = times.ts.shape[-1] > 1 or course.dense
-    wish = Wish(tableau, fixed, between, state, max_steps, record_bytes)
+    wish = Wish(tableau, fixed, course.looks_between(times), state, max_steps, record_bytes)
     why, mask = choose(asked, wish), on_failure == "mask"
     controls = tableau, controller, why, batched, max_steps, record_bytes, mask, meter, _extra
     parts = field_parts(taking_inputs(f, inputs), tableau, pairs)
