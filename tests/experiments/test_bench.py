@@ -286,7 +286,7 @@ def test_the_gradient_through_a_stiff_jump_comes_with_the_tolerance(method):
             method=method,
             rtol=rtol,
             atol=rtol * problem.atol,
-            max_steps=4096,
+            max_steps=20_000,
         )
         return jnp.sum(solution.ys[-1] ** 2)
 
