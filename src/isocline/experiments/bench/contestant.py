@@ -109,15 +109,12 @@ class InJax:
         self.end_state(tolerance)
         self.turn_to(tolerance)
         self._search = None
-        forward, _ = self._compile("forward")
-        gradient, seconds = self._compile("gradient")
-        firsts = [seconds]
-        for _ in range(first_calls - 1):
-            gradient, seconds = self._compile("gradient")
-            firsts.append(seconds)
+        forward, _ = first_call(lambda: self._function("forward"), self._inputs)
+        gradient, seconds = first_call(
+            lambda: self._function("gradient"), self._inputs, first_calls
+        )
         self._calls = {"forward": forward, "gradient": gradient}
-        # The least of several: nothing makes a first call faster than it is.
-        self.facts["first_call"] = min(firsts, key=lambda seconds: sum(seconds.values()))
+        self.facts["first_call"] = seconds
         memory = gradient.memory_analysis()
         self.facts["temp_bytes"] = None if memory is None else int(memory.temp_size_in_bytes)
         self.facts["evaluations"] = self._count(("forward",) if first_calls == 1 else WHATS)
@@ -153,10 +150,6 @@ class InJax:
             return jnp.sum(end(y0, args, tolerance)[0] ** 2)
 
         return jax.grad(loss, argnums=(0, 1))
-
-    def _compile(self, what: str) -> tuple[Any, dict[str, float]]:
-        """The same as in `first_call`."""
-        return first_call(self._function(what), self._inputs)
 
     def _count(self, whats: tuple[str, ...]) -> dict[str, int | None]:
         """Evaluations of the field that a solve and a gradient execute, counted as they run.
@@ -196,9 +189,22 @@ def _by_forward_mode(end: End, y0: Any, args: Any, tolerance: Any) -> tuple[Any,
 
 
 def first_call(
+    make: Callable[[], Callable[..., Any]], inputs: tuple[Any, ...], times: int = 1
+) -> tuple[Any, dict[str, float]]:
+    """A function, compiled, and the seconds of the parts of its first call: the least of several.
+
+    For nothing makes a first call faster than it is.
+
+    Args:
+        make: makes it anew for each, so that JAX has not met it.
+    """
+    firsts = [_first_call(make(), inputs) for _ in range(times)]
+    return firsts[-1][0], min((seconds for _, seconds in firsts), key=lambda one: sum(one.values()))
+
+
+def _first_call(
     function: Callable[..., Any], inputs: tuple[Any, ...]
 ) -> tuple[Any, dict[str, float]]:
-    """A function that JAX has not met, compiled; and the seconds of the parts of its first call."""
     jax.clear_caches()
     times = [time.perf_counter()]
     traced = jax.jit(function).trace(*inputs)

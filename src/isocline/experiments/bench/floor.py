@@ -46,8 +46,7 @@ class Floor:
             return jax.grad(loss, argnums=(0, 1))
 
         self._forward = jax.jit(end).lower(*self._inputs).compile()
-        firsts = [first_call(gradient(), self._inputs) for _ in range(first_calls)]
-        self._gradient, self.first_call = min(firsts, key=lambda one: sum(one[1].values()))
+        self._gradient, self.first_call = first_call(gradient, self._inputs, first_calls)
 
     def forward(self) -> Any:
         """The evaluations alone; blocks."""
