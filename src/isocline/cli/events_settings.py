@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from cyclopts import Group, Parameter
 from pydantic import Field, field_validator
 
-from .settings import RunSettings
+from .settings import Encoder, RunSettings
 
 _COLUMNS = Group("Columns", sort_key=1)
 _SEQUENCES = Group("Sequences", sort_key=2)
@@ -51,10 +51,9 @@ class EventsSettings(RunSettings):
         default=None,
         description="Until when the record goes; until its last event if not given.",
     )
-    encoder: Annotated[
-        Literal["attention", "cde", "mtan", "ode_rnn", "plain_rnn", "rnn", "tanh_rnn"],
-        Parameter(group=_MODEL),
-    ] = Field(default="attention", description="What reads the events of a sequence.")
+    encoder: Annotated[Encoder, Parameter(group=_MODEL)] = Field(
+        default="attention", description="What reads the events of a sequence."
+    )
     hidden_size: Annotated[int, Parameter(group=_MODEL)] = Field(
         default=32, ge=1, description="Width of the networks."
     )

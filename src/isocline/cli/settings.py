@@ -25,6 +25,9 @@ Periods = Annotated[
     tuple[str, ...] | None, Parameter(name="--period", group=_MODEL, consume_multiple=True)
 ]
 
+# The names of `isocline.nn.ENCODERS`, which is not imported here: `--help` is to be quick.
+Encoder = Literal["attention", "cde", "mtan", "ode_rnn", "plain_rnn", "rnn", "tanh_rnn"]
+
 
 class RunSettings(BaseModel):
     """What a command with a folder of results is told; also the layout of its config.toml."""
@@ -92,10 +95,9 @@ class ForecastSettings(RunSettings):
         description="CSV, TSV or Parquet file with the known inputs after the last observation; "
         "not needed where DATA has rows for them, with empty targets.",
     )
-    encoder: Annotated[
-        Literal["attention", "cde", "mtan", "ode_rnn", "plain_rnn", "rnn", "tanh_rnn"],
-        Parameter(group=_MODEL),
-    ] = Field(default="ode_rnn", description="What reads the past observations.")
+    encoder: Annotated[Encoder, Parameter(group=_MODEL)] = Field(
+        default="ode_rnn", description="What reads the past observations."
+    )
     members: Annotated[int, Parameter(group=_MODEL)] = Field(
         default=4, ge=1, description="Models in the ensemble."
     )

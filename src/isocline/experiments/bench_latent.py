@@ -19,6 +19,7 @@ import numpy as np
 
 from isocline.data.spirals import WINDOW, Spirals, spirals
 from isocline.models import LatentODE
+from isocline.models.latent_ode import SOLVER
 from isocline.train import Settings, train
 
 from .bench.torch_latent import EXAMPLE, RUBANOVA, Grid, Recipe, make_trainer
@@ -221,7 +222,7 @@ def _ours(
         key=jax.random.key(seed),
         noise="constant",
         field_depth=2,
-        solver=(("method", own.method), ("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
+        solver=(("method", own.method), *SOLVER),
     )
     batch = own.batch or len(data.train)
     trained = train(

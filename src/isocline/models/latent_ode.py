@@ -21,6 +21,7 @@ from .shooting import TIE, Shooting, shooting_bound
 from .together import Knots, solve_together
 
 LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
+SOLVER = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256))
 
 
 class LatentODE(eqx.Module):
@@ -82,7 +83,7 @@ class LatentODE(eqx.Module):
         forced: tuple[int, ...] | None = None,
         intensity: bool = False,
         knots: Knots | None = None,
-        solver: tuple[tuple[str, Any], ...] = (("rtol", 1e-3), ("atol", 1e-4), ("max_steps", 256)),
+        solver: tuple[tuple[str, Any], ...] = SOLVER,
         covariates: Widths = NO_COVARIATES,
         shooting: int = 0,
         tie: float = TIE,
